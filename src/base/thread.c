@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/error.h"
+
+void mutex_init(struct mutex *mutex)
+{
+    BUG_ON(pthread_mutex_init(&mutex->raw, NULL));
+}
+
+void mutex_release(struct mutex *mutex)
+{
+    BUG_ON(pthread_mutex_destroy(&mutex->raw));
+}
+
+void mutex_lock(struct mutex *mutex) NO_THREAD_SAFETY
+{
+    BUG_ON(pthread_mutex_lock(&mutex->raw));
+}
+
+void mutex_unlock(struct mutex *mutex) NO_THREAD_SAFETY
+{
+    BUG_ON(pthread_mutex_unlock(&mutex->raw));
+}
+
+void condition_init(struct condition *condition)
+{
+    pthread_condattr_t attr;
+
+    BUG_ON(pthread_condattr_init(&attr));
+    BUG_ON(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC));
+    BUG_ON(pthread_cond_init(&condition->raw, &attr));
+    pthread_condattr_destroy(&attr);
+}
+
+void condition_release(struct condition *condition)
+{
+    BUG_ON(pthread_cond_destroy(&condition->raw));
+}
+
+void condition_wait(struct condition *condition, struct mutex *mutex)
+{
+    BUG_ON(pthread_cond_wait(&condition->raw, &mutex->raw));
+}
+
+int condition_wait_until(struct condition *condition, struct mutex *mutex, uint64_t deadline_ns)
+{
+    struct timespec ts = {
+        .tv_sec = (time_t)(deadline_ns / 1000000000),
+        .tv_nsec = (long)(deadline_ns % 1000000000),
+    };
+    int r = pthread_cond_timedwait(&condition->raw, &mutex->raw, &ts);
+
+    BUG_ON(r && r != ETIMEDOUT);
+    return -r;
+}
+
+void condition_signal(struct condition *condition)
+{
+    pthread_cond_signal(&condition->raw);
+}
+
+void condition_broadcast(struct condition *condition)
+{
+    pthread_cond_broadcast(&condition->raw);
+}
+
+uint64_t monotonic_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg)
+{
+    sigset_t all, old;
+    int r;
+
+    /* Signals belong to the main thread; a new thread inherits the mask. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(thread, NULL, body, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!r)
+        pthread_setname_np(*thread, name);
+    return -r;
+}

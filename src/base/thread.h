@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A mutex that clang's thread-safety analysis knows. Plain pthread underneath; failure of a lock
+ * call is a bug of ours. The order of all locks is in docs/locking.md.
+ */
+#ifndef HOSPES_BASE_THREAD_H
+#define HOSPES_BASE_THREAD_H
+
+#include <pthread.h>
+
+#include "base/compiler.h"
+
+struct CAPABILITY("mutex") mutex {
+    pthread_mutex_t raw;
+};
+
+void mutex_init(struct mutex *mutex);
+void mutex_release(struct mutex *mutex);
+void mutex_lock(struct mutex *mutex) ACQUIRES(mutex);
+void mutex_unlock(struct mutex *mutex) RELEASES(mutex);
+
+/* A condition on CLOCK_MONOTONIC. */
+struct condition {
+    pthread_cond_t raw;
+};
+
+void condition_init(struct condition *condition);
+void condition_release(struct condition *condition);
+/* Waits with `mutex` held; may wake for no reason. */
+void condition_wait(struct condition *condition, struct mutex *mutex) REQUIRES(mutex);
+/* Waits until CLOCK_MONOTONIC reaches `deadline_ns`; returns 0 when woken, -ETIMEDOUT at the
+ * deadline. */
+int condition_wait_until(struct condition *condition, struct mutex *mutex, uint64_t deadline_ns)
+    REQUIRES(mutex);
+void condition_signal(struct condition *condition);
+void condition_broadcast(struct condition *condition);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t monotonic_ns(void);
+
+/* Starts a thread with all signals blocked and a name of at most 15 bytes (pthread_setname_np).
+ * Returns 0 or -errno. */
+int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg) MUST_CHECK;
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every way of running guest instructions offers: the interpreter, the translator, KVM.
+ *
+ * An engine belongs to one machine and runs its CPUs, each on a host thread of the machine's. The
+ * guest's architectural state lives in a struct of the guest architecture (cpu/riscv/hart.h) that
+ * is no engine's own: outside run(), after state_out(), it is complete, so a machine can be saved,
+ * inspected, or handed to another engine at any instruction. Caches (decoded blocks, TLBs) are the
+ * engine's, behind struct engine_cpu.
+ *
+ * Threads: run(), state_out(), state_in() and cpu_free() on the CPU's own thread, or while it is
+ * known not to run; kick() and flush_tlb() from any thread.
+ */
+#ifndef HOSPES_CPU_ENGINE_H
+#define HOSPES_CPU_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "memory/memory.h"
+
+struct engine;     /* one a machine */
+struct engine_cpu; /* one a CPU */
+
+/* Why run() came back. */
+enum cpu_stop {
+    CPU_STOP_KICK,       /* kick() was called; the request is consumed */
+    CPU_STOP_WAIT,       /* the guest waits for an interrupt (wfi) and none is pending */
+    CPU_STOP_FIRMWARE,   /* a trap to the firmware mode, which hospes itself plays */
+    CPU_STOP_BREAKPOINT, /* the pc is at a breakpoint of engine_type.breakpoint; not yet executed */
+    CPU_STOP_LIMIT,      /* max_instructions were executed */
+};
+
+struct engine_config {
+    struct address_space *memory;
+    unsigned cpu_count;
+    const struct log *log;
+};
+
+struct engine_counters {
+    uint64_t instructions;       /* guest instructions retired */
+    uint64_t blocks_decoded;     /* decoded or translated */
+    uint64_t blocks_invalidated; /* thrown away because the guest wrote to them */
+    uint64_t tlb_misses;         /* page-table walks */
+    uint64_t tlb_flushes;
+    uint64_t traps;
+};
+
+/* All hooks are mandatory. */
+struct engine_type {
+    const char *name; /* as in --engine */
+    unsigned version; /* ENGINE_VERSION of the header it was built against */
+
+    int (*create)(const struct engine_config *config, struct engine **engine, struct error *error);
+    void (*free)(struct engine *engine); /* after every cpu_free() */
+
+    /* `state` is the guest architecture's state struct, the caller's, living longer. */
+    int (*cpu_create)(struct engine *engine, unsigned index, void *state, struct engine_cpu **cpu,
+                      struct error *error);
+    void (*cpu_free)(struct engine_cpu *cpu);
+
+    /* Runs until something that enum cpu_stop names. max_instructions: at most so many, 0 for no
+     * limit. Pending interrupts are taken inside. */
+    enum cpu_stop (*run)(struct engine_cpu *cpu, uint64_t max_instructions);
+    /* Makes a run() in progress return CPU_STOP_KICK soon, or the next one at once. */
+    void (*kick)(struct engine_cpu *cpu);
+
+    /* Makes the state struct complete / says that it was changed from outside. */
+    void (*state_out)(struct engine_cpu *cpu);
+    void (*state_in)(struct engine_cpu *cpu);
+
+    /* Forgets translations of guest-virtual [vaddr, vaddr + size) (size UINT64_MAX: all) of address
+     * space `asid` (UINT64_MAX: all). When it returns the CPU uses none of them any more. */
+    void (*flush_tlb)(struct engine_cpu *cpu, uint64_t vaddr, uint64_t size, uint64_t asid);
+    /* Forgets code decoded from the CPU's stale view of memory: what fence.i does, from outside. */
+    void (*flush_code)(struct engine_cpu *cpu);
+
+    /* Stops before the instruction at guest-virtual `vaddr`. -ENOSPC when the engine's table is
+     * full. */
+    int (*breakpoint)(struct engine_cpu *cpu, uint64_t vaddr, bool set);
+    void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
+};
+
+#define ENGINE_VERSION 1
+
+#endif

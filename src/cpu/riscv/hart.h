@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The architectural state of one RISC-V hart, and what every engine shares about it: reset, CSRs,
+ * traps, interrupt lines. No engine keeps anything of its own here, so that a snapshot taken under
+ * one engine resumes under another.
+ *
+ * Threads: everything belongs to the hart's own thread while it runs, except `lines`, `signal` and
+ * the functions marked "any thread".
+ *
+ * Sources: The RISC-V Instruction Set Manual, volume I (unprivileged) and II (privileged);
+ * profile RVA22S64.
+ */
+#ifndef HOSPES_CPU_RISCV_HART_H
+#define HOSPES_CPU_RISCV_HART_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "cpu/signal.h"
+
+enum riscv_privilege { RISCV_U = 0, RISCV_S = 1, RISCV_M = 3 };
+
+/* Bits of mip and mie; also the numbers for riscv_hart_set_line(). Privileged, "mip and mie". */
+enum riscv_interrupt {
+    RISCV_IRQ_S_SOFT = 1,
+    RISCV_IRQ_M_SOFT = 3,
+    RISCV_IRQ_S_TIMER = 5,
+    RISCV_IRQ_M_TIMER = 7,
+    RISCV_IRQ_S_EXTERNAL = 9,
+    RISCV_IRQ_M_EXTERNAL = 11,
+};
+
+/* Exception codes of mcause and scause. */
+enum riscv_exception {
+    RISCV_EXC_FETCH_MISALIGNED = 0,
+    RISCV_EXC_FETCH_ACCESS = 1,
+    RISCV_EXC_ILLEGAL = 2,
+    RISCV_EXC_BREAKPOINT = 3,
+    RISCV_EXC_LOAD_MISALIGNED = 4,
+    RISCV_EXC_LOAD_ACCESS = 5,
+    RISCV_EXC_STORE_MISALIGNED = 6,
+    RISCV_EXC_STORE_ACCESS = 7,
+    RISCV_EXC_ECALL_U = 8,
+    RISCV_EXC_ECALL_S = 9,
+    RISCV_EXC_ECALL_M = 11,
+    RISCV_EXC_FETCH_PAGE = 12,
+    RISCV_EXC_LOAD_PAGE = 13,
+    RISCV_EXC_STORE_PAGE = 15,
+};
+
+#define RISCV_PMP_COUNT 16
+
+/* What the hart is handed by its machine. Called on the hart's own thread. */
+struct riscv_platform {
+    /* The time CSR and mtime: ticks of the board's timebase. */
+    uint64_t (*time)(void *ctx);
+    /* The hart's stimecmp is now `deadline` (ticks; UINT64_MAX: never) and is enabled
+     * (menvcfg.STCE): once time reaches it, someone calls riscv_hart_timer_tick(). */
+    void (*set_stimecmp)(void *ctx, unsigned hart, uint64_t deadline);
+    /* 16 bits of entropy for the seed CSR (Zkr). */
+    uint16_t (*entropy)(void *ctx);
+    void *ctx;
+};
+
+struct riscv_hart {
+    uint64_t x[32]; /* x[0] is always 0 */
+    uint64_t f[32]; /* NaN-boxed */
+    uint64_t pc;
+    uint32_t privilege; /* enum riscv_privilege */
+    uint32_t fflags;    /* fcsr */
+    uint32_t frm;
+
+    /* Machine level. mstatus holds every bit, sstatus is a view of it. */
+    uint64_t mstatus, misa, medeleg, mideleg, mie;
+    uint64_t mtvec, mscratch, mepc, mcause, mtval;
+    uint64_t menvcfg, mseccfg;
+    uint32_t mcounteren, mcountinhibit;
+    uint64_t mhpmevent[32];
+    uint8_t pmpcfg[RISCV_PMP_COUNT];
+    uint64_t pmpaddr[RISCV_PMP_COUNT];
+
+    /* Supervisor level. */
+    uint64_t stvec, sscratch, sepc, scause, stval, satp, senvcfg, stimecmp;
+    uint32_t scounteren;
+
+    /* Counters: the value is what was written plus what was counted since. */
+    uint64_t mcycle, minstret;
+
+    /* Reservation of lr: the guest-physical address and the value that was read. */
+    bool reserved;
+    uint8_t reserved_width;
+    uint64_t reserved_address, reserved_value;
+
+    /* Interrupt sources. `lines` are the levels of the wires (devices, IPIs, timers), `soft` the
+     * bits of mip that software writes; mip is both or'ed. Both by atomic operations. */
+    _Atomic uint64_t lines;
+    _Atomic uint64_t soft;
+    struct cpu_signal signal;
+
+    /* Fixed when made. */
+    unsigned id; /* mhartid */
+    const struct riscv_platform *platform;
+    /* True: no M-mode software runs; hospes is the firmware, and what would trap to M makes run()
+     * return CPU_STOP_FIRMWARE with the cause in mcause, mtval, mepc and privilege unchanged (pc
+     * at the instruction). */
+    bool hosted_firmware;
+};
+
+/* Sets the state after reset: M-mode at `pc`, a0 = hart id, a1 = `a1` (device tree). With
+ * hosted_firmware: S-mode at `pc`, satp 0, all S-level traps and interrupts delegated, counters
+ * and menvcfg features (STCE, ADUE, CBIE, CBCFE, CBZE, PBMTE) open to S, PMP open. */
+void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1);
+
+/* A wire of the hart: `number` is one of enum riscv_interrupt. Any thread. Fits struct wire.set
+ * with the hart as ctx. */
+void riscv_hart_set_line(void *hart, unsigned number, bool level);
+/* Looks at the time against stimecmp and sets or clears the S timer interrupt. Any thread. */
+void riscv_hart_timer_tick(struct riscv_hart *hart);
+/* mip as the guest reads it. Any thread. */
+uint64_t riscv_hart_mip(const struct riscv_hart *hart);
+/* True when an interrupt would end a wfi (pending and enabled in mie, whatever the global
+ * enables). The hart's thread. */
+bool riscv_hart_has_interrupt(const struct riscv_hart *hart);
+
+/* The extensions the hart has, as the device tree tells them: "riscv,isa" ("rv64imafdc_...") and
+ * the list for "riscv,isa-extensions" (NULL-terminated, in canonical order). From one table in
+ * extensions.c that also switches the decoder. */
+const char *riscv_isa_string(void);
+const char *const *riscv_isa_extensions(void);
+
+/* The engine table of the interpreter. */
+struct engine_type;
+extern const struct engine_type riscv_interpreter;
+
+#endif

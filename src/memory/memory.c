@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/thread.h"
+
+#define RANGES_MAX 64
+/* Inaccessible bytes before and after each RAM block: nothing of hospes's own is adjacent. */
+#define GUARD_SIZE (1u << 20)
+
+struct address_space {
+    struct range ranges[RANGES_MAX]; /* M1; fixed once CPUs run */
+    unsigned count;
+    struct mutex lock;
+    struct memory_listener *listeners GUARDED_BY(lock);
+};
+
+int address_space_new(struct address_space **out)
+{
+    struct address_space *as = calloc(1, sizeof(*as));
+
+    if (!as)
+        return -ENOMEM;
+    mutex_init(&as->lock);
+    *out = as;
+    return 0;
+}
+
+static void ram_free(struct ram *ram)
+{
+    if (!ram)
+        return;
+    if (ram->host)
+        munmap(ram->host - GUARD_SIZE, ram->size + 2 * (uint64_t)GUARD_SIZE);
+    if (ram->fd >= 0)
+        close(ram->fd);
+    free((void *)ram->flags);
+    free((void *)ram->code_gen);
+    free(ram);
+}
+
+void address_space_free(struct address_space *as)
+{
+    if (!as)
+        return;
+    for (unsigned i = 0; i < as->count; i++)
+        ram_free(as->ranges[i].ram);
+    mutex_release(&as->lock);
+    free(as);
+}
+
+/* Finds the place of a new range; -EEXIST on overlap. */
+static int range_place(const struct address_space *as, gpa base, uint64_t size, unsigned *place)
+{
+    unsigned i = 0;
+    uint64_t end;
+
+    if (!size || __builtin_add_overflow(base, size - 1, &end))
+        return -EINVAL;
+    if (as->count == RANGES_MAX)
+        return -ENOSPC;
+    while (i < as->count && as->ranges[i].base < base)
+        i++;
+    if (i && as->ranges[i - 1].base + (as->ranges[i - 1].size - 1) >= base)
+        return -EEXIST;
+    if (i < as->count && as->ranges[i].base <= end)
+        return -EEXIST;
+    *place = i;
+    return 0;
+}
+
+static int range_add(struct address_space *as, const struct range *range, struct error *error)
+{
+    unsigned place = 0;
+    int r = range_place(as, range->base, range->size, &place);
+
+    if (r)
+        return error_set(error, -r, "cannot map \"%s\" at 0x%llx: %s", range->name,
+                         (unsigned long long)range->base,
+                         r == -EEXIST ? "the range overlaps another" : error_words(-r));
+    memmove(&as->ranges[place + 1], &as->ranges[place],
+            (as->count - place) * sizeof(as->ranges[0]));
+    as->ranges[place] = *range;
+    as->count++;
+    return 0;
+}
+
+static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writable)
+{
+    struct ram *ram = calloc(1, sizeof(*ram));
+    uint64_t pages = size >> PAGE_SHIFT;
+    uint8_t *whole;
+
+    if (!ram)
+        return NULL;
+    ram->base = base;
+    ram->size = size;
+    ram->writable = writable;
+    ram->fd = memfd_create(name, MFD_CLOEXEC);
+    ram->flags = calloc(pages, sizeof(*ram->flags));
+    ram->code_gen = calloc(pages, sizeof(*ram->code_gen));
+    if (ram->fd < 0 || !ram->flags || !ram->code_gen || ftruncate(ram->fd, (off_t)size) < 0)
+        goto fail;
+    whole = mmap(NULL, size + 2 * (uint64_t)GUARD_SIZE, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (whole == MAP_FAILED)
+        goto fail;
+    if (mmap(whole + GUARD_SIZE, size, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, ram->fd, 0) == MAP_FAILED) {
+        munmap(whole, size + 2 * (uint64_t)GUARD_SIZE);
+        goto fail;
+    }
+    ram->host = whole + GUARD_SIZE;
+    /* A core dump of hospes is for finding our bugs; the guest's memory is its owner's. */
+    madvise(ram->host, size, MADV_DONTDUMP);
+    madvise(ram->host, size, MADV_HUGEPAGE);
+    return ram;
+fail:
+    ram_free(ram);
+    return NULL;
+}
+
+int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_t size,
+                   bool writable, struct error *error)
+{
+    struct range range = {.base = base, .size = size, .name = name};
+    int r;
+
+    if (!size || (base | size) % PAGE_SIZE)
+        return error_set(error, EINVAL, "memory \"%s\" is not made of whole pages", name);
+    range.ram = ram_new(name, base, size, writable);
+    if (!range.ram)
+        return error_set(error, ENOMEM,
+                         "cannot reserve %llu MiB of memory for \"%s\"; use less "
+                         "with --memory",
+                         (unsigned long long)(size >> 20), name);
+    r = range_add(as, &range, error);
+    if (r)
+        ram_free(range.ram);
+    return r;
+}
+
+int memory_add_io(struct address_space *as, const char *name, gpa base, uint64_t size,
+                  const struct io_ops *ops, void *ctx, struct error *error)
+{
+    struct range range = {.base = base, .size = size, .name = name, .ops = ops, .ctx = ctx};
+
+    return range_add(as, &range, error);
+}
+
+void memory_listen(struct address_space *as, struct memory_listener *listener)
+{
+    mutex_lock(&as->lock);
+    listener->next = as->listeners;
+    as->listeners = listener;
+    mutex_unlock(&as->lock);
+}
+
+const struct range *memory_find(const struct address_space *as, gpa addr)
+{
+    unsigned low = 0, high = as->count;
+
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        const struct range *range = &as->ranges[mid];
+
+        if (addr < range->base)
+            high = mid;
+        else if (addr - range->base >= range->size)
+            low = mid + 1;
+        else
+            return range;
+    }
+    return NULL;
+}
+
+struct ram *memory_main_ram(const struct address_space *as)
+{
+    struct ram *best = NULL;
+
+    for (unsigned i = 0; i < as->count; i++) {
+        struct ram *ram = as->ranges[i].ram;
+
+        if (ram && ram->writable && (!best || ram->size > best->size))
+            best = ram;
+    }
+    return best;
+}
+
+/* ---- copies ---- */
+
+/* The piece of [addr, addr + len) that lies in the RAM range at addr; NULL when there is none. */
+static struct ram *ram_piece(const struct address_space *as, gpa addr, uint64_t len,
+                             uint64_t *offset, uint64_t *piece)
+{
+    const struct range *range = memory_find(as, addr);
+
+    if (!range || !range->ram)
+        return NULL;
+    *offset = addr - range->base;
+    *piece = range->size - *offset < len ? range->size - *offset : len;
+    return range->ram;
+}
+
+static int memory_check(const struct address_space *as, gpa addr, uint64_t len, bool write)
+{
+    uint64_t offset, piece;
+
+    while (len) {
+        struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
+
+        if (!ram || (write && !ram->writable))
+            return -EFAULT;
+        addr += piece;
+        len -= piece;
+    }
+    return 0;
+}
+
+int memory_read(const struct address_space *as, gpa addr, void *to, uint64_t len)
+{
+    uint64_t offset, piece;
+    uint8_t *out = to;
+
+    if (memory_check(as, addr, len, false))
+        return -EFAULT;
+    for (; len; len -= piece, addr += piece, out += piece) {
+        struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
+
+        guest_copy_in(out, ram->host + offset, piece);
+    }
+    return 0;
+}
+
+static void memory_put(const struct address_space *as, gpa addr, const void *from, uint64_t len)
+{
+    uint64_t offset, piece;
+    const uint8_t *in = from;
+
+    for (; len; len -= piece, addr += piece, in += piece) {
+        struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
+
+        guest_copy_out(ram->host + offset, in, piece);
+        memory_note_write(ram, offset, piece);
+    }
+}
+
+int memory_write(const struct address_space *as, gpa addr, const void *from, uint64_t len)
+{
+    if (memory_check(as, addr, len, true))
+        return -EFAULT;
+    memory_put(as, addr, from, len);
+    return 0;
+}
+
+int memory_load(const struct address_space *as, gpa addr, const void *from, uint64_t len)
+{
+    if (memory_check(as, addr, len, false))
+        return -EFAULT;
+    memory_put(as, addr, from, len);
+    return 0;
+}
+
+int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool write,
+               struct span *span)
+{
+    uint64_t offset, piece;
+    struct ram *ram;
+
+    if (!len)
+        return -EFAULT;
+    ram = ram_piece(as, addr, len, &offset, &piece);
+    if (!ram || piece != len || (write && !ram->writable))
+        return -EFAULT;
+    *span = (struct span){.host = ram->host + offset, .len = len, .ram = ram, .write = write};
+    return 0;
+}
+
+void memory_unpin(const struct address_space *as, struct span *span)
+{
+    if (span->write)
+        memory_note_write(span->ram, (uint64_t)(span->host - span->ram->host), span->len);
+    span->host = NULL;
+}
+
+/*
+ * Word by word with relaxed atomics, and not by memcpy(): a sanitizer watches memcpy() wherever it
+ * is called from, and the guest may write the same words at the same time.
+ */
+GUEST_ACCESS void guest_copy_in(void *to, const void *guest, uint64_t len)
+{
+    const uint8_t *in = guest;
+    uint8_t *out = to;
+
+    for (; len && (uintptr_t)in % 8; len--)
+        *out++ = __atomic_load_n(in++, __ATOMIC_RELAXED);
+    for (; len >= 8; len -= 8, in += 8, out += 8) {
+        uint64_t word = __atomic_load_n((const uint64_t *)(const void *)in, __ATOMIC_RELAXED);
+
+        memcpy(out, &word, 8);
+    }
+    for (; len; len--)
+        *out++ = __atomic_load_n(in++, __ATOMIC_RELAXED);
+}
+
+GUEST_ACCESS void guest_copy_out(void *guest, const void *from, uint64_t len)
+{
+    const uint8_t *in = from;
+    uint8_t *out = guest;
+
+    for (; len && (uintptr_t)out % 8; len--)
+        __atomic_store_n(out++, *in++, __ATOMIC_RELAXED);
+    for (; len >= 8; len -= 8, in += 8, out += 8) {
+        uint64_t word;
+
+        memcpy(&word, in, 8);
+        __atomic_store_n((uint64_t *)(void *)out, word, __ATOMIC_RELAXED);
+    }
+    for (; len; len--)
+        __atomic_store_n(out++, *in++, __ATOMIC_RELAXED);
+}
+
+/* ---- devices ---- */
+
+/* The widest access that the device takes, at most `width`; 0 when none. */
+static unsigned io_width(const struct io_ops *ops, unsigned width)
+{
+    while (width && !(ops->widths & width))
+        width >>= 1;
+    return width;
+}
+
+static int io_check(const struct range *range, gpa addr, unsigned width, unsigned *step)
+{
+    uint64_t offset = addr - range->base;
+
+    if (!range->ops || range->size - offset < width)
+        return -EFAULT;
+    *step = io_width(range->ops, width);
+    if (!*step || offset % *step)
+        return -EFAULT;
+    return 0;
+}
+
+int memory_io_read(const struct range *range, gpa addr, unsigned width, uint64_t *value)
+{
+    uint64_t offset = addr - range->base, v = 0;
+    unsigned step;
+    int r = io_check(range, addr, width, &step);
+
+    if (r)
+        return r;
+    for (unsigned i = 0; i < width; i += step) {
+        uint64_t part = range->ops->read(range->ctx, offset + i, step);
+
+        if (step < 8)
+            part &= (1ull << (8 * step)) - 1;
+        v |= part << (8 * i);
+    }
+    *value = v;
+    return 0;
+}
+
+int memory_io_write(const struct range *range, gpa addr, unsigned width, uint64_t value)
+{
+    uint64_t offset = addr - range->base;
+    unsigned step;
+    int r = io_check(range, addr, width, &step);
+
+    if (r)
+        return r;
+    for (unsigned i = 0; i < width; i += step) {
+        uint64_t part = value >> (8 * i);
+
+        if (step < 8)
+            part &= (1ull << (8 * step)) - 1;
+        range->ops->write(range->ctx, offset + i, step, part);
+    }
+    return 0;
+}
+
+/* ---- tracking ---- */
+
+uint32_t memory_mark_code(struct address_space *as, struct ram *ram, uint64_t page)
+{
+    uint8_t old = atomic_fetch_or(&ram->flags[page], PAGE_CODE);
+
+    if (!(old & PAGE_CODE)) {
+        mutex_lock(&as->lock);
+        for (struct memory_listener *l = as->listeners; l; l = l->next)
+            l->write_protect(l->ctx, ram, page);
+        mutex_unlock(&as->lock);
+    }
+    return atomic_load(&ram->code_gen[page]);
+}
+
+void memory_note_write(struct ram *ram, uint64_t offset, uint64_t len)
+{
+    uint64_t page = offset >> PAGE_SHIFT, last = (offset + len - 1) >> PAGE_SHIFT;
+
+    if (!len)
+        return;
+    for (; page <= last; page++) {
+        /* The common page is dirty already and holds no code: no locked instruction for it. */
+        uint8_t flags = atomic_load_explicit(&ram->flags[page], memory_order_seq_cst);
+
+        if (flags == PAGE_DIRTY)
+            continue;
+        flags = atomic_exchange(&ram->flags[page], PAGE_DIRTY);
+        if (flags & PAGE_CODE)
+            atomic_fetch_add(&ram->code_gen[page], 1);
+    }
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A network interface's back end: Ethernet frames out and in.
+ *
+ * Everything runs on the loop's thread. The guest side (a virtio net device) attaches itself as a
+ * port; frames are whole Ethernet frames without checksum, at most NET_FRAME_MAX bytes. The sender
+ * keeps its buffer. A back end never trusts a frame: it comes from the guest or from the network.
+ */
+#ifndef HOSPES_NETWORK_NET_H
+#define HOSPES_NETWORK_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+
+#define NET_FRAME_MAX 65550u
+
+/* The guest's side, filled by the device. */
+struct net_port {
+    /* A frame for the guest. Returns true when taken; false: no buffer now, and the back end
+     * keeps or drops it (and stops reading its source until net_ready()). */
+    bool (*receive)(void *ctx, const uint8_t *frame, uint32_t length);
+    void *ctx;
+};
+
+struct net;
+
+struct net_type {
+    const char *name;
+    void (*send)(struct net *net, const struct iovec *iov, unsigned iov_count, uint32_t length);
+    /* The port has buffers again after receive() said false. */
+    void (*ready)(struct net *net);
+    void (*free)(struct net *net);
+};
+
+/* The common head of every back end. */
+struct net {
+    const struct net_type *type;
+    struct net_port port;
+    struct loop *loop;
+};
+
+/* Wires the device to the back end; once. Until then incoming frames are dropped. */
+static inline void net_attach(struct net *net, const struct net_port *port)
+{
+    net->port = *port;
+}
+
+static inline void net_send(struct net *net, const struct iovec *iov, unsigned count, uint32_t len)
+{
+    net->type->send(net, iov, count, len);
+}
+
+static inline void net_ready(struct net *net)
+{
+    net->type->ready(net);
+}
+
+static inline void net_free(struct net *net)
+{
+    if (net)
+        net->type->free(net);
+}
+
+/* One -p HOST:GUEST; ports 1..65535. */
+struct net_forward {
+    bool udp;
+    char host_address[46]; /* text form; "" for the loopback address */
+    uint16_t host_port;
+    uint16_t guest_port;
+};
+
+/* NAT in user space by libslirp: DHCP, DNS, IPv6, forwards; needs no privileges. Errors: a forward
+ * whose host port is taken names it. */
+int net_user_new(struct net **net, struct loop *loop, const struct net_forward *forwards,
+                 unsigned forward_count, const char *hostname, const struct log *log,
+                 struct error *error) MUST_CHECK;
+/* An existing or to be made tap interface of the host. */
+int net_tap_new(struct net **net, struct loop *loop, const char *interface, const struct log *log,
+                struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk's back end: asynchronous reads and writes of a byte range of an image.
+ *
+ * The owner (a virtio block device) opens it on the loop's thread, submits requests there, and gets
+ * each completion there, in any order. A request and its buffers belong to the back end from
+ * block_submit() until `done`. block_close() waits for what is under way (each request completes,
+ * at worst with -ECANCELED). Offsets and lengths of reads and writes are checked by the back end
+ * against the size: an access past the end completes with -EINVAL.
+ *
+ * A full host disk (-ENOSPC) is not told to the guest: the request is kept, on_full is called, and
+ * block_resume() submits it again, so that a machine can be paused and lose nothing.
+ */
+#ifndef HOSPES_STORAGE_BLOCK_H
+#define HOSPES_STORAGE_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+
+enum block_operation {
+    BLOCK_READ,
+    BLOCK_WRITE,
+    BLOCK_FLUSH,        /* completes when every write completed before it is on stable storage */
+    BLOCK_DISCARD,      /* the range may read as anything; sparse images give the space back */
+    BLOCK_WRITE_ZEROES, /* the range reads as zeroes; allocates nothing where the image can */
+};
+
+struct block_request {
+    enum block_operation operation;
+    bool unmap;              /* BLOCK_WRITE_ZEROES: may deallocate */
+    uint64_t offset;         /* bytes */
+    uint64_t length;         /* bytes; of reads and writes: the sum of the iovecs */
+    const struct iovec *iov; /* reads and writes; stays valid until done */
+    unsigned iov_count;
+    /* Loop's thread. result: 0 or -errno. */
+    void (*done)(struct block_request *request, int result);
+    struct block_request *next; /* the back end's */
+    void *private;              /* the back end's */
+    uint64_t progress;          /* the back end's: bytes done of a short transfer */
+};
+
+struct block_options {
+    const char *path;
+    bool read_only;
+    bool ephemeral; /* changes go to an unnamed overlay that is gone at the end */
+    bool no_uring;  /* thread pool even where io_uring works */
+    /* The host has no room (-ENOSPC or -EDQUOT). Loop's thread. */
+    void (*on_full)(void *ctx, const char *path);
+    void *on_full_ctx;
+};
+
+struct block;
+
+/* Opens and locks the image: a writer excludes everybody, readers exclude a writer; the locks are
+ * open-file-description locks, so that two machines in one process exclude each other too.
+ * Errors name the path and the next step: missing, a directory, no permission, in use (and by
+ * whom where that can be told), empty, not a multiple of 512 bytes. */
+int block_open(struct block **block, struct loop *loop, const struct block_options *options,
+               const struct log *log, struct error *error) MUST_CHECK;
+void block_close(struct block *block);
+
+/* Bytes; a multiple of 512. */
+uint64_t block_size(const struct block *block);
+bool block_read_only(const struct block *block);
+/* Whether discard and write-zeroes give space back. */
+bool block_can_discard(const struct block *block);
+
+void block_submit(struct block *block, struct block_request *request);
+/* After on_full: tries what was kept once more. */
+void block_resume(struct block *block);
+
+#endif

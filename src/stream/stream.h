@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A byte stream's back end: the other end of a serial line or console.
+ *
+ * Everything runs on the loop's thread, except stream_write(), which any thread may call and which
+ * never blocks: what the host end cannot take at once is kept up to a bound, and then dropped with
+ * room reported as 0 (a serial line with no flow control loses bytes; a guest that floods its
+ * console must not stop the machine or grow the host's memory).
+ */
+#ifndef HOSPES_STREAM_STREAM_H
+#define HOSPES_STREAM_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+
+/* The guest's side, filled by the device. Loop's thread. */
+struct stream_port {
+    /* Bytes for the guest; returns how many it took. After fewer than offered, the stream waits
+     * for stream_ready(). */
+    size_t (*receive)(void *ctx, const uint8_t *data, size_t length);
+    /* Columns and rows of the terminal changed; may be NULL. */
+    void (*resize)(void *ctx, uint16_t columns, uint16_t rows);
+    void *ctx;
+};
+
+struct stream;
+
+struct stream_type {
+    const char *name;
+    size_t (*write)(struct stream *stream, const uint8_t *data, size_t length);
+    void (*ready)(struct stream *stream);
+    void (*free)(struct stream *stream);
+};
+
+/* The common head of every stream. */
+struct stream {
+    const struct stream_type *type;
+    struct stream_port port;
+    struct loop *loop;
+};
+
+static inline void stream_attach(struct stream *stream, const struct stream_port *port)
+{
+    stream->port = *port;
+}
+
+/* Returns how many bytes were taken (all of them, or kept up to the bound). Any thread. */
+static inline size_t stream_write(struct stream *stream, const uint8_t *data, size_t length)
+{
+    return stream ? stream->type->write(stream, data, length) : length;
+}
+
+/* The port can receive again. Any thread. */
+static inline void stream_ready(struct stream *stream)
+{
+    if (stream)
+        stream->type->ready(stream);
+}
+
+static inline void stream_free(struct stream *stream)
+{
+    if (stream)
+        stream->type->free(stream);
+}
+
+/* What the user typed after the escape character (Ctrl-A). */
+struct terminal_commands {
+    void (*quit)(void *ctx);
+    void (*help)(void *ctx);
+    void *ctx;
+};
+
+/* A pair of fds (usually 0 and 1): a terminal is set to raw mode and restored by stream_free(),
+ * and by stream_terminal_restore() from a signal handler or an abort; a pipe or a file is used as
+ * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, Ctrl-A a sends a Ctrl-A; 0 for
+ * none. End of file on the input is not an end of the machine. */
+int stream_terminal_new(struct stream **stream, struct loop *loop, int in, int out,
+                        unsigned char escape, const struct terminal_commands *commands,
+                        struct error *error) MUST_CHECK;
+/* Async-signal-safe. */
+void stream_terminal_restore(const struct stream *stream);
+/* Keeps everything written, for tests and logs, up to `bound` bytes. */
+int stream_buffer_new(struct stream **stream, struct loop *loop, size_t bound) MUST_CHECK;
+/* Feeds the guest from a buffer stream; returns what it took. Loop's thread. */
+size_t stream_buffer_feed(struct stream *stream, const uint8_t *data, size_t length);
+/* Copies out and forgets at most `size` written bytes; returns how many. Any thread. */
+size_t stream_buffer_take(struct stream *stream, uint8_t *data, size_t size);
+
+#endif
