@@ -14,8 +14,8 @@
  * functions: a NaN result is the canonical NaN (F, "NaN Generation and Propagation"), and
  * tininess is detected after rounding (F, "Subnormal Arithmetic").
  */
-#ifndef CPU_RISCV_SOFTFLOAT_H
-#define CPU_RISCV_SOFTFLOAT_H
+#ifndef HOSPES_CPU_RISCV_SOFTFLOAT_H
+#define HOSPES_CPU_RISCV_SOFTFLOAT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -84,8 +84,7 @@ uint32_t f32_max(uint32_t a, uint32_t b, unsigned *flags);
 uint64_t f64_min(uint64_t a, uint64_t b, unsigned *flags);
 uint64_t f64_max(uint64_t a, uint64_t b, unsigned *flags);
 
-/* fminm, fmaxm: minimum and maximum (Zfa, "Minimum and Maximum Instructions"): any NaN yields NaN.
- */
+/* fminm, fmaxm: any NaN yields NaN (Zfa, "Minimum and Maximum Instructions"). */
 uint32_t f32_minm(uint32_t a, uint32_t b, unsigned *flags);
 uint32_t f32_maxm(uint32_t a, uint32_t b, unsigned *flags);
 uint64_t f64_minm(uint64_t a, uint64_t b, unsigned *flags);
