@@ -68,6 +68,9 @@ struct device_type {
     /* After load: false when the values cannot be (then the machine is not started). May be NULL:
      * any value will do. */
     bool (*check)(const void *device);
+    /* The machine's clock runs from here: after load, and after each clock_resume(). Arms timers
+     * and drives wires by the state. Any thread, takes the device's lock. May be NULL. */
+    void (*resume)(void *device);
     /* Stops using its back ends and frees the instance. Loop's thread, no CPU runs any more. */
     void (*free)(void *device);
 };

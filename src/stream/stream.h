@@ -3,9 +3,10 @@
  * A byte stream's back end: the other end of a serial line or console.
  *
  * Everything runs on the loop's thread, except stream_write(), which any thread may call and which
- * never blocks: what the host end cannot take at once is kept up to a bound, and then dropped with
- * room reported as 0 (a serial line with no flow control loses bytes; a guest that floods its
- * console must not stop the machine or grow the host's memory).
+ * never blocks: what the host end cannot take at once is kept up to a bound, and what is beyond it
+ * is refused (the device then shows its guest a busy transmitter; a guest that floods its console
+ * must not grow the host's memory). stream_write() and stream_ready() never call the port back from
+ * inside, so a device may call them with its own lock held.
  */
 #ifndef HOSPES_STREAM_STREAM_H
 #define HOSPES_STREAM_STREAM_H
@@ -24,6 +25,8 @@ struct stream_port {
     size_t (*receive)(void *ctx, const uint8_t *data, size_t length);
     /* Columns and rows of the terminal changed; may be NULL. */
     void (*resize)(void *ctx, uint16_t columns, uint16_t rows);
+    /* There is room again after stream_write() took less than it was given; may be NULL. */
+    void (*writable)(void *ctx);
     void *ctx;
 };
 
@@ -48,7 +51,8 @@ static inline void stream_attach(struct stream *stream, const struct stream_port
     stream->port = *port;
 }
 
-/* Returns how many bytes were taken (all of them, or kept up to the bound). Any thread. */
+/* Returns how many bytes were taken (written, or kept up to the bound); after fewer than `length`,
+ * port.writable() says when to go on. Any thread. */
 static inline size_t stream_write(struct stream *stream, const uint8_t *data, size_t length)
 {
     return stream ? stream->type->write(stream, data, length) : length;
@@ -71,13 +75,14 @@ static inline void stream_free(struct stream *stream)
 struct terminal_commands {
     void (*quit)(void *ctx);
     void (*help)(void *ctx);
+    void (*proceed)(void *ctx); /* go on after a pause; may be NULL */
     void *ctx;
 };
 
 /* A pair of fds (usually 0 and 1): a terminal is set to raw mode and restored by stream_free(),
  * and by stream_terminal_restore() from a signal handler or an abort; a pipe or a file is used as
- * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, Ctrl-A a sends a Ctrl-A; 0 for
- * none. End of file on the input is not an end of the machine. */
+ * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, c proceeds, Ctrl-A a sends a
+ * Ctrl-A; 0 for none. End of file on the input is not an end of the machine. */
 int stream_terminal_new(struct stream **stream, struct loop *loop, int in, int out,
                         unsigned char escape, const struct terminal_commands *commands,
                         struct error *error) MUST_CHECK;
