@@ -4,9 +4,11 @@
  *
  * The owner (a virtio block device) opens it on the loop's thread, submits requests there, and gets
  * each completion there, in any order. A request and its buffers belong to the back end from
- * block_submit() until `done`. block_close() waits for what is under way (each request completes,
- * at worst with -ECANCELED). Offsets and lengths of reads and writes are checked by the back end
- * against the size: an access past the end completes with -EINVAL.
+ * block_submit() until `done`, which is never called from inside block_submit() and may submit
+ * again, but not close. block_close() waits for what is under way (each request completes, at worst
+ * with -ECANCELED). Offsets and lengths are checked by the back end: an access past the end, or one
+ * that is not of whole 512-byte sectors, completes with -EINVAL, a change to a read-only disk with
+ * -EROFS. Requests under way at the same time have no order.
  *
  * A full host disk (-ENOSPC) is not told to the guest: the request is kept, on_full is called, and
  * block_resume() submits it again, so that a machine can be paused and lose nothing.
@@ -32,9 +34,9 @@ enum block_operation {
 
 struct block_request {
     enum block_operation operation;
-    bool unmap;              /* BLOCK_WRITE_ZEROES: may deallocate */
-    uint64_t offset;         /* bytes */
-    uint64_t length;         /* bytes; of reads and writes: the sum of the iovecs */
+    bool unmap;      /* BLOCK_WRITE_ZEROES: may deallocate */
+    uint64_t offset; /* bytes; a multiple of 512 */
+    uint64_t length; /* bytes; a multiple of 512; of reads and writes: the sum of the iovecs */
     const struct iovec *iov; /* reads and writes; stays valid until done */
     unsigned iov_count;
     /* Loop's thread. result: 0 or -errno. */
@@ -42,6 +44,7 @@ struct block_request {
     struct block_request *next; /* the back end's */
     void *private;              /* the back end's */
     uint64_t progress;          /* the back end's: bytes done of a short transfer */
+    int result;                 /* the back end's */
 };
 
 struct block_options {
@@ -49,7 +52,8 @@ struct block_options {
     bool read_only;
     bool ephemeral; /* changes go to an unnamed overlay that is gone at the end */
     bool no_uring;  /* thread pool even where io_uring works */
-    /* The host has no room (-ENOSPC or -EDQUOT). Loop's thread. */
+    /* The host has no room (-ENOSPC or -EDQUOT); `path` names the image, or the directory of the
+     * temporary file of an ephemeral disk. Called once until block_resume(). Loop's thread. */
     void (*on_full)(void *ctx, const char *path);
     void *on_full_ctx;
 };
@@ -71,6 +75,9 @@ bool block_read_only(const struct block *block);
 bool block_can_discard(const struct block *block);
 
 void block_submit(struct block *block, struct block_request *request);
+/* What makes the system calls: "io_uring" or "threads"; static storage. */
+const char *block_engine_name(const struct block *block);
+
 /* After on_full: tries what was kept once more. */
 void block_resume(struct block *block);
 
