@@ -189,7 +189,10 @@ static struct root64 root_of_64_bits(uint64_t n)
     return (struct root64){.root = estimate, .remainder = (uint64_t)remainder};
 }
 
-/* The root of a number of 128 bits, with the sticky bit for a remainder. */
+/*
+ * The root of a number of 128 bits, with the sticky bit for a remainder. `n` is a significand of
+ * binary64 shifted left, so at most 2^128 - 2^75: an estimate one too large still fits 64 bits.
+ */
 static uint64_t root_of_128_bits_sticky(uint128 n)
 {
     struct root64 high = root_of_64_bits((uint64_t)(n >> 64));
@@ -197,8 +200,7 @@ static uint64_t root_of_128_bits_sticky(uint128 n)
     uint128 divisor = 2 * (uint128)high.root;
     uint128 estimate = ((uint128)high.root << 32) + digits / divisor;
 
-    /* The estimate may be 2^64, whose square does not fit: one too large, as then n < 2^128. */
-    if (estimate >> 64 || estimate * estimate > n)
+    if (estimate * estimate > n)
         estimate--;
     return (uint64_t)estimate | (estimate * estimate != n);
 }
@@ -279,7 +281,6 @@ FOLDED uint64_t fma_of(struct float_format f, uint64_t a_bits, uint64_t b_bits, 
     addend = (uint128)c.sig << 64;
     if (c.kind == FLOAT_ZERO) {
         addend = 0;
-        c.sign = sign;
     } else if (exp >= c.exp) {
         addend = shift_right_sticky_128(addend, exp - c.exp);
     } else {
