@@ -82,10 +82,15 @@ struct terminal_commands {
 /* A pair of fds (usually 0 and 1): a terminal is set to raw mode and restored by stream_free(),
  * and by stream_terminal_restore() from a signal handler or an abort; a pipe or a file is used as
  * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, c proceeds, Ctrl-A a sends a
- * Ctrl-A; 0 for none. End of file on the input is not an end of the machine. */
+ * Ctrl-A; 0 for none. The commands run on the loop's thread and must not free the stream. End of
+ * file on the input is not an end of the machine. `in` and `out` stay the caller's and are not
+ * changed but for the raw mode; the process ignores SIGPIPE. */
 int stream_terminal_new(struct stream **stream, struct loop *loop, int in, int out,
                         unsigned char escape, const struct terminal_commands *commands,
                         struct error *error) MUST_CHECK;
+/* Looks at the terminal's size and tells the port: once the port is attached, and for each
+ * SIGWINCH. Loop's thread. */
+void stream_terminal_resized(struct stream *stream);
 /* Async-signal-safe. */
 void stream_terminal_restore(const struct stream *stream);
 /* Keeps everything written, for tests and logs, up to `bound` bytes. */
