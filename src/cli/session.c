@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "base/size.h"
+#include "base/thread.h"
+#include "cli/command.h"
+#include "cli/say.h"
+#include "machine/machine.h"
+#include "stream/stream.h"
+
+#define ESCAPE 0x01 /* Ctrl-A */
+
+struct session {
+    const struct session_options *options;
+    struct say say;
+    struct loop *loop;
+    struct stream *console;
+    struct machine *machine;
+    int signals;  /* a signalfd */
+    int ended_by; /* the signal, 0: none */
+    int status;
+    bool full; /* paused because a disk of the host is full */
+};
+
+/*
+ * The terminal to give back when the process dies of a bug or calls exit(). A signal handler gets
+ * no context, so this one pointer has to have file scope; a process has one controlling terminal.
+ */
+static _Atomic(const struct stream *) raw_terminal;
+
+static void terminal_restore(void)
+{
+    const struct stream *terminal = atomic_exchange(&raw_terminal, NULL);
+
+    if (terminal)
+        stream_terminal_restore(terminal);
+}
+
+static void on_crash(int number)
+{
+    terminal_restore();
+    /* SA_RESETHAND put the default action back: a core dump and the true status. */
+    raise(number);
+}
+
+static void catch_crashes(void)
+{
+    static const int numbers[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_RESETHAND | SA_NODEFER};
+
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        sigaction(numbers[i], &action, NULL);
+    atexit(terminal_restore);
+}
+
+static void session_end(struct session *session, int status)
+{
+    session->status = status;
+    loop_stop(session->loop, 0);
+}
+
+static void on_ended(void *ctx, enum machine_end why, int status)
+{
+    struct session *session = ctx;
+
+    if (session->ended_by)
+        status = 128 + session->ended_by;
+    else if (why == MACHINE_STOPPED)
+        status = EXIT_OK;
+    else if (why == MACHINE_FAILED && (status < 1 || status > 255))
+        status = EXIT_FAILED;
+    if (why == MACHINE_FAILED)
+        say_always(&session->say, "the guest reported a failure (status %d)", status);
+    session_end(session, status & 255);
+}
+
+static void on_host_full(void *ctx, const char *path)
+{
+    struct session *session = ctx;
+
+    session->full = true;
+    say_always(&session->say,
+               "the host has no room for disk \"%s\"; the machine is paused and nothing is lost: "
+               "free some space, then press Ctrl-A c (or: kill -CONT %d)",
+               path, (int)getpid());
+}
+
+static void on_rebooted(void *ctx)
+{
+    struct session *session = ctx;
+
+    say_line(&session->say, "the guest reboots");
+}
+
+static void on_proceed(void *ctx)
+{
+    struct session *session = ctx;
+
+    if (!session->full)
+        return;
+    session->full = false;
+    say_line(&session->say, "the machine goes on");
+    machine_resume(session->machine);
+}
+
+static void on_quit(void *ctx)
+{
+    struct session *session = ctx;
+
+    machine_stop(session->machine);
+}
+
+static void on_help(void *ctx)
+{
+    struct session *session = ctx;
+
+    say_always(&session->say, "Ctrl-A x  quits, as if the plug was pulled");
+    say_always(&session->say, "Ctrl-A c  goes on after the host's disk was full");
+    say_always(&session->say, "Ctrl-A a  sends Ctrl-A to the guest");
+    say_always(&session->say, "Ctrl-A h  prints this");
+}
+
+static void on_signal(void *ctx, int fd, uint32_t events)
+{
+    struct session *session = ctx;
+    struct signalfd_siginfo info;
+
+    if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    if (info.ssi_signo == SIGCONT) {
+        on_proceed(session);
+        return;
+    }
+    if (session->ended_by) {
+        /* Asked twice: whatever holds the machine is not waited for any longer. */
+        terminal_restore();
+        _exit(128 + (int)info.ssi_signo);
+    }
+    session->ended_by = (int)info.ssi_signo;
+    machine_stop(session->machine);
+}
+
+static int signals_open(struct session *session, struct error *error)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t set;
+    int r;
+
+    /* A reader of our output that is gone is an error of write(), not an end of the machine. */
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        sigaddset(&set, numbers[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (session->signals < 0)
+        return error_set(error, errno, "cannot watch for signals: %s", error_words(errno));
+    r = loop_add_fd(session->loop, session->signals, EPOLLIN, on_signal, session);
+    if (r)
+        return error_set(error, -r, "cannot watch for signals: %s", error_words(-r));
+    return 0;
+}
+
+static int dump_write(int fd, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0) {
+            data += n;
+            size -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+/* The device tree into a file that is there whole or not at all. */
+static int dump_device_tree(const struct machine *machine, const char *path, struct error *error)
+{
+    uint32_t size;
+    const void *tree = machine_device_tree(machine, &size);
+    char *fresh = NULL;
+    int fd, r;
+
+    if (asprintf(&fresh, "%s.%d.new", path, (int)getpid()) < 0)
+        return error_set(error, ENOMEM, "cannot write \"%s\": out of memory", path);
+    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    r = fd < 0 ? -errno : dump_write(fd, tree, size);
+    if (!r && fsync(fd) != 0)
+        r = -errno;
+    if (fd >= 0)
+        close(fd);
+    if (!r && rename(fresh, path) != 0)
+        r = -errno;
+    if (r) {
+        if (fd >= 0)
+            unlink(fresh);
+        error_set(error, -r, "cannot write the device tree to \"%s\": %s", path, error_words(-r));
+    }
+    free(fresh);
+    return r;
+}
+
+static void stats_print(struct session *session, uint64_t ns)
+{
+    const double seconds = (double)ns / 1e9;
+    struct engine_counters counters = {0};
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"blocks decoded", 0}, {"blocks invalidated", 0}, {"TLB misses", 0}, {"TLB flushes", 0},
+        {"traps", 0},
+    };
+    uint64_t values[ARRAY_SIZE(rows)];
+
+    machine_counters(session->machine, &counters);
+    values[0] = counters.blocks_decoded;
+    values[1] = counters.blocks_invalidated;
+    values[2] = counters.tlb_misses;
+    values[3] = counters.tlb_flushes;
+    values[4] = counters.traps;
+    say_always(&session->say, "%-20s %16.3f", "seconds", seconds);
+    say_always(&session->say, "%-20s %16" PRIu64 "  (%.1f million a second)", "instructions",
+               counters.instructions, (double)counters.instructions / 1e6 / seconds);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        say_always(&session->say, "%-20s %16" PRIu64, rows[i].name, values[i]);
+}
+
+static void banner_print(struct session *session, const struct machine_description *d)
+{
+    char memory[SIZE_TEXT_MAX];
+
+    say_line(&session->say, "%s: %u CPU%s, %s of memory%s", d->name ? d->name : "machine", d->cpus,
+             d->cpus == 1 ? "" : "s", size_format(d->memory, memory),
+             isatty(STDIN_FILENO) ? "; Ctrl-A x quits, Ctrl-A h helps" : "");
+}
+
+static int session_open(struct session *session, const struct machine_description *description,
+                        struct error *error)
+{
+    const struct terminal_commands commands = {.quit = on_quit,
+                                               .help = on_help,
+                                               .proceed = on_proceed,
+                                               .ctx = session};
+    const struct machine_events events = {.ended = on_ended,
+                                          .host_full = on_host_full,
+                                          .rebooted = on_rebooted,
+                                          .ctx = session};
+    int r = loop_new(&session->loop);
+
+    if (r)
+        return error_set(error, -r, "cannot make an event loop: %s", error_words(-r));
+    r = signals_open(session, error);
+    if (r)
+        return r;
+    /* Last before the start, because from here on the terminal is raw; but the machine wants its
+     * console when it is built, so both are undone together on a failure. */
+    if (!session->options->dump_dtb) {
+        banner_print(session, description);
+        r = stream_terminal_new(&session->console, session->loop, STDIN_FILENO, STDOUT_FILENO,
+                                isatty(STDIN_FILENO) ? ESCAPE : 0, &commands, error);
+        if (r)
+            return r;
+        atomic_store(&raw_terminal, session->console);
+        catch_crashes();
+    }
+    return machine_new(&session->machine, description, session->loop, session->console, &events,
+                       &session->say.log, error);
+}
+
+static void session_close(struct session *session)
+{
+    if (session->machine)
+        machine_free(session->machine);
+    atomic_store(&raw_terminal, NULL);
+    stream_free(session->console);
+    if (session->signals >= 0) {
+        loop_remove_fd(session->loop, session->signals);
+        close(session->signals);
+    }
+    if (session->loop)
+        loop_free(session->loop);
+    say_release(&session->say);
+}
+
+int session_run(const struct machine_description *description,
+                const struct session_options *options, struct error *error)
+{
+    struct session session = {.options = options, .signals = -1};
+    uint64_t began;
+    int r;
+
+    say_init(&session.say, options->quiet);
+    r = session_open(&session, description, error);
+    if (!r && options->dump_dtb) {
+        r = dump_device_tree(session.machine, options->dump_dtb, error);
+    } else if (!r) {
+        began = monotonic_ns();
+        r = machine_start(session.machine, error);
+        if (!r) {
+            loop_run(session.loop);
+            if (options->stats)
+                stats_print(&session, monotonic_ns() - began);
+            r = session.status;
+        }
+    }
+    session_close(&session);
+    return r;
+}

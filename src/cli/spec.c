@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/spec.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+
+static void free_text(char **text)
+{
+    free(*text);
+}
+
+/* The path up to the first single comma, unescaped in place; returns the rest or NULL. */
+static char *disk_split_path(char *text)
+{
+    char *to = text;
+
+    for (char *from = text; *from; from++) {
+        if (*from == ',') {
+            if (from[1] != ',') {
+                *to = 0;
+                return from + 1;
+            }
+            from++;
+        }
+        *to++ = *from;
+    }
+    *to = 0;
+    return NULL;
+}
+
+static int disk_add(struct machine_description *description, const struct machine_disk *disk,
+                    const char *path, const char *serial, struct error *error)
+{
+    struct machine_disk *to = &description->disks[description->disk_count];
+
+    *to = *disk;
+    to->path = NULL;
+    to->serial = NULL;
+    if (description_set(&to->path, path) || (serial && description_set(&to->serial, serial))) {
+        free(to->path);
+        return error_set(error, ENOMEM, "cannot describe disk \"%s\": out of memory", path);
+    }
+    description->disk_count++;
+    return 0;
+}
+
+int spec_disk(const char *text, struct machine_description *description, struct error *error)
+{
+    CLEANUP(free_text) char *copy = strdup(text);
+    struct machine_disk disk = {0};
+    const char *serial = NULL;
+    char *rest, *word;
+
+    if (!copy)
+        return error_set(error, ENOMEM, "cannot read '--disk %s': out of memory", text);
+    if (description->disk_count == MACHINE_DISKS_MAX)
+        return error_usage(error, "too many disks at '--disk %s'; a machine takes %d", text,
+                           MACHINE_DISKS_MAX);
+    rest = disk_split_path(copy);
+    if (!*copy)
+        return error_usage(error, "'--disk %s' names no file; use --disk FILE[,readonly]", text);
+    while ((word = strsep(&rest, ","))) {
+        if (strcmp(word, "readonly") == 0)
+            disk.read_only = true;
+        else if (strcmp(word, "ephemeral") == 0)
+            disk.ephemeral = true;
+        else if (strncmp(word, "serial=", 7) == 0)
+            serial = word + 7;
+        else
+            return error_usage(error,
+                               "unknown word \"%s\" in '--disk %s'; known are readonly, ephemeral "
+                               "and serial=TEXT (a comma in a file name is written twice)",
+                               word, text);
+    }
+    return disk_add(description, &disk, copy, serial, error);
+}
+
+/* A port number that fills the text up to `end`. */
+static bool port_parse(const char *text, const char *end, uint16_t *port)
+{
+    unsigned value = 0;
+
+    if (text == end)
+        return false;
+    for (; text < end; text++) {
+        if (!isdigit((unsigned char)*text))
+            return false;
+        value = value * 10 + (unsigned)(*text - '0');
+        if (value > 65535)
+            return false;
+    }
+    *port = (uint16_t)value;
+    return value > 0;
+}
+
+static bool address_parse(const char *text, size_t length, struct net_forward *forward)
+{
+    unsigned char raw[sizeof(struct in6_addr)];
+    int family = AF_INET;
+
+    if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+        text++;
+        length -= 2;
+        family = AF_INET6;
+    }
+    if (length >= sizeof(forward->host_address))
+        return false;
+    memcpy(forward->host_address, text, length);
+    forward->host_address[length] = 0;
+    return inet_pton(family, forward->host_address, raw) == 1;
+}
+
+int spec_forward(const char *text, struct machine_description *description, struct error *error)
+{
+    struct net_forward forward = {0};
+    const char *end = strchr(text, '/'), *guest, *host;
+
+    if (description->forward_count == MACHINE_FORWARDS_MAX)
+        return error_usage(error, "too many forwards at '-p %s'; a machine takes %d", text,
+                           MACHINE_FORWARDS_MAX);
+    if (!end)
+        end = text + strlen(text);
+    else if (strcmp(end, "/udp") == 0)
+        forward.udp = true;
+    else if (strcmp(end, "/tcp") != 0)
+        goto malformed;
+
+    guest = memrchr(text, ':', (size_t)(end - text));
+    if (!guest || !port_parse(guest + 1, end, &forward.guest_port))
+        goto malformed;
+    host = memrchr(text, ':', (size_t)(guest - text));
+    if (!port_parse(host ? host + 1 : text, guest, &forward.host_port))
+        goto malformed;
+    if (host && !address_parse(text, (size_t)(host - text), &forward))
+        goto malformed;
+    description->forwards[description->forward_count++] = forward;
+    return 0;
+
+malformed:
+    return error_usage(error,
+                       "cannot read '-p %s'; use -p [ADDRESS:]HOST:GUEST[/udp] with ports from 1 "
+                       "to 65535, as in -p 2222:22",
+                       text);
+}
+
+int spec_network(const char *text, struct machine_description *description, struct error *error)
+{
+    if (strcmp(text, "user") == 0) {
+        description->network = MACHINE_NET_USER;
+    } else if (strcmp(text, "none") == 0) {
+        description->network = MACHINE_NET_NONE;
+    } else if (strncmp(text, "tap=", 4) == 0) {
+        const char *name = text + 4;
+
+        if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, "/ :%"))
+            return error_usage(error,
+                               "\"%s\" is no name of a network interface; use --net tap=NAME with "
+                               "at most %d letters",
+                               name, IFNAMSIZ - 1);
+        if (description_set(&description->tap, name))
+            return error_set(error, ENOMEM, "cannot read '--net %s': out of memory", text);
+        description->network = MACHINE_NET_TAP;
+    } else {
+        return error_usage(error, "unknown network \"%s\"; use --net user, tap=NAME or none", text);
+    }
+    return 0;
+}
+
+int spec_memory(const char *text, struct machine_description *description, struct error *error)
+{
+    uint64_t bytes;
+    int r = size_parse(text, &bytes);
+
+    if (r == -ERANGE)
+        return error_usage(error, "'--memory %s' is more than any machine has; use less", text);
+    if (r)
+        return error_usage(error,
+                           "cannot read '--memory %s'; use a number and a unit, as in 512M "
+                           "or 1G",
+                           text);
+    if (bytes > 0 && bytes < 65536)
+        return error_usage(error, "'--memory %s' is in bytes; did you mean '--memory %sM'?", text,
+                           text);
+    description->memory = bytes;
+    return 0;
+}

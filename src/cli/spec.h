@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The small languages inside option values: --disk, --publish, --net, --memory. Each adds what it
+ * read to a machine description, or sets a usage error that quotes the text and gives the form,
+ * and leaves the description as it was.
+ */
+#ifndef HOSPES_CLI_SPEC_H
+#define HOSPES_CLI_SPEC_H
+
+#include "base/error.h"
+#include "machine/description.h"
+
+/* PATH[,readonly][,ephemeral][,serial=TEXT]; a comma in the path is written twice. */
+int spec_disk(const char *text, struct machine_description *description,
+              struct error *error) MUST_CHECK;
+/* [ADDRESS:]HOST:GUEST[/tcp|/udp]; an IPv6 address stands in brackets. */
+int spec_forward(const char *text, struct machine_description *description,
+                 struct error *error) MUST_CHECK;
+/* user, none or tap=NAME. */
+int spec_network(const char *text, struct machine_description *description,
+                 struct error *error) MUST_CHECK;
+/* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */
+int spec_memory(const char *text, struct machine_description *description,
+                struct error *error) MUST_CHECK;
+
+#endif

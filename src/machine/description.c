@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/description.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+
+#define MEMORY_GRAIN   (2ull << 20)
+#define SERIAL_MAX     20 /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
+#define NAME_MAX_BYTES 63 /* a DNS label (RFC 1035, 2.3.4), for the DHCP lease */
+/* The kernel's command line (COMMAND_LINE_SIZE of Linux on riscv is 1024). */
+#define APPEND_MAX 1023
+
+static unsigned host_cpus(void)
+{
+    cpu_set_t set;
+
+    /* Fails only on hosts with more CPUs than the set holds: then there are plenty. */
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        return CPU_SETSIZE;
+    return (unsigned)CPU_COUNT(&set);
+}
+
+void description_init(struct machine_description *description)
+{
+    *description = (struct machine_description){
+        .cpus = host_cpus() < 2 ? 1 : 2,
+        .memory = 1ull << 30,
+        .network = MACHINE_NET_USER,
+    };
+}
+
+void description_release(struct machine_description *description)
+{
+    free(description->name);
+    free(description->engine);
+    free(description->firmware);
+    free(description->kernel);
+    free(description->initrd);
+    free(description->append);
+    for (unsigned i = 0; i < description->disk_count; i++) {
+        free(description->disks[i].path);
+        free(description->disks[i].serial);
+    }
+    free(description->tap);
+    free(description->mac);
+    *description = (struct machine_description){0};
+}
+
+int description_set(char **field, const char *text)
+{
+    char *copy = strdup(text);
+
+    if (!copy)
+        return -ENOMEM;
+    free(*field);
+    *field = copy;
+    return 0;
+}
+
+static int check_boot(const struct machine_description *d, struct error *error)
+{
+    if (!d->kernel && !d->firmware)
+        return error_usage(error, "nothing to boot; give an image, --kernel FILE or --bios FILE");
+    if (d->initrd && !d->kernel)
+        return error_usage(error, "'--initrd' needs a kernel; add --kernel FILE");
+    if (d->append && !d->kernel)
+        return error_usage(error, "'--append' needs a kernel; add --kernel FILE");
+    if (d->append && strlen(d->append) > APPEND_MAX)
+        return error_usage(error, "the kernel's command line is longer than %d bytes; shorten it",
+                           APPEND_MAX);
+    return 0;
+}
+
+static int check_memory(const struct machine_description *d, struct error *error)
+{
+    char asked[SIZE_TEXT_MAX], bound[SIZE_TEXT_MAX];
+
+    if (d->memory < MACHINE_MEMORY_MIN)
+        return error_usage(error, "%s of memory are too little; a machine takes %s or more",
+                           size_format(d->memory, asked), size_format(MACHINE_MEMORY_MIN, bound));
+    if (d->memory > MACHINE_MEMORY_MAX)
+        return error_usage(error, "%s of memory are too much; a machine takes %s or less",
+                           size_format(d->memory, asked), size_format(MACHINE_MEMORY_MAX, bound));
+    if (d->memory % MEMORY_GRAIN)
+        return error_usage(error, "memory of %llu bytes is no multiple of %s; round it up to %lluM",
+                           (unsigned long long)d->memory, size_format(MEMORY_GRAIN, bound),
+                           (unsigned long long)((d->memory / MEMORY_GRAIN + 1) * 2));
+    return 0;
+}
+
+/* Letters, digits, "-", "_" and ".": the name goes into DHCP packets and thread names. */
+static int check_name(const char *name, struct error *error)
+{
+    size_t length = strlen(name);
+
+    if (length == 0 || length > NAME_MAX_BYTES)
+        return error_usage(error, "the name \"%s\" has %zu letters; use 1 to %d", name, length,
+                           NAME_MAX_BYTES);
+    for (const char *p = name; *p; p++) {
+        if (!isascii(*p) || !(isalnum(*p) || strchr("-_.", *p)))
+            return error_usage(error,
+                               "the name \"%s\" has other letters than a-z A-Z 0-9 - _ .; "
+                               "choose another",
+                               name);
+    }
+    return 0;
+}
+
+static int check_disk(const struct machine_description *d, unsigned index, struct error *error)
+{
+    const struct machine_disk *disk = &d->disks[index];
+
+    if (!disk->path || !*disk->path)
+        return error_usage(error, "disk %u names no file", index);
+    if (disk->serial) {
+        if (strlen(disk->serial) > SERIAL_MAX)
+            return error_usage(error,
+                               "the serial number \"%s\" is longer than %d bytes; shorten "
+                               "it",
+                               disk->serial, SERIAL_MAX);
+        for (const char *p = disk->serial; *p; p++) {
+            if (!isascii(*p) || !isprint(*p))
+                return error_usage(error,
+                                   "the serial number of disk \"%s\" is not printable "
+                                   "ASCII; choose another",
+                                   disk->path);
+        }
+    }
+    /* Two writers of one image would destroy it; the lock would find out too, but later. */
+    for (unsigned i = 0; i < index; i++) {
+        if (strcmp(d->disks[i].path, disk->path) == 0 &&
+            !(d->disks[i].read_only && disk->read_only))
+            return error_usage(error,
+                               "disk \"%s\" is given twice; give it once, or both times "
+                               "with ,readonly",
+                               disk->path);
+    }
+    return 0;
+}
+
+static bool mac_is_valid(const char *mac)
+{
+    for (unsigned i = 0; i < 17; i++) {
+        if (i % 3 == 2 ? mac[i] != ':' : !isxdigit((unsigned char)mac[i]))
+            return false;
+    }
+    /* The lowest bit of the first byte marks groups, which no interface is (IEEE 802, 8.2). */
+    return mac[17] == 0 && !strchr("13579bdfBDF", mac[1]);
+}
+
+static int check_network(const struct machine_description *d, struct error *error)
+{
+    if (d->network == MACHINE_NET_TAP && !d->tap)
+        return error_usage(error, "the tap network names no interface; use --net tap=NAME");
+    if (d->forward_count && d->network != MACHINE_NET_USER)
+        return error_usage(error, "port forwards work in the user network only; leave out '-p' or "
+                                  "use --net user");
+    for (unsigned i = 0; i < d->forward_count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            const struct net_forward *a = &d->forwards[i], *b = &d->forwards[j];
+
+            if (a->udp == b->udp && a->host_port == b->host_port &&
+                strcmp(a->host_address, b->host_address) == 0)
+                return error_usage(error,
+                                   "host port %u is forwarded twice; give each host port "
+                                   "once",
+                                   a->host_port);
+        }
+    }
+    if (d->mac && !mac_is_valid(d->mac))
+        return error_usage(error,
+                           "\"%s\" is no address of a network interface; use the form "
+                           "52:54:00:12:34:56",
+                           d->mac);
+    return 0;
+}
+
+int description_check(const struct machine_description *description, struct error *error)
+{
+    int r = check_boot(description, error);
+
+    if (!r && (description->cpus < 1 || description->cpus > MACHINE_CPUS_MAX))
+        r = error_usage(error, "%u CPUs are out of range; a machine takes 1 to %d",
+                        description->cpus, MACHINE_CPUS_MAX);
+    if (!r)
+        r = check_memory(description, error);
+    if (!r && description->name)
+        r = check_name(description->name, error);
+    for (unsigned i = 0; !r && i < description->disk_count; i++)
+        r = check_disk(description, i, error);
+    if (!r)
+        r = check_network(description, error);
+    return r;
+}

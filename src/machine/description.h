@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a machine is to be: one plain value, filled alike by flags, by a file and by the API, and
+ * checked whole before anything is opened. It owns its strings; description_release() frees them.
+ */
+#ifndef HOSPES_MACHINE_DESCRIPTION_H
+#define HOSPES_MACHINE_DESCRIPTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "network/net.h"
+
+#define MACHINE_CPUS_MAX     64
+#define MACHINE_DISKS_MAX    5 /* the board's other 3 virtio slots: net, console, rng */
+#define MACHINE_FORWARDS_MAX 32
+#define MACHINE_MEMORY_MIN   (16ull << 20)
+#define MACHINE_MEMORY_MAX   (1ull << 40)
+
+enum machine_network { MACHINE_NET_USER, MACHINE_NET_TAP, MACHINE_NET_NONE };
+
+struct machine_disk {
+    char *path;
+    char *serial; /* at most 20 bytes of printable ASCII; NULL: none */
+    bool read_only;
+    bool ephemeral;
+};
+
+struct machine_description {
+    char *name;      /* for messages, threads and the guest's DHCP lease */
+    char *engine;    /* "auto" or the name of an engine */
+    unsigned cpus;   /* 1..MACHINE_CPUS_MAX */
+    uint64_t memory; /* bytes, a multiple of 2 MiB */
+
+    /* What runs first. firmware: an image entered in M-mode at the start of RAM (ELF or raw), or
+     * NULL: hospes's own SBI, which enters the kernel in S-mode. kernel: a Linux Image, an ELF file
+     * or a raw S-mode payload (such as U-Boot). */
+    char *firmware;
+    char *kernel;
+    char *initrd;
+    char *append;
+
+    struct machine_disk disks[MACHINE_DISKS_MAX];
+    unsigned disk_count;
+
+    enum machine_network network;
+    char *tap;
+    struct net_forward forwards[MACHINE_FORWARDS_MAX];
+    unsigned forward_count;
+    bool virtio_console; /* the terminal is hvc0, a virtio console, and not the UART (ttyS0) */
+    char *mac;           /* "52:54:00:xx:xx:xx"; NULL: made from the name */
+};
+
+/* Two CPUs at most as the host has, 1 GiB, user network. */
+void description_init(struct machine_description *description);
+void description_release(struct machine_description *description);
+/* Judges the whole: ranges, combinations, that something is there to boot. Opens nothing. */
+int description_check(const struct machine_description *description,
+                      struct error *error) MUST_CHECK;
+/* A copy of `text` in *field, in place of what was there. -ENOMEM. */
+int description_set(char **field, const char *text) MUST_CHECK;
+
+#endif
