@@ -2,6 +2,7 @@
 #include "memory/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -265,6 +266,19 @@ int memory_load(const struct address_space *as, gpa addr, const void *from, uint
         return -EFAULT;
     memory_put(as, addr, from, len);
     return 0;
+}
+
+void memory_clear(struct address_space *as)
+{
+    for (unsigned i = 0; i < as->count; i++) {
+        struct ram *ram = as->ranges[i].ram;
+
+        if (!ram)
+            continue;
+        if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram->size) < 0)
+            memset(ram->host, 0, ram->size);
+        memory_note_write(ram, 0, ram->size);
+    }
 }
 
 int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool write,

@@ -103,6 +103,9 @@ int memory_write(const struct address_space *as, gpa addr, const void *from,
 int memory_load(const struct address_space *as, gpa addr, const void *from,
                 uint64_t len) MUST_CHECK;
 
+/* Gives all RAM back to the host: it reads as zeroes. No CPU runs and no device has a span. */
+void memory_clear(struct address_space *as);
+
 /* A piece of guest RAM for zero-copy I/O: readv() and writev() may use it as it is. */
 struct span {
     uint8_t *host;

@@ -118,11 +118,20 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1);
 void riscv_hart_set_line(void *hart, unsigned number, bool level);
 /* Looks at the time against stimecmp and sets or clears the S timer interrupt. Any thread. */
 void riscv_hart_timer_tick(struct riscv_hart *hart);
+/* Writes stimecmp (ticks), tells the platform and brings the S timer interrupt up to date: what the
+ * CSR write does, and SBI's set_timer. The hart's thread, or while it is not running. */
+void riscv_hart_set_stimecmp(struct riscv_hart *hart, uint64_t deadline);
 /* mip as the guest reads it. Any thread. */
 uint64_t riscv_hart_mip(const struct riscv_hart *hart);
 /* True when an interrupt would end a wfi (pending and enabled in mie, whatever the global
  * enables). The hart's thread. */
 bool riscv_hart_has_interrupt(const struct riscv_hart *hart);
+
+/* Reads guest-virtual memory as loads of the hart's S-mode would (satp, sstatus.SUM set), without
+ * side effects: for firmware and debuggers. -EFAULT. The hart's thread, outside run(). */
+struct address_space;
+int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memory, uint64_t vaddr,
+                            void *to, uint64_t length) MUST_CHECK;
 
 /* The extensions the hart has, as the device tree tells them: "riscv,isa" ("rv64imafdc_...") and
  * the list for "riscv,isa-extensions" (NULL-terminated, in canonical order). From one table in

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/machine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/bits.h"
+#include "base/clock.h"
+#include "board/virt.h"
+#include "machine/vcpu.h"
+
+/* How soon a reboot looks again whether the old guest's requests have come back. */
+#define RELOAD_RETRY_NS 1000000u
+
+enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
+
+/* What the guest asked of the machine; the first request counts until it is served. */
+enum machine_request { REQUEST_NONE, REQUEST_POWER_OFF, REQUEST_REBOOT, REQUEST_FAULT };
+
+struct machine {
+    struct machine_description description; /* a copy */
+    struct loop *loop;
+    const struct log *log;
+    struct machine_events events;
+    enum machine_state state; /* loop's thread */
+
+    struct address_space *memory;
+    struct clock clock;
+    struct riscv_platform platform;
+    const struct engine_type *engine_type;
+    struct engine *engine;
+    struct vcpu *cpus;
+    unsigned cpu_count;
+    struct vcpu_gate gate;
+    struct sbi sbi;
+    struct sbi_host sbi_host;
+    struct sbi_hart *sbi_harts;
+    struct virt *board;
+    struct block *blocks[MACHINE_DISKS_MAX]; /* the board's, once there is one */
+    struct net *net;                         /* likewise */
+    bool handed_over;
+
+    struct timer reload;
+
+    /* From a CPU's thread to the loop's. */
+    struct deferred serve;
+    struct mutex lock;
+    enum machine_request request GUARDED_BY(lock);
+    int request_status GUARDED_BY(lock);
+};
+
+static const struct engine_type *const engines[] = {&riscv_interpreter};
+
+static const struct engine_type *engine_find(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(engines); i++)
+        if (!name || !strcmp(name, "auto") || !strcmp(name, engines[i]->name))
+            return engines[i];
+    return NULL;
+}
+
+/* ---- what the parts ask of the machine ---- */
+
+static void machine_ask(struct machine *machine, enum machine_request request, int status)
+{
+    mutex_lock(&machine->lock);
+    if (machine->request == REQUEST_NONE) {
+        machine->request = request;
+        machine->request_status = status;
+    }
+    mutex_unlock(&machine->lock);
+    /* No CPU executes another instruction than those that are under way. */
+    vcpu_gate_shut(&machine->gate, machine->cpus, machine->cpu_count);
+    loop_post(machine->loop, &machine->serve);
+}
+
+static void board_finish(void *ctx, bool reboot, bool failed, unsigned status)
+{
+    machine_ask(ctx, reboot ? REQUEST_REBOOT : REQUEST_POWER_OFF, failed ? (int)status : 0);
+}
+
+static void sbi_reset(void *ctx, enum sbi_reset type, bool failure)
+{
+    machine_ask(ctx, type == SBI_SHUTDOWN ? REQUEST_POWER_OFF : REQUEST_REBOOT, failure ? 1 : 0);
+}
+
+static void sbi_flush_tlb(void *ctx, unsigned hart, uint64_t vaddr, uint64_t size, uint64_t asid)
+{
+    struct machine *machine = ctx;
+
+    machine->engine_type->flush_tlb(machine->cpus[hart].cpu, vaddr, size, asid);
+}
+
+static void sbi_flush_code(void *ctx, unsigned hart)
+{
+    struct machine *machine = ctx;
+
+    machine->engine_type->flush_code(machine->cpus[hart].cpu);
+}
+
+static bool sbi_console_put(void *ctx, uint8_t byte)
+{
+    struct machine *machine = ctx;
+
+    return virt_console_put(machine->board, byte);
+}
+
+static int sbi_console_get(void *ctx)
+{
+    struct machine *machine = ctx;
+
+    return virt_console_get(machine->board);
+}
+
+static int sbi_read_virtual(void *ctx, unsigned hart, uint64_t vaddr, void *to, uint64_t length)
+{
+    struct machine *machine = ctx;
+
+    return riscv_hart_read_virtual(&machine->cpus[hart].hart, machine->memory, vaddr, to, length);
+}
+
+static void cpu_lost(void *ctx, unsigned index, uint64_t cause)
+{
+    struct machine *machine = ctx;
+
+    log_say(machine->log, LOG_GUEST, "cpu %u trapped into firmware with cause %llu", index,
+            (unsigned long long)cause);
+    machine_ask(machine, REQUEST_FAULT, 1);
+}
+
+static uint64_t hart_time(void *ctx)
+{
+    struct machine *machine = ctx;
+
+    return virt_time(machine->board);
+}
+
+static void hart_set_stimecmp(void *ctx, unsigned hart, uint64_t deadline)
+{
+    struct machine *machine = ctx;
+
+    virt_set_stimecmp(machine->board, hart, deadline);
+}
+
+static uint16_t hart_entropy(void *ctx)
+{
+    uint16_t bits = 0;
+
+    /* 2 bytes never come short, and the pool is ready long before hospes starts. */
+    if (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+        BUG_ON(errno != EINTR);
+    return bits;
+}
+
+static void disk_full(void *ctx, const char *path)
+{
+    struct machine *machine = ctx;
+
+    log_say(machine->log, LOG_WARN, "no space left for disk \"%s\"", path);
+    if (machine->state == MACHINE_RUNNING)
+        machine_pause(machine);
+    if (machine->events.host_full)
+        machine->events.host_full(machine->events.ctx, path);
+}
+
+/* ---- building ---- */
+
+static int machine_open_disks(struct machine *machine, struct error *error)
+{
+    for (unsigned i = 0; i < machine->description.disk_count; i++) {
+        const struct machine_disk *disk = &machine->description.disks[i];
+        struct block_options options = {
+            .path = disk->path,
+            .read_only = disk->read_only,
+            .ephemeral = disk->ephemeral,
+            .on_full = disk_full,
+            .on_full_ctx = machine,
+        };
+        int r = block_open(&machine->blocks[i], machine->loop, &options, machine->log, error);
+
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int machine_open_network(struct machine *machine, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+
+    switch (d->network) {
+    case MACHINE_NET_USER:
+        return net_user_new(&machine->net, machine->loop, d->forwards, d->forward_count, d->name,
+                            machine->log, error);
+    case MACHINE_NET_TAP:
+        return net_tap_new(&machine->net, machine->loop, d->tap, machine->log, error);
+    case MACHINE_NET_NONE:
+        break;
+    }
+    return 0;
+}
+
+/* The address given, or one made from the name: locally administered, the same at each start, so
+ * that the guest knows its interface again. */
+static int machine_mac(const struct machine_description *d, uint8_t mac[6], struct error *error)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    char rest;
+
+    if (d->mac) {
+        if (sscanf(d->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
+                   &mac[3], &mac[4], &mac[5], &rest) != 6 ||
+            mac[0] & 1)
+            return error_usage(error, "\"%s\" is not a network address such as 52:54:00:12:34:56",
+                               d->mac);
+        return 0;
+    }
+    for (const char *p = d->name ? d->name : ""; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 16777619u;
+    mac[0] = 0x52;
+    mac[1] = 0x54;
+    mac[2] = 0x00;
+    mac[3] = (uint8_t)(hash >> 16);
+    mac[4] = (uint8_t)(hash >> 8);
+    mac[5] = (uint8_t)hash;
+    return 0;
+}
+
+static int machine_build_board(struct machine *machine, struct stream *console, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+    struct riscv_hart *harts[MACHINE_CPUS_MAX];
+    struct virt_config config = {
+        .memory = machine->memory,
+        .ram_size = d->memory,
+        .harts = harts,
+        .hart_count = machine->cpu_count,
+        .loop = machine->loop,
+        .clock = &machine->clock,
+        .log = machine->log,
+        .serial = d->virtio_console ? NULL : console,
+        .finish = board_finish,
+        .finish_ctx = machine,
+    };
+    unsigned slot = 0;
+
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        harts[i] = &machine->cpus[i].hart;
+    for (unsigned i = 0; i < d->disk_count; i++)
+        config.slots[slot++] = (struct virt_slot){.kind = VIRT_SLOT_BLOCK,
+                                                  .block = machine->blocks[i],
+                                                  .serial = d->disks[i].serial};
+    if (machine->net) {
+        int r = machine_mac(d, config.slots[slot].mac, error);
+
+        if (r)
+            return r;
+        config.slots[slot].kind = VIRT_SLOT_NET;
+        config.slots[slot++].net = machine->net;
+    }
+    config.slots[slot++].kind = VIRT_SLOT_RNG;
+    if (d->virtio_console) {
+        config.slots[slot].kind = VIRT_SLOT_CONSOLE;
+        config.slots[slot++].console = console;
+    }
+    machine->handed_over = true;
+    return virt_new(&machine->board, &config, error);
+}
+
+static int machine_build_cpus(struct machine *machine, struct error *error)
+{
+    struct engine_config config = {.memory = machine->memory,
+                                   .cpu_count = machine->cpu_count,
+                                   .log = machine->log};
+    bool hosted = !machine->description.firmware;
+    int r = machine->engine_type->create(&config, &machine->engine, error);
+
+    for (unsigned i = 0; !r && i < machine->cpu_count; i++) {
+        struct vcpu *vcpu = &machine->cpus[i];
+
+        vcpu->sbi = hosted ? &machine->sbi : NULL;
+        vcpu->halted = hosted;
+        r = machine->engine_type->cpu_create(machine->engine, i, &vcpu->hart, &vcpu->cpu, error);
+    }
+    return r;
+}
+
+/* The CPUs as values: nothing runs yet, but wires can be led to them. */
+static int machine_make_harts(struct machine *machine)
+{
+    const struct machine_description *d = &machine->description;
+
+    machine->cpu_count = d->cpus;
+    machine->cpus = calloc(d->cpus, sizeof(*machine->cpus));
+    machine->sbi_harts = calloc(d->cpus, sizeof(*machine->sbi_harts));
+    if (!machine->cpus || !machine->sbi_harts)
+        return -ENOMEM;
+    machine->platform = (struct riscv_platform){
+        .time = hart_time,
+        .set_stimecmp = hart_set_stimecmp,
+        .entropy = hart_entropy,
+        .ctx = machine,
+    };
+    machine->sbi_host = (struct sbi_host){
+        .flush_tlb = sbi_flush_tlb,
+        .flush_code = sbi_flush_code,
+        .console_put = sbi_console_put,
+        .console_get = sbi_console_get,
+        .reset = sbi_reset,
+        .read_virtual = sbi_read_virtual,
+        .ctx = machine,
+    };
+    for (unsigned i = 0; i < d->cpus; i++) {
+        struct vcpu *vcpu = &machine->cpus[i];
+
+        vcpu->index = i;
+        vcpu->engine = machine->engine_type;
+        vcpu->gate = &machine->gate;
+        vcpu->firmware_fault = cpu_lost;
+        vcpu->firmware_fault_ctx = machine;
+        vcpu->hart.id = i;
+        vcpu->hart.platform = &machine->platform;
+        vcpu->hart.hosted_firmware = !d->firmware;
+        machine->sbi_harts[i].hart = &vcpu->hart;
+    }
+    return 0;
+}
+
+/* Puts the guest's software in place and the harts at its start. No CPU runs. */
+static int machine_load(struct machine *machine, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+    struct virt_boot boot = {
+        .firmware = d->firmware,
+        .kernel = d->kernel,
+        .initrd = d->initrd,
+        .append = d->append,
+    };
+    struct virt_entry entry;
+    int r = virt_load(machine->board, &boot, &entry, error);
+
+    if (r)
+        return r;
+    if (!d->firmware)
+        sbi_reset_harts(&machine->sbi, entry.pc, entry.a1);
+    for (unsigned i = 0; i < machine->cpu_count; i++) {
+        riscv_hart_reset(&machine->cpus[i].hart, entry.pc, entry.a1);
+        machine->engine_type->state_in(machine->cpus[i].cpu);
+    }
+    return 0;
+}
+
+static void machine_serve(void *ctx);
+static void machine_reload(void *ctx);
+
+static int description_copy(struct machine_description *to, const struct machine_description *from)
+{
+    int r = 0;
+
+    *to = *from;
+    to->name = to->engine = to->firmware = to->kernel = to->initrd = NULL;
+    to->append = to->tap = to->mac = NULL;
+    for (unsigned i = 0; i < from->disk_count; i++)
+        to->disks[i].path = to->disks[i].serial = NULL;
+    r = r ? r : description_set(&to->name, from->name);
+    r = r ? r : description_set(&to->engine, from->engine);
+    r = r ? r : description_set(&to->firmware, from->firmware);
+    r = r ? r : description_set(&to->kernel, from->kernel);
+    r = r ? r : description_set(&to->initrd, from->initrd);
+    r = r ? r : description_set(&to->append, from->append);
+    r = r ? r : description_set(&to->tap, from->tap);
+    r = r ? r : description_set(&to->mac, from->mac);
+    for (unsigned i = 0; i < from->disk_count; i++) {
+        r = r ? r : description_set(&to->disks[i].path, from->disks[i].path);
+        r = r ? r : description_set(&to->disks[i].serial, from->disks[i].serial);
+    }
+    return r;
+}
+
+static int machine_build(struct machine *machine, struct stream *console, struct error *error)
+{
+    int r = address_space_new(&machine->memory);
+
+    r = r ? r : machine_make_harts(machine);
+    if (r)
+        return error_set(error, -r, "cannot make the machine: %s", error_words(-r));
+    sbi_init(&machine->sbi, machine->sbi_harts, machine->cpu_count, machine->memory,
+             &machine->sbi_host);
+    r = machine_open_disks(machine, error);
+    r = r ? r : machine_open_network(machine, error);
+    r = r ? r : machine_build_board(machine, console, error);
+    r = r ? r : machine_build_cpus(machine, error);
+    return r ? r : machine_load(machine, error);
+}
+
+int machine_new(struct machine **out, const struct machine_description *description,
+                struct loop *loop, struct stream *console, const struct machine_events *events,
+                const struct log *log, struct error *error)
+{
+    struct machine *machine;
+    int r = description_check(description, error);
+
+    if (r)
+        return r;
+    machine = calloc(1, sizeof(*machine));
+    if (!machine)
+        return error_set(error, ENOMEM, "cannot make the machine: out of memory");
+    mutex_init(&machine->lock);
+    vcpu_gate_init(&machine->gate);
+    clock_init(&machine->clock);
+    clock_pause(&machine->clock);
+    deferred_init(&machine->serve, machine_serve, machine);
+    timer_init(&machine->reload, loop, machine_reload, machine);
+    machine->loop = loop;
+    machine->log = log;
+    machine->events = *events;
+    machine->engine_type = engine_find(description->engine);
+    if (!machine->engine_type)
+        r = error_usage(error, "no engine \"%s\"; there is: %s", description->engine,
+                        engines[0]->name);
+    else if (description_copy(&machine->description, description))
+        r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
+    else
+        r = machine_build(machine, console, error);
+    if (r) {
+        machine_free(machine);
+        return r;
+    }
+    *out = machine;
+    return 0;
+}
+
+void machine_free(struct machine *machine)
+{
+    if (!machine)
+        return;
+    if (machine->cpus)
+        vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
+    loop_unpost(machine->loop, &machine->serve);
+    timer_cancel(&machine->reload);
+    virt_free(machine->board);
+    if (!machine->handed_over) {
+        net_free(machine->net);
+        for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
+            block_close(machine->blocks[i]);
+    }
+    for (unsigned i = 0; machine->cpus && i < machine->cpu_count; i++)
+        if (machine->cpus[i].cpu)
+            machine->engine_type->cpu_free(machine->cpus[i].cpu);
+    if (machine->engine)
+        machine->engine_type->free(machine->engine);
+    address_space_free(machine->memory);
+    free(machine->cpus);
+    free(machine->sbi_harts);
+    description_release(&machine->description);
+    vcpu_gate_release(&machine->gate);
+    mutex_release(&machine->lock);
+    free(machine);
+}
+
+/* ---- life ---- */
+
+int machine_start(struct machine *machine, struct error *error)
+{
+    for (unsigned i = 0; i < machine->cpu_count; i++) {
+        int r =
+            machine->cpus[i].started ? 0 : vcpu_start(&machine->cpus[i], machine->description.name);
+
+        if (r) {
+            vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
+            return error_set(error, -r, "cannot start cpu %u of %u: %s", i, machine->cpu_count,
+                             error_words(-r));
+        }
+    }
+    machine->state = MACHINE_PAUSED;
+    machine_resume(machine);
+    return 0;
+}
+
+void machine_pause(struct machine *machine)
+{
+    if (machine->state != MACHINE_RUNNING)
+        return;
+    vcpu_gate_close(&machine->gate, machine->cpus, machine->cpu_count);
+    clock_pause(&machine->clock);
+    machine->state = MACHINE_PAUSED;
+}
+
+void machine_resume(struct machine *machine)
+{
+    if (machine->state != MACHINE_PAUSED)
+        return;
+    clock_resume(&machine->clock);
+    virt_rearm(machine->board);
+    for (unsigned i = 0; i < machine->description.disk_count; i++)
+        block_resume(machine->blocks[i]);
+    machine->state = MACHINE_RUNNING;
+    vcpu_gate_open(&machine->gate);
+}
+
+static void machine_end(struct machine *machine, enum machine_end why, int status)
+{
+    machine->state = MACHINE_ENDED;
+    vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
+    if (machine->events.ended)
+        machine->events.ended(machine->events.ctx, why, status);
+}
+
+void machine_stop(struct machine *machine)
+{
+    if (machine->state != MACHINE_ENDED)
+        machine_end(machine, MACHINE_STOPPED, 0);
+}
+
+/* The devices were reset; once the last request under way has come back, the guest starts anew. */
+static void machine_reload(void *ctx)
+{
+    struct machine *machine = ctx;
+    struct error error = ERROR_INIT;
+
+    if (machine->state != MACHINE_PAUSED)
+        return;
+    if (!virt_is_idle(machine->board)) {
+        timer_set(&machine->reload, monotonic_ns() + RELOAD_RETRY_NS);
+        return;
+    }
+    if (machine_load(machine, &error)) {
+        log_say(machine->log, LOG_ERROR, "cannot boot again: %s",
+                error.message ? error.message : "out of memory");
+        error_release(&error);
+        machine_end(machine, MACHINE_FAILED, 1);
+        return;
+    }
+    if (machine->events.rebooted)
+        machine->events.rebooted(machine->events.ctx);
+    machine_resume(machine);
+}
+
+static void machine_reboot(struct machine *machine)
+{
+    machine_pause(machine);
+    virt_reset(machine->board);
+    machine_reload(machine);
+}
+
+/* Does what a CPU asked for by machine_ask(). */
+static void machine_serve(void *ctx)
+{
+    struct machine *machine = ctx;
+    enum machine_request request;
+    int status;
+
+    mutex_lock(&machine->lock);
+    request = machine->request;
+    status = machine->request_status;
+    mutex_unlock(&machine->lock);
+    if (request == REQUEST_NONE || machine->state == MACHINE_ENDED)
+        return;
+    vcpu_gate_close(&machine->gate, machine->cpus, machine->cpu_count);
+    /* Only now: every CPU is parked, so nobody asks for the same thing again. */
+    mutex_lock(&machine->lock);
+    machine->request = REQUEST_NONE;
+    mutex_unlock(&machine->lock);
+    switch (request) {
+    case REQUEST_REBOOT:
+        machine_reboot(machine);
+        break;
+    case REQUEST_FAULT:
+        machine_end(machine, MACHINE_FAILED, status);
+        break;
+    case REQUEST_POWER_OFF:
+    case REQUEST_NONE:
+        machine_end(machine, status ? MACHINE_FAILED : MACHINE_POWER_OFF, status);
+        break;
+    }
+}
+
+void machine_counters(const struct machine *machine, struct engine_counters *counters)
+{
+    *counters = (struct engine_counters){0};
+    for (unsigned i = 0; i < machine->cpu_count; i++) {
+        struct engine_counters one;
+
+        machine->engine_type->counters(machine->cpus[i].cpu, &one);
+        counters->instructions += one.instructions;
+        counters->blocks_decoded += one.blocks_decoded;
+        counters->blocks_invalidated += one.blocks_invalidated;
+        counters->tlb_misses += one.tlb_misses;
+        counters->tlb_flushes += one.tlb_flushes;
+        counters->traps += one.traps;
+    }
+}
+
+const void *machine_device_tree(const struct machine *machine, uint32_t *size)
+{
+    return virt_tree(machine->board, size);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine as a value: description -> built -> running -> stopped. Two can live in one process.
+ *
+ *            machine_new()        machine_start()            guest powers off, machine_stop()
+ *   (none) ---------------> built ---------------> running -----------------------------> stopped
+ *                             ^                    |     ^                                   |
+ *                             |    machine_pause() v     | machine_resume()                  |
+ *                             |                    paused                                    |
+ *                             +--------------------------------- machine_reset() ------------+
+ *
+ * All functions on the loop's thread. vCPUs are threads of their own; devices are served by the
+ * loop. A reset by the guest (reboot) is done by the machine itself and seen by nobody outside.
+ */
+#ifndef HOSPES_MACHINE_MACHINE_H
+#define HOSPES_MACHINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "cpu/engine.h"
+#include "machine/description.h"
+#include "stream/stream.h"
+
+struct machine;
+
+enum machine_end {
+    MACHINE_POWER_OFF, /* the guest asked for it; status is the guest's (0 unless it says so) */
+    MACHINE_FAILED,    /* the guest or its firmware reported a failure */
+    MACHINE_STOPPED,   /* machine_stop() */
+};
+
+struct machine_events {
+    /* The machine is stopped: its vCPU threads have ended. Loop's thread. */
+    void (*ended)(void *ctx, enum machine_end why, int status);
+    /* The machine was paused because the host has no room for a disk; NULL: ignored. */
+    void (*host_full)(void *ctx, const char *path);
+    /* The guest asked for a reset and is booting again; may be NULL. */
+    void (*rebooted)(void *ctx);
+    void *ctx;
+};
+
+/* Builds: opens every file, reserves memory, writes the device tree. The console stream stays the
+ * caller's. Whatever fails leaves nothing behind. */
+int machine_new(struct machine **machine, const struct machine_description *description,
+                struct loop *loop, struct stream *console, const struct machine_events *events,
+                const struct log *log, struct error *error) MUST_CHECK;
+/* Stops first if it runs. */
+void machine_free(struct machine *machine);
+
+int machine_start(struct machine *machine, struct error *error) MUST_CHECK;
+/* Ends the machine at once, as by pulling the plug; `ended` follows. */
+void machine_stop(struct machine *machine);
+/* Returns when no CPU executes any more. */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
+
+/* Sum over the CPUs. While paused or stopped exact, else a recent value. */
+void machine_counters(const struct machine *machine, struct engine_counters *counters);
+
+/* The bytes of the device tree as the guest got them. */
+const void *machine_device_tree(const struct machine *machine, uint32_t *size);
+
+#endif

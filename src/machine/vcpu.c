@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/vcpu.h"
+
+#include <stdio.h>
+
+void vcpu_gate_init(struct vcpu_gate *gate)
+{
+    mutex_init(&gate->lock);
+    condition_init(&gate->changed);
+    condition_init(&gate->all_parked);
+    mutex_lock(&gate->lock);
+    gate->state = VCPU_GATE_CLOSED;
+    gate->parked = 0;
+    mutex_unlock(&gate->lock);
+    atomic_init(&gate->shut, true);
+}
+
+void vcpu_gate_release(struct vcpu_gate *gate)
+{
+    condition_release(&gate->all_parked);
+    condition_release(&gate->changed);
+    mutex_release(&gate->lock);
+}
+
+static void vcpu_gate_set(struct vcpu_gate *gate, enum vcpu_gate_state state)
+{
+    mutex_lock(&gate->lock);
+    if (gate->state != VCPU_GATE_ENDED)
+        gate->state = state;
+    atomic_store(&gate->shut, gate->state != VCPU_GATE_OPEN);
+    condition_broadcast(&gate->changed);
+    mutex_unlock(&gate->lock);
+}
+
+static void vcpus_kick(struct vcpu *cpus, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        cpus[i].engine->kick(cpus[i].cpu);
+        cpu_signal_raise(&cpus[i].hart.signal); /* one that sleeps in the guest's wfi */
+    }
+}
+
+void vcpu_gate_open(struct vcpu_gate *gate)
+{
+    vcpu_gate_set(gate, VCPU_GATE_OPEN);
+}
+
+void vcpu_gate_shut(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
+{
+    vcpu_gate_set(gate, VCPU_GATE_CLOSED);
+    vcpus_kick(cpus, count);
+}
+
+void vcpu_gate_close(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
+{
+    unsigned started = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        started += cpus[i].started;
+    vcpu_gate_shut(gate, cpus, count);
+    mutex_lock(&gate->lock);
+    while (gate->parked < started)
+        condition_wait(&gate->all_parked, &gate->lock);
+    mutex_unlock(&gate->lock);
+}
+
+void vcpu_gate_end(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
+{
+    vcpu_gate_set(gate, VCPU_GATE_ENDED);
+    vcpus_kick(cpus, count);
+    for (unsigned i = 0; i < count; i++)
+        if (cpus[i].started) {
+            pthread_join(cpus[i].thread, NULL);
+            cpus[i].started = false;
+        }
+}
+
+/* Sleeps while the gate is closed. False: the thread is to end. */
+static bool vcpu_park(struct vcpu *vcpu)
+{
+    struct vcpu_gate *gate = vcpu->gate;
+    bool ended;
+
+    mutex_lock(&gate->lock);
+    gate->parked++;
+    condition_broadcast(&gate->all_parked);
+    while (gate->state == VCPU_GATE_CLOSED)
+        condition_wait(&gate->changed, &gate->lock);
+    gate->parked--;
+    ended = gate->state == VCPU_GATE_ENDED;
+    mutex_unlock(&gate->lock);
+    /* A reset may have happened meanwhile. */
+    vcpu->halted = vcpu->sbi != NULL;
+    return !ended;
+}
+
+static void vcpu_wait(struct vcpu *vcpu)
+{
+    /* Consume, then look: what is raised after the look ends the sleep at once. */
+    cpu_signal_consume(&vcpu->hart.signal);
+    if (!riscv_hart_has_interrupt(&vcpu->hart) && !atomic_load(&vcpu->gate->shut))
+        cpu_signal_wait(&vcpu->hart.signal);
+}
+
+static void vcpu_firmware(struct vcpu *vcpu)
+{
+    vcpu->engine->state_out(vcpu->cpu);
+    if (vcpu->hart.mcause != RISCV_EXC_ECALL_S) {
+        /* Everything else is delegated, so this is a hart that lost its way. */
+        vcpu->firmware_fault(vcpu->firmware_fault_ctx, vcpu->index, vcpu->hart.mcause);
+        vcpu->halted = true;
+        return;
+    }
+    switch (sbi_call(vcpu->sbi, vcpu->index)) {
+    case SBI_NEXT_RUN:
+        break;
+    case SBI_NEXT_WAIT:
+        while (!riscv_hart_has_interrupt(&vcpu->hart) && !atomic_load(&vcpu->gate->shut))
+            vcpu_wait(vcpu);
+        vcpu->halted = true; /* sbi_begin() takes it out of its suspended state */
+        break;
+    case SBI_NEXT_HALT:
+        vcpu->halted = true;
+        break;
+    }
+    vcpu->engine->state_in(vcpu->cpu);
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *vcpu = arg;
+
+    for (;;) {
+        if (atomic_load(&vcpu->gate->shut)) {
+            if (!vcpu_park(vcpu))
+                return NULL;
+            vcpu->engine->state_in(vcpu->cpu);
+            continue;
+        }
+        if (vcpu->halted) {
+            cpu_signal_consume(&vcpu->hart.signal);
+            if (sbi_begin(vcpu->sbi, vcpu->index) == SBI_NEXT_HALT) {
+                if (!atomic_load(&vcpu->gate->shut))
+                    cpu_signal_wait(&vcpu->hart.signal);
+                continue;
+            }
+            vcpu->halted = false;
+            vcpu->engine->state_in(vcpu->cpu);
+        }
+        switch (vcpu->engine->run(vcpu->cpu, 0)) {
+        case CPU_STOP_WAIT:
+            vcpu_wait(vcpu);
+            break;
+        case CPU_STOP_FIRMWARE:
+            vcpu_firmware(vcpu);
+            break;
+        case CPU_STOP_KICK:
+        case CPU_STOP_BREAKPOINT:
+        case CPU_STOP_LIMIT:
+            break;
+        }
+    }
+}
+
+int vcpu_start(struct vcpu *vcpu, const char *machine_name)
+{
+    char name[16];
+    int r;
+
+    snprintf(name, sizeof(name), "cpu%u %.9s", vcpu->index, machine_name ? machine_name : "");
+    r = thread_start(&vcpu->thread, name, vcpu_main, vcpu);
+    vcpu->started = !r;
+    return r;
+}

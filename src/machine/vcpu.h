@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual CPU: a host thread, a hart, and the engine's part of it. Inside machine/ only.
+ *
+ * The thread runs the guest while the machine is running and parks otherwise; parking is how the
+ * machine is paused, reset and ended. vcpu_gate is shared by all CPUs of a machine:
+ *
+ *   open    -> CPUs run
+ *   closed  -> each CPU leaves the guest, counts itself as parked and sleeps
+ *   ended   -> each CPU's thread returns
+ */
+#ifndef HOSPES_MACHINE_VCPU_H
+#define HOSPES_MACHINE_VCPU_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/thread.h"
+#include "cpu/engine.h"
+#include "cpu/riscv/hart.h"
+#include "firmware/sbi.h"
+
+enum vcpu_gate_state { VCPU_GATE_OPEN, VCPU_GATE_CLOSED, VCPU_GATE_ENDED };
+
+struct vcpu_gate {
+    struct mutex lock;
+    struct condition changed; /* the state did */
+    struct condition all_parked;
+    enum vcpu_gate_state state GUARDED_BY(lock);
+    unsigned parked GUARDED_BY(lock);
+    /* A copy of state != OPEN for the CPU's loop; set before the kick. */
+    _Atomic bool shut;
+};
+
+struct vcpu {
+    unsigned index;
+    struct riscv_hart hart;
+    const struct engine_type *engine;
+    struct engine_cpu *cpu;
+    struct vcpu_gate *gate;
+    struct sbi *sbi; /* NULL: the guest brought its own firmware */
+    void (*firmware_fault)(void *ctx, unsigned index, uint64_t cause);
+    void *firmware_fault_ctx;
+    pthread_t thread;
+    bool started;
+    bool halted; /* its thread only: asks sbi_begin() first */
+};
+
+void vcpu_gate_init(struct vcpu_gate *gate); /* closed */
+void vcpu_gate_release(struct vcpu_gate *gate);
+/* Lets the CPUs run. */
+void vcpu_gate_open(struct vcpu_gate *gate);
+/* Closes and returns when all `count` CPUs are parked. Never on a CPU's thread. */
+void vcpu_gate_close(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
+/* From a CPU's thread, or any: closes without waiting. */
+void vcpu_gate_shut(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
+/* Ends and joins the threads. */
+void vcpu_gate_end(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
+
+/* Starts the thread, which parks at once. Returns 0 or -errno. */
+int vcpu_start(struct vcpu *vcpu, const char *machine_name) MUST_CHECK;
+
+#endif
