@@ -233,6 +233,7 @@ void loop_unpost(struct loop *loop, struct deferred *deferred)
 static void loop_run_posted(struct loop *loop)
 {
     struct deferred *last = NULL, *deferred;
+    bool more;
 
     mutex_lock(&loop->lock);
     if (loop->posted_head)
@@ -260,6 +261,13 @@ static void loop_run_posted(struct loop *loop)
             last = NULL;
         run(ctx); /* may free or post the struct again */
     }
+
+    /* What was posted meanwhile found the list not empty and woke nobody. */
+    mutex_lock(&loop->lock);
+    more = loop->posted_head;
+    mutex_unlock(&loop->lock);
+    if (more)
+        loop_wake(loop);
 }
 
 /* ---- timers ---- */
