@@ -9,7 +9,7 @@
  * in M-mode. S and U code is a snippet that ends in a trap: RUN_S and RUN_U enter it, its trap comes back behind the macro
  * with mcause, mepc, mtval and mstatus as the trap left them. A trap that no macro expects fails the test.
  *
- * Memory at the start: all of it open to S and U by one PMP entry, no translation, no delegation, no interrupt enabled, FS
+ * Memory at the start: all of it open to S and U by one PMP entry, no translation, no delegation, no interrupt enabled, menvcfg 0, FS
  * Initial, all counters readable from below.
  */
 #ifndef HOSPES_TESTS_ISA_H
@@ -258,6 +258,7 @@ _start:
 	csrw mideleg, zero
 	csrw medeleg, zero
 	csrw satp, zero
+	csrw CSR_MENVCFG, zero
 	la t0, isa_no_pmp
 	csrw mtvec, t0
 	li t0, -1

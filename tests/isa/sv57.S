@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sv57 with Svade and Svadu, Svpbmt, Svnapot and Svinval. */
+/* oracle: qemu 7.2 */
+#define LEVELS 5
+#include "paging_cases.h"
