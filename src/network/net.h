@@ -22,7 +22,8 @@
 /* The guest's side, filled by the device. */
 struct net_port {
     /* A frame for the guest. Returns true when taken; false: no buffer now, and the back end
-     * keeps or drops it (and stops reading its source until net_ready()). */
+     * keeps or drops it (and stops reading its source until net_ready()). Never called from
+     * inside net_send() or net_ready(). */
     bool (*receive)(void *ctx, const uint8_t *frame, uint32_t length);
     void *ctx;
 };
@@ -74,12 +75,14 @@ struct net_forward {
     uint16_t guest_port;
 };
 
-/* NAT in user space by libslirp: DHCP, DNS, IPv6, forwards; needs no privileges. Errors: a forward
- * whose host port is taken names it. */
+/* NAT in user space by libslirp: DHCP, DNS, IPv6, forwards; needs no privileges. The guest reaches
+ * the host's loopback address at 10.0.2.2. `hostname` is what DHCP tells the guest; may be NULL.
+ * Errors: a forward whose host port is taken names it. */
 int net_user_new(struct net **net, struct loop *loop, const struct net_forward *forwards,
                  unsigned forward_count, const char *hostname, const struct log *log,
                  struct error *error) MUST_CHECK;
-/* An existing or to be made tap interface of the host. */
+/* A tap interface of the host: an existing one, or, with CAP_NET_ADMIN, a new one, which is gone
+ * when the back end is. Errors: no permission and not a tap, each with the remedy. */
 int net_tap_new(struct net **net, struct loop *loop, const char *interface, const struct log *log,
                 struct error *error) MUST_CHECK;
 
