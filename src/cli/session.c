@@ -144,6 +144,11 @@ static void on_signal(void *ctx, int fd, uint32_t events)
         on_proceed(session);
         return;
     }
+    if (info.ssi_signo == SIGWINCH) {
+        if (session->console)
+            stream_terminal_resized(session->console);
+        return;
+    }
     if (session->ended_by) {
         /* Asked twice: whatever holds the machine is not waited for any longer. */
         terminal_restore();
@@ -155,7 +160,7 @@ static void on_signal(void *ctx, int fd, uint32_t events)
 
 static int signals_open(struct session *session, struct error *error)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t set;
     int r;

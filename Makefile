@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands of the README and a few short ways; meson does the work.
+
+BUILD    ?= build
+PYTHON   ?= /usr/bin/python3
+OPTIONS  ?=
+SETUP     = scripts/setup
+RUNNER    = $(PYTHON) tests/run.py
+
+.DEFAULT_GOAL := all
+.PHONY: all build run image doctor test test-long test-asan test-ubsan test-tsan test-interp \
+        format lint install clean help
+
+all: ## set up what the build needs, and build
+	@$(SETUP) build
+	@$(MAKE) --no-print-directory build
+
+# The build alone: what is missing on the host is told by meson and not installed.
+build:
+	@test -f $(BUILD)/build.ninja || meson setup $(OPTIONS) $(BUILD)
+	@ninja -C $(BUILD)
+
+run: ## boot Debian on this terminal (makes the image the first time)
+	@$(SETUP) build image
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/hospes image build --if-missing debian
+	@exec $(BUILD)/hospes run debian
+
+image: all ## make the Debian image anew
+	@$(SETUP) image
+	@$(BUILD)/hospes image build debian
+
+doctor: all ## what this host offers
+	@$(BUILD)/hospes doctor
+
+# Never reads the terminal, so that it does the same in a pipe and in CI.
+test: ## every test; the last line is "N passed, N failed, N skipped"
+	@$(SETUP) build image test </dev/null
+	@$(MAKE) --no-print-directory build </dev/null
+	@$(RUNNER) --build $(BUILD) </dev/null
+
+test-long: ## the same with many more random cases and the long boots
+	@HOSPES_TEST_LONG=1 $(MAKE) --no-print-directory test
+
+test-asan: ## the same under AddressSanitizer
+	@$(MAKE) --no-print-directory test BUILD=build-asan OPTIONS="-Db_sanitize=address -Db_lundef=false"
+
+test-ubsan: ## the same under UndefinedBehaviorSanitizer
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    $(MAKE) --no-print-directory test BUILD=build-ubsan OPTIONS="-Db_sanitize=undefined -Db_lundef=false"
+
+test-tsan: ## the same under ThreadSanitizer
+	@$(MAKE) --no-print-directory test BUILD=build-tsan OPTIONS="-Db_sanitize=thread -Db_lundef=false"
+
+test-interp: ## the same with the reference interpreter
+	@HOSPES_ENGINE=interp $(MAKE) --no-print-directory test
+
+format: ## write all C as .clang-format says
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+lint: build ## clang-format and clang-tidy, changing nothing
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	@git ls-files 'src/*.c' | xargs -P "$$(nproc)" -n 4 clang-tidy --quiet -p $(BUILD) \
+	    --warnings-as-errors='*'
+
+install: build ## the program, its man pages and completion, under meson's prefix
+	@meson install -C $(BUILD)
+
+clean: ## remove the build directories; the image store stays
+	rm -rf build build-asan build-ubsan build-tsan
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
