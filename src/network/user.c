@@ -58,7 +58,7 @@ struct user_timer {
 struct net_user {
     struct net net;
     Slirp *slirp;
-    const struct log *log;
+    struct log log;
     int epoll;
     bool muted;           /* the loop does not watch the epoll: the guest takes nothing */
     bool sending;         /* inside net_send() */
@@ -290,7 +290,7 @@ static void user_guest_error(const char *message, void *opaque)
     struct net_user *user = opaque;
 
     if (user->guest_errors++ < GUEST_ERRORS_MAX)
-        log_say(user->log, LOG_GUEST, "network: %s", message);
+        log_say(&user->log, LOG_GUEST, "network: %s", message);
 }
 
 static int64_t user_clock_ns(void *opaque)
@@ -533,7 +533,8 @@ int net_user_new(struct net **net, struct loop *loop, const struct net_forward *
         return error_set(error, ENOMEM, "cannot set up the user network: out of memory");
     user->net.type = &user_type;
     user->net.loop = loop;
-    user->log = log;
+    if (log)
+        user->log = *log;
     user->epoll = -1;
     frame_queue_init(&user->queue);
     deferred_init(&user->turn, user_turn, user);
