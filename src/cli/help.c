@@ -35,9 +35,12 @@ static void print_option(const struct option *option)
 {
     char names[96];
 
-    snprintf(names, sizeof(names), "  %s%s%s%s%s", option->alias ? option->alias : "",
-             option->alias ? ", " : "", option->name, option->value ? " " : "",
-             option->value ? option->value : "");
+    bool letter = option->alias && option->alias[1] != '-';
+    const char *first = letter ? option->alias : option->name;
+    const char *second = letter ? option->name : option->alias;
+
+    snprintf(names, sizeof(names), "  %s%s%s%s%s", first, second ? ", " : "", second ? second : "",
+             option->value ? " " : "", option->value ? option->value : "");
     if (strlen(names) >= HELP_COLUMN - 1)
         printf("%s\n%*s", names, HELP_COLUMN, "");
     else
