@@ -225,27 +225,26 @@ static int dump_device_tree(const struct machine *machine, const char *path, str
 static void stats_print(struct session *session, uint64_t ns)
 {
     const double seconds = (double)ns / 1e9;
-    struct engine_counters counters = {0};
+    struct engine_counters c = {0};
+
+    machine_counters(session->machine, &c);
     const struct {
         const char *name;
         uint64_t value;
     } rows[] = {
-        {"blocks decoded", 0}, {"blocks invalidated", 0}, {"TLB misses", 0}, {"TLB flushes", 0},
-        {"traps", 0},
+        {"instructions", c.instructions},
+        {"blocks decoded", c.blocks_decoded},
+        {"blocks invalidated", c.blocks_invalidated},
+        {"TLB misses", c.tlb_misses},
+        {"TLB flushes", c.tlb_flushes},
+        {"traps", c.traps},
     };
-    uint64_t values[ARRAY_SIZE(rows)];
 
-    machine_counters(session->machine, &counters);
-    values[0] = counters.blocks_decoded;
-    values[1] = counters.blocks_invalidated;
-    values[2] = counters.tlb_misses;
-    values[3] = counters.tlb_flushes;
-    values[4] = counters.traps;
-    say_always(&session->say, "%-20s %16.3f", "seconds", seconds);
-    say_always(&session->say, "%-20s %16" PRIu64 "  (%.1f million a second)", "instructions",
-               counters.instructions, (double)counters.instructions / 1e6 / seconds);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        say_always(&session->say, "%-20s %16" PRIu64, rows[i].name, values[i]);
+        say_always(&session->say, "%-20s %16" PRIu64, rows[i].name, rows[i].value);
+    say_always(&session->say, "%-20s %16.3f", "seconds", seconds);
+    say_always(&session->say, "%-20s %16.1f", "million a second",
+               (double)c.instructions / 1e6 / seconds);
 }
 
 static void banner_print(struct session *session, const struct machine_description *d)
