@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Random requests against a model in memory: every engine, with and without an overlay, several
- * requests under way at a time, iovecs of odd sizes.
+ * Random requests against a model in memory: every engine, with and without an overlay, on files
+ * and on a block device, several requests under way at a time, iovecs of odd sizes, and an engine
+ * that does everything in bits and pieces.
  */
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+
 #include "base/bits.h"
+#include "block_faulty.h"
 #include "block_fixture.h"
+#include "storage/block_open.h"
 
 #define DISK_SIZE (3u << 20) /* not a power of two, and ends inside a word of the overlay's map */
 #define SIZE      (DISK_SIZE + 512 * 37)
@@ -128,13 +134,15 @@ static void file_read_all(const char *path, uint8_t *buffer)
     close(fd);
 }
 
-static void random_run(struct fixture *f, const struct block_options *options, const char *engine)
+/* `name`: of the engine that is to be tested, NULL for any. `engine`: NULL for the usual one. The
+ * image is at f->path; options->path is that or a device over it. */
+static void random_run(struct fixture *f, const struct block_options *options,
+                       struct io_engine *engine, const char *name)
 {
     struct run run = {.f = f, .random = {.state = 0x9e3779b97f4a7c15ull}};
     uint8_t *whole = malloc(SIZE), *before = malloc(SIZE);
     unsigned i;
 
-    fixture_make_image(f, SIZE, SIZE / 2);
     run.model = malloc(SIZE);
     run.known = malloc(SIZE / 512);
     assert_true(whole && before && run.model && run.known);
@@ -146,12 +154,9 @@ static void random_run(struct fixture *f, const struct block_options *options, c
     memcpy(run.model, before, SIZE);
     memset(run.known, 1, SIZE / 512);
 
-    assert_int_equal(block_open(&run.block, f->loop, options, NULL, NULL), 0);
-    if (engine && strcmp(block_engine_name(run.block), engine)) {
-        print_message("skipped: this host has no %s\n", engine);
-        block_close(run.block);
-        skip();
-    }
+    assert_int_equal(block_open_with(&run.block, f->loop, options, engine, NULL, NULL), 0);
+    if (name)
+        assert_string_equal(block_engine_name(run.block), name);
     assert_int_equal(block_size(run.block), SIZE);
     for (i = 0; i < ROUNDS; i++)
         run_batch(&run, i > ROUNDS / 2);
@@ -173,11 +178,27 @@ static void random_run(struct fixture *f, const struct block_options *options, c
     free(whole);
 }
 
+static bool host_has_uring(struct loop *loop)
+{
+    struct io_engine *engine;
+
+    if (uring_new(&engine, loop))
+        return false;
+    io_engine_free(engine);
+    return true;
+}
+
 static void random_uring(void **state)
 {
-    struct block_options options = fixture_options(*state);
+    struct fixture *f = *state;
+    struct block_options options = fixture_options(f);
 
-    random_run(*state, &options, "io_uring");
+    if (!host_has_uring(f->loop)) {
+        print_message("skipped: this host permits no io_uring\n");
+        skip();
+    }
+    fixture_make_image(f, SIZE, SIZE / 2);
+    random_run(f, &options, NULL, "io_uring");
 }
 
 static void random_threads(void **state)
@@ -185,7 +206,8 @@ static void random_threads(void **state)
     struct block_options options = fixture_options(*state);
 
     options.no_uring = true;
-    random_run(*state, &options, "threads");
+    fixture_make_image(*state, SIZE, SIZE / 2);
+    random_run(*state, &options, NULL, "threads");
 }
 
 static void random_ephemeral(void **state)
@@ -193,7 +215,8 @@ static void random_ephemeral(void **state)
     struct block_options options = fixture_options(*state);
 
     options.ephemeral = true;
-    random_run(*state, &options, NULL);
+    fixture_make_image(*state, SIZE, SIZE / 2);
+    random_run(*state, &options, NULL, NULL);
 }
 
 static void random_ephemeral_threads(void **state)
@@ -202,7 +225,102 @@ static void random_ephemeral_threads(void **state)
 
     options.ephemeral = true;
     options.no_uring = true;
-    random_run(*state, &options, "threads");
+    fixture_make_image(*state, SIZE, SIZE / 2);
+    random_run(*state, &options, NULL, "threads");
+}
+
+/* Interrupts, wants to be asked again, or moves a part that ends anywhere, also inside a sector.
+ * Nothing that clears a range in one call is there. */
+static int64_t rule_pieces(struct faulty *faulty, const struct io *io)
+{
+    struct random random = {.state = faulty->state};
+
+    faulty->state = random_next(&random);
+    if (io->kind == IO_ALLOCATE)
+        return -EOPNOTSUPP;
+    switch (faulty->state % 8) {
+    case 0:
+        return -EINTR;
+    case 1:
+        return -EAGAIN;
+    case 2:
+        return UINT32_MAX;
+    default:
+        return 1 + (int64_t)(faulty->state >> 8) % 100000;
+    }
+}
+
+static void random_pieces(void **state)
+{
+    struct fixture *f = *state;
+    struct block_options options = fixture_options(f);
+
+    fixture_make_image(f, SIZE, SIZE / 2);
+    random_run(f, &options, &faulty_new(f->loop, rule_pieces)->engine, "faulty");
+}
+
+static void random_ephemeral_pieces(void **state)
+{
+    struct fixture *f = *state;
+    struct block_options options = fixture_options(f);
+
+    options.ephemeral = true;
+    fixture_make_image(f, SIZE, SIZE / 2);
+    random_run(f, &options, &faulty_new(f->loop, rule_pieces)->engine, "faulty");
+}
+
+/* A loop device over the image (loop(4)); -1: this host gives none. */
+static int device_new(const struct fixture *f, char *path, size_t size)
+{
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+    int image = open(f->path, O_RDWR | O_CLOEXEC);
+    /* Gone with the last descriptor, also when the test fails. */
+    const struct loop_config config = {.fd = (uint32_t)image,
+                                       .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+    int device;
+
+    snprintf(path, size, "/dev/loop%d", number);
+    device = number < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) < 0) {
+        close(device);
+        device = -1;
+    }
+    if (control >= 0)
+        close(control);
+    close(image);
+    return device;
+}
+
+static void random_device(void **state)
+{
+    struct fixture *f = *state;
+    struct block_options options = fixture_options(f);
+    struct error error = ERROR_INIT;
+    struct block *block;
+    char path[32];
+    int device;
+
+    fixture_make_image(f, SIZE, SIZE / 2);
+    device = device_new(f, path, sizeof(path));
+    if (device < 0) {
+        print_message("skipped: this host gives no loop device\n");
+        skip();
+    }
+    options.path = path;
+    random_run(f, &options, NULL, NULL);
+    options.no_uring = true;
+    random_run(f, &options, NULL, "threads");
+
+    assert_int_equal(block_open(&block, f->loop, &options, NULL, NULL), 0);
+    assert_true(block_can_discard(block));
+    block_close(block);
+    /* No medium: an error that says so. */
+    ioctl(device, LOOP_CLR_FD);
+    close(device);
+    assert_int_not_equal(block_open(&block, f->loop, &options, NULL, &error), 0);
+    assert_non_null(strstr(error.message, path));
+    error_release(&error);
 }
 
 int main(void)
@@ -212,6 +330,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(random_threads, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(random_ephemeral, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(random_ephemeral_threads, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(random_pieces, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(random_ephemeral_pieces, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(random_device, fixture_setup, fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
