@@ -28,7 +28,7 @@ run: ## boot Debian on this terminal (makes the image the first time)
 
 image: all ## make the Debian image anew
 	@$(SETUP) image
-	@$(BUILD)/hospes image build debian
+	@$(BUILD)/hospes image build --replace debian
 
 doctor: all ## what this host offers
 	@$(BUILD)/hospes doctor

@@ -9,6 +9,9 @@ const struct command *const *command_list(void)
 {
     static const struct command *const commands[] = {
         &command_run,
+        &command_image_build,
+        &command_image_ls,
+        &command_image_rm,
         &command_doctor,
         &command_help,
         NULL,

@@ -2,11 +2,20 @@
 #include "cli/run_image.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "image/image.h"
+
 /* Where Debian's package u-boot-qemu puts the build that runs under an SBI. */
 #define UBOOT_PATH "/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin"
+
+static void free_text(char **text)
+{
+    free(*text);
+}
 
 bool run_image_is_path(const char *image)
 {
@@ -51,11 +60,44 @@ static int run_image_file(const char *image, struct machine_description *descrip
     return run_image_disk_first(description, image, error);
 }
 
+static int run_image_named(const struct image *image, struct machine_description *d,
+                           struct error *error)
+{
+    CLEANUP(free_text) char *append = NULL;
+    int r;
+
+    if (asprintf(&append, "%s%s%s", image->append, d->append ? " " : "",
+                 d->append ? d->append : "") < 0)
+        append = NULL;
+    r = run_image_disk_first(d, image->disk, error);
+    if (r)
+        return r;
+    if (!append || description_set(&d->append, append) ||
+        description_set(&d->kernel, image->kernel) || description_set(&d->initrd, image->initrd) ||
+        (!d->name && description_set(&d->name, image->name)))
+        return error_set(error, ENOMEM, "cannot boot \"%s\": out of memory", image->name);
+    return 0;
+}
+
 int run_image_resolve(const char *image, struct machine_description *description,
                       struct error *error)
 {
-    if (run_image_is_path(image) || access(image, F_OK) == 0)
+    const bool file = access(image, F_OK) == 0;
+    struct image_store store = {0};
+    struct image found = {0};
+    int r;
+
+    if (run_image_is_path(image) || (file && !image_name_is_valid(image)))
         return run_image_file(image, description, error);
-    return error_set(error, ENOENT, "no image \"%s\"; make it with: hospes image build debian",
-                     image);
+    r = image_store_open(&store, error);
+    if (r)
+        return r;
+    r = image_find(&store, image, &found, file ? NULL : error);
+    if (!r)
+        r = run_image_named(&found, description, error);
+    else if (file)
+        r = run_image_file(image, description, error);
+    image_release(&found);
+    image_store_release(&store);
+    return r;
 }
