@@ -53,9 +53,9 @@ void description_release(struct machine_description *description)
 
 int description_set(char **field, const char *text)
 {
-    char *copy = strdup(text);
+    char *copy = text ? strdup(text) : NULL;
 
-    if (!copy)
+    if (text && !copy)
         return -ENOMEM;
     free(*field);
     *field = copy;

@@ -58,7 +58,7 @@ void description_release(struct machine_description *description);
 /* Judges the whole: ranges, combinations, that something is there to boot. Opens nothing. */
 int description_check(const struct machine_description *description,
                       struct error *error) MUST_CHECK;
-/* A copy of `text` in *field, in place of what was there. -ENOMEM. */
+/* A copy of `text` (NULL: nothing) in *field, in place of what was there. -ENOMEM. */
 int description_set(char **field, const char *text) MUST_CHECK;
 
 #endif

@@ -277,8 +277,8 @@ static void test_check_boot(void **state)
     struct machine_description *d = *state;
     struct error error = ERROR_INIT;
 
-    free(d->kernel);
-    d->kernel = NULL;
+    assert_int_equal(description_set(&d->kernel, NULL), 0);
+    assert_null(d->kernel);
     check_refuses(d, "nothing to boot");
     assert_int_equal(description_set(&d->firmware, "fw"), 0);
     assert_int_equal(description_check(d, &error), 0);
