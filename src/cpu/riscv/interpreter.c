@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The interpreter as an engine: run(), and what other threads ask of a CPU.
+ */
+#include "cpu/riscv/interpreter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cpu/riscv/privileged.h"
+
+op_function *execute_function(enum riscv_insn_id id)
+{
+    if (execute_float_functions[id])
+        return execute_float_functions[id];
+    if (execute_atomic_functions[id])
+        return execute_atomic_functions[id];
+    if (execute_system_functions[id])
+        return execute_system_functions[id];
+    return exec_illegal;
+}
+
+/* ---- counting ---- */
+
+static void count(struct engine_cpu *cpu, int64_t budget)
+{
+    uint64_t done = cpu->counted - budget;
+
+    cpu->counted = budget;
+    cpu->counters.instructions += done;
+    if (!(cpu->hart->mcountinhibit & 1))
+        cpu->hart->mcycle += done;
+    if (!(cpu->hart->mcountinhibit & 4))
+        cpu->hart->minstret += done;
+}
+
+void cpu_count_sync(struct engine_cpu *cpu, const struct op *op)
+{
+    count(cpu, cpu->budget - (op[1].count - 1));
+}
+
+/* ---- requests ---- */
+
+/* The listener of every CPU: any thread, also this CPU's own. */
+static void write_protect(void *ctx, struct ram *ram, uint64_t page)
+{
+    struct engine_cpu *cpu = ctx;
+    unsigned i;
+
+    mutex_lock(&cpu->lock);
+    for (i = 0; i < cpu->protect_count; i++)
+        if (cpu->protect[i].ram == ram && cpu->protect[i].page == page)
+            break;
+    if (!cpu->protect_count && !cpu->protect_all)
+        atomic_fetch_add_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
+    if (i == PROTECT_REQUESTS)
+        cpu->protect_all = true;
+    else if (i == cpu->protect_count)
+        cpu->protect[cpu->protect_count++] = (struct protect_request){ram, page};
+    mutex_unlock(&cpu->lock);
+    cpu_signal_raise(&cpu->hart->signal);
+}
+
+static void protect_handle(struct engine_cpu *cpu) REQUIRES(cpu->lock)
+{
+    if (!cpu->protect_count && !cpu->protect_all)
+        return;
+    if (cpu->protect_all)
+        tlb_protect_all(cpu);
+    for (unsigned i = 0; i < cpu->protect_count; i++) {
+        struct ram *ram = cpu->protect[i].ram;
+        uint64_t offset = cpu->protect[i].page << PAGE_SHIFT;
+
+        /* It may have been written through the entry after the other CPU decoded it. */
+        if (tlb_protect(cpu, ram->host + offset))
+            memory_note_write(ram, offset, PAGE_SIZE);
+    }
+    cpu->protect_count = 0;
+    cpu->protect_all = false;
+    atomic_fetch_sub_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
+}
+
+static void requests_handle_locked(struct engine_cpu *cpu) REQUIRES(cpu->lock)
+{
+    protect_handle(cpu);
+    if (cpu->flush_pages)
+        tlb_flush_all(cpu);
+    if (cpu->flush_blocks)
+        cpu->epoch++;
+    cpu->flush_pages = cpu->flush_blocks = false;
+    if (cpu->flush_done != cpu->flush_asked) {
+        cpu->flush_done = cpu->flush_asked;
+        condition_broadcast(&cpu->done);
+    }
+}
+
+static void requests_handle(struct engine_cpu *cpu)
+{
+    mutex_lock(&cpu->lock);
+    requests_handle_locked(cpu);
+    mutex_unlock(&cpu->lock);
+}
+
+static void set_running(struct engine_cpu *cpu, bool running)
+{
+    mutex_lock(&cpu->lock);
+    requests_handle_locked(cpu);
+    cpu->running = running;
+    mutex_unlock(&cpu->lock);
+}
+
+/* Returns when `cpu` has done it, or does not run: then it will before it does. */
+static void request_flush(struct engine_cpu *cpu, bool pages, bool blocks)
+{
+    uint64_t asked;
+
+    mutex_lock(&cpu->lock);
+    cpu->flush_pages |= pages;
+    cpu->flush_blocks |= blocks;
+    asked = ++cpu->flush_asked;
+    if (cpu->running)
+        cpu_signal_raise(&cpu->hart->signal);
+    while (cpu->running && (int64_t)(cpu->flush_done - asked) < 0)
+        condition_wait(&cpu->done, &cpu->lock);
+    mutex_unlock(&cpu->lock);
+}
+
+/*
+ * A page that we decoded may have been written through another CPU's cached pointer that it has
+ * been told to drop, but has not yet. Nobody waits for it: the page is taken as written.
+ */
+static void protect_assume_written(struct engine_cpu *cpu)
+{
+    struct engine *engine = cpu->engine;
+
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        struct engine_cpu *other = __atomic_load_n(&engine->cpus[i], __ATOMIC_ACQUIRE);
+        bool all;
+
+        if (!other || other == cpu)
+            continue;
+        mutex_lock(&other->lock);
+        all = other->protect_all;
+        for (unsigned j = 0; j < other->protect_count; j++)
+            memory_note_write(other->protect[j].ram, other->protect[j].page << PAGE_SHIFT,
+                              PAGE_SIZE);
+        mutex_unlock(&other->lock);
+        if (all)
+            code_cache_flush(cpu);
+    }
+}
+
+void cpu_fence_i(struct engine_cpu *cpu)
+{
+    cpu->epoch++;
+    if (atomic_load_explicit(&cpu->engine->protect_pending, memory_order_acquire)) {
+        requests_handle(cpu);
+        protect_assume_written(cpu);
+    }
+}
+
+/* ---- run ---- */
+
+static bool at_breakpoint(const struct engine_cpu *cpu)
+{
+    for (unsigned i = 0; i < cpu->breakpoint_count; i++)
+        if (cpu->breakpoints[i] == cpu->hart->pc)
+            return true;
+    return false;
+}
+
+static bool take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
+{
+    cpu->counters.traps++;
+    if (!riscv_trap(cpu->hart, cause, tval)) {
+        cpu->stop = CPU_STOP_FIRMWARE;
+        cpu->stopping = true;
+        return false;
+    }
+    tlb_review(cpu);
+    return true;
+}
+
+/* Whatever may stop the CPU or change where it goes, before it enters a block. False: stop. */
+static bool before_block(struct engine_cpu *cpu)
+{
+    int interrupt;
+
+    /* The signal stays raised: who sleeps for a CPU_STOP_WAIT must find it. */
+    if (cpu->stopping)
+        return false;
+    if (cpu_signal_pending(&cpu->hart->signal)) {
+        cpu_signal_consume(&cpu->hart->signal);
+        requests_handle(cpu);
+        if (atomic_exchange_explicit(&cpu->kicked, false, memory_order_acq_rel)) {
+            cpu->stop = CPU_STOP_KICK;
+            return false;
+        }
+    }
+    if (cpu->budget <= 0) {
+        cpu->stop = CPU_STOP_LIMIT;
+        return false;
+    }
+    interrupt = riscv_interrupt_pick(cpu->hart);
+    if (unlikely(interrupt >= 0))
+        take_trap(cpu, RISCV_CAUSE_INTERRUPT | interrupt, 0);
+    return true;
+}
+
+static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instructions)
+{
+    struct riscv_hart *hart = cpu->hart;
+    bool first = true;
+
+    cpu->budget = cpu->counted =
+        max_instructions && max_instructions < INT64_MAX ? (int64_t)max_instructions : INT64_MAX;
+    cpu->low_water = cpu->breakpoint_count ? INT64_MAX : BLOCK_INSTRUCTIONS;
+    cpu->stopping = false;
+    tlb_review(cpu);
+    set_running(cpu, true);
+    /* A kick before run() may have left no signal: whoever slept consumed it. */
+    if (atomic_exchange_explicit(&cpu->kicked, false, memory_order_acq_rel)) {
+        cpu->stop = CPU_STOP_KICK;
+        cpu->stopping = true;
+    }
+    while (before_block(cpu)) {
+        bool single = cpu->breakpoint_count != 0;
+        struct code_block *block;
+
+        if (single && !first && at_breakpoint(cpu)) {
+            cpu->stop = CPU_STOP_BREAKPOINT;
+            break;
+        }
+        first = false;
+        block = code_find(cpu, hart->pc, single);
+        if (likely(block != NULL) && block->count > cpu->budget)
+            block = code_find(cpu, hart->pc, true);
+        if (!block || execute(cpu, block) == EXECUTE_TRAP)
+            take_trap(cpu, cpu->cause, cpu->tval);
+    }
+    count(cpu, cpu->budget);
+    set_running(cpu, false);
+    return cpu->stop;
+}
+
+static void interpreter_kick(struct engine_cpu *cpu)
+{
+    atomic_store_explicit(&cpu->kicked, true, memory_order_release);
+    cpu_signal_raise(&cpu->hart->signal);
+}
+
+/* The state is in the hart at all times outside run(). */
+static void interpreter_state_out(struct engine_cpu *cpu) {}
+
+static void interpreter_state_in(struct engine_cpu *cpu)
+{
+    tlb_flush_all(cpu);
+    cpu->epoch++;
+}
+
+/* Which addresses makes no difference: it is asked for from outside, and rarely. */
+static void interpreter_flush_tlb(struct engine_cpu *cpu, uint64_t vaddr, uint64_t size,
+                                  uint64_t asid)
+{
+    request_flush(cpu, true, false);
+}
+
+static void interpreter_flush_code(struct engine_cpu *cpu)
+{
+    request_flush(cpu, false, true);
+}
+
+static int interpreter_breakpoint(struct engine_cpu *cpu, uint64_t vaddr, bool set)
+{
+    unsigned i = 0;
+
+    while (i < cpu->breakpoint_count && cpu->breakpoints[i] != vaddr)
+        i++;
+    if (!set) {
+        if (i < cpu->breakpoint_count)
+            cpu->breakpoints[i] = cpu->breakpoints[--cpu->breakpoint_count];
+        return 0;
+    }
+    if (i == BREAKPOINTS)
+        return -ENOSPC;
+    cpu->breakpoints[i] = vaddr;
+    if (i == cpu->breakpoint_count)
+        cpu->breakpoint_count++;
+    return 0;
+}
+
+static void interpreter_counters(const struct engine_cpu *cpu, struct engine_counters *counters)
+{
+    *counters = cpu->counters;
+}
+
+/* ---- making and freeing ---- */
+
+static int interpreter_create(const struct engine_config *config, struct engine **engine,
+                              struct error *error)
+{
+    struct engine *e = calloc(1, sizeof(*e));
+
+    if (e)
+        e->cpus = calloc(config->cpu_count, sizeof(struct engine_cpu *));
+    if (!e || !e->cpus) {
+        free(e);
+        return error_set(error, ENOMEM, "no memory for the interpreter");
+    }
+    e->memory = config->memory;
+    e->cpu_count = config->cpu_count;
+    *engine = e;
+    return 0;
+}
+
+static void interpreter_free(struct engine *engine)
+{
+    free(engine->cpus);
+    free(engine);
+}
+
+static int interpreter_cpu_create(struct engine *engine, unsigned index, void *state,
+                                  struct engine_cpu **cpu, struct error *error)
+{
+    struct engine_cpu *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return error_set(error, ENOMEM, "no memory for cpu %u", index);
+    if (code_cache_init(c)) {
+        code_cache_release(c);
+        free(c);
+        return error_set(error, ENOMEM, "no memory for the code of cpu %u", index);
+    }
+    c->hart = state;
+    c->engine = engine;
+    mutex_init(&c->lock);
+    condition_init(&c->done);
+    c->listener.write_protect = write_protect;
+    c->listener.ctx = c;
+    __atomic_store_n(&engine->cpus[index], c, __ATOMIC_RELEASE);
+    memory_listen(engine->memory, &c->listener);
+    *cpu = c;
+    return 0;
+}
+
+static void interpreter_cpu_free(struct engine_cpu *cpu)
+{
+    code_cache_release(cpu);
+    condition_release(&cpu->done);
+    mutex_release(&cpu->lock);
+    free(cpu);
+}
+
+const struct engine_type riscv_interpreter = {
+    .name = "interpreter",
+    .version = ENGINE_VERSION,
+    .create = interpreter_create,
+    .free = interpreter_free,
+    .cpu_create = interpreter_cpu_create,
+    .cpu_free = interpreter_cpu_free,
+    .run = interpreter_run,
+    .kick = interpreter_kick,
+    .state_out = interpreter_state_out,
+    .state_in = interpreter_state_in,
+    .flush_tlb = interpreter_flush_tlb,
+    .flush_code = interpreter_flush_code,
+    .breakpoint = interpreter_breakpoint,
+    .counters = interpreter_counters,
+};

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/bits.h"
+#include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/privileged.h"
+
+static bool regime_equal(const struct riscv_regime *a, const struct riscv_regime *b)
+{
+    return a->satp == b->satp && a->privilege == b->privilege && a->sum == b->sum &&
+           a->mxr == b->mxr;
+}
+
+/* The TLB of a regime, emptied if it is new. */
+static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
+{
+    struct tlb *tlb = NULL;
+
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        if (!cpu->tlbs[i].valid)
+            tlb = &cpu->tlbs[i];
+        else if (regime_equal(&cpu->tlbs[i].regime, regime))
+            return &cpu->tlbs[i];
+    }
+    while (!tlb || (tlb->valid && (tlb == cpu->fetch || tlb == cpu->data)))
+        tlb = &cpu->tlbs[cpu->tlb_victim++ % TLB_COUNT];
+    tlb->regime = *regime;
+    tlb->valid = true;
+    for (unsigned i = 0; i < ARRAY_SIZE(tlb->large); i++) {
+        tlb->large[i].base = 1;
+        tlb->large[i].mask = 0;
+    }
+    memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+    return tlb;
+}
+
+void tlb_review(struct engine_cpu *cpu)
+{
+    struct riscv_regime regime;
+
+    riscv_regime_fetch(cpu->hart, &regime);
+    if (!cpu->fetch || !cpu->fetch->valid || !regime_equal(&regime, &cpu->fetch->regime))
+        cpu->fetch = tlb_of(cpu, &regime);
+    riscv_regime_data(cpu->hart, &regime);
+    if (!cpu->data || !cpu->data->valid || !regime_equal(&regime, &cpu->data->regime))
+        cpu->data = tlb_of(cpu, &regime);
+}
+
+void tlb_flush_all(struct engine_cpu *cpu)
+{
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        cpu->tlbs[i].valid = false;
+    cpu->fetch = cpu->data = NULL;
+    cpu->counters.tlb_flushes++;
+    tlb_review(cpu);
+}
+
+static void entry_clear(struct tlb_entry *entry)
+{
+    entry->read = entry->write = entry->fetch = TLB_NONE;
+}
+
+static struct tlb_entry *entry_of(struct tlb *tlb, uint64_t vaddr)
+{
+    return &tlb->entries[(vaddr >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+}
+
+static uint64_t regime_asid(const struct riscv_regime *regime)
+{
+    return bits_get(regime->satp, 44, 16);
+}
+
+void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
+               uint64_t asid)
+{
+    cpu->counters.tlb_flushes++;
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+        const uint64_t base = tlb->large[vaddr >> 63].base, mask = tlb->large[vaddr >> 63].mask;
+
+        /* Bare regimes depend on no page table. */
+        if (!tlb->valid || !tlb->regime.satp)
+            continue;
+        if (!all_spaces && regime_asid(&tlb->regime) != (asid & 0xffff))
+            continue;
+        if (all_addresses || (vaddr & mask) == base)
+            tlb->valid = false;
+        else
+            entry_clear(entry_of(tlb, vaddr));
+    }
+    tlb_review(cpu);
+}
+
+bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+
+        if (!tlb->valid)
+            continue;
+        for (unsigned j = 0; j < TLB_SIZE; j++) {
+            struct tlb_entry *entry = &tlb->entries[j];
+
+            if (entry->write + entry->addend == (uintptr_t)host_page && entry->write != TLB_NONE) {
+                entry->write = TLB_NONE;
+                found = true;
+            }
+        }
+    }
+    return found;
+}
+
+static void note_host_page(struct engine_cpu *cpu, uint64_t host)
+{
+    struct ram *ram = memory_main_ram(cpu->engine->memory);
+
+    if (host - (uintptr_t)ram->host < ram->size)
+        memory_note_write(ram, host - (uintptr_t)ram->host, PAGE_SIZE);
+}
+
+void tlb_protect_all(struct engine_cpu *cpu)
+{
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+
+        for (unsigned j = 0; tlb->valid && j < TLB_SIZE; j++) {
+            struct tlb_entry *entry = &tlb->entries[j];
+
+            if (entry->write == TLB_NONE)
+                continue;
+            note_host_page(cpu, entry->write + entry->addend);
+            entry->write = TLB_NONE;
+        }
+    }
+}
+
+/* Widens what the TLB knows of large mappings by the one at `vaddr`. */
+static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
+{
+    uint64_t *base = &tlb->large[vaddr >> 63].base, *mask = &tlb->large[vaddr >> 63].mask;
+    uint64_t wanted = shift < 64 ? ~UINT64_C(0) << shift : 0;
+
+    if (*base == 1) {
+        *mask = wanted;
+    } else {
+        *mask &= wanted;
+        while ((*base ^ vaddr) & *mask)
+            *mask <<= 1;
+    }
+    *base = vaddr & *mask;
+}
+
+/* Enters a page of RAM. Only main RAM is entered for writing: see note_host_page(). */
+static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
+                       enum riscv_access access, unsigned allowed, const struct tlb_place *place)
+{
+    struct tlb_entry *entry = entry_of(tlb, vaddr);
+    uint64_t tag = vaddr & PAGE_MASK, addend = (uintptr_t)place->host - vaddr;
+    struct ram *ram = place->range->ram;
+    uint64_t offset = place->address - ram->base;
+
+    if (entry->addend != addend || (entry->read != tag && entry->fetch != tag))
+        entry_clear(entry);
+    entry->addend = addend;
+    if (allowed & RISCV_LOAD)
+        entry->read = tag;
+    if (allowed & RISCV_FETCH)
+        entry->fetch = tag;
+    if (access != RISCV_STORE)
+        return;
+    entry->write = TLB_NONE;
+    if (ram != memory_main_ram(cpu->engine->memory))
+        return;
+    /* A page that becomes code after this look gives a request (I1), handled after this. */
+    if (atomic_load_explicit(&ram->flags[offset >> PAGE_SHIFT], memory_order_acquire) & PAGE_CODE)
+        return;
+    memory_note_write(ram, offset, 1); /* dirty from now on */
+    entry->write = tag;
+}
+
+int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned width,
+               enum riscv_access access, struct tlb_place *place)
+{
+    struct riscv_hart *hart = cpu->hart;
+    struct riscv_translation translation;
+    unsigned allowed;
+    bool mixed;
+    int error;
+
+    cpu->counters.tlb_misses++;
+    error = riscv_translate(hart, cpu->engine->memory, vaddr, access, &tlb->regime, &translation);
+    if (error)
+        return error;
+    allowed = riscv_pmp_page(hart, translation.address, tlb->regime.privilege, &mixed);
+    if (mixed ? !riscv_pmp_allows(hart, translation.address, width, access, tlb->regime.privilege)
+              : !(allowed & access))
+        return riscv_access_fault(access);
+    place->address = translation.address;
+    place->range = memory_find(cpu->engine->memory, translation.address);
+    place->host = NULL;
+    place->cached = false;
+    if (!place->range)
+        return riscv_access_fault(access);
+    if (!place->range->ram)
+        return access == RISCV_FETCH ? riscv_access_fault(access) : 0;
+    if (access == RISCV_STORE && !place->range->ram->writable)
+        return riscv_access_fault(access);
+    place->host = place->range->ram->host + (translation.address - place->range->base);
+    if (mixed)
+        return 0;
+    place->cached = true;
+    entry_fill(cpu, tlb, vaddr, access, allowed & translation.access, place);
+    if (translation.shift > PAGE_SHIFT && tlb->regime.satp)
+        large_add(tlb, vaddr, translation.shift);
+    return 0;
+}
+
+static bool fault(struct engine_cpu *cpu, int cause, uint64_t tval)
+{
+    cpu->cause = cause;
+    cpu->tval = tval;
+    return false;
+}
+
+static GUEST_ACCESS uint64_t host_load(const void *host, unsigned width)
+{
+    switch (width) {
+    case 1:
+        return __atomic_load_n((const uint8_t *)host, __ATOMIC_RELAXED);
+    case 2:
+        return le16toh(__atomic_load_n((const uint16_t *)host, __ATOMIC_RELAXED));
+    case 4:
+        return le32toh(__atomic_load_n((const uint32_t *)host, __ATOMIC_RELAXED));
+    default:
+        return le64toh(__atomic_load_n((const uint64_t *)host, __ATOMIC_RELAXED));
+    }
+}
+
+static GUEST_ACCESS void host_store(void *host, unsigned width, uint64_t value)
+{
+    switch (width) {
+    case 1:
+        __atomic_store_n((uint8_t *)host, value, __ATOMIC_RELAXED);
+        break;
+    case 2:
+        __atomic_store_n((uint16_t *)host, htole16(value), __ATOMIC_RELAXED);
+        break;
+    case 4:
+        __atomic_store_n((uint32_t *)host, htole32(value), __ATOMIC_RELAXED);
+        break;
+    default:
+        __atomic_store_n((uint64_t *)host, htole64(value), __ATOMIC_RELAXED);
+        break;
+    }
+}
+
+/* The pieces of a misaligned access: one or two, by page. */
+struct pieces {
+    unsigned count;
+    struct {
+        uint64_t vaddr;
+        unsigned len;
+        struct tlb_place place;
+    } piece[2];
+};
+
+/* All of it is translated before a byte moves, so that a store that faults changes nothing. Bytes
+ * that PMP tells apart are asked for one by one. */
+static bool pieces_find(struct engine_cpu *cpu, uint64_t vaddr, unsigned width,
+                        enum riscv_access access, struct pieces *pieces)
+{
+    unsigned first = PAGE_SIZE - (vaddr & (PAGE_SIZE - 1));
+
+    pieces->count = first < width ? 2 : 1;
+    pieces->piece[0].vaddr = vaddr;
+    pieces->piece[0].len = first < width ? first : width;
+    pieces->piece[1].vaddr = vaddr + first;
+    pieces->piece[1].len = width - pieces->piece[0].len;
+    for (unsigned i = 0; i < pieces->count; i++) {
+        uint64_t at = pieces->piece[i].vaddr;
+        struct tlb_place *place = &pieces->piece[i].place;
+        int error = tlb_lookup(cpu, cpu->data, at, 1, access, place);
+
+        if (error)
+            return fault(cpu, error, at);
+        /* A device's registers are not memory: no misaligned access there. */
+        if (!place->host)
+            return fault(cpu, riscv_access_fault(access), at);
+        if (place->cached)
+            continue;
+        for (unsigned j = 1; j < pieces->piece[i].len; j++)
+            if (!riscv_pmp_allows(cpu->hart, place->address + j, 1, access,
+                                  cpu->data->regime.privilege))
+                return fault(cpu, riscv_access_fault(access), at + j);
+    }
+    return true;
+}
+
+static bool load_misaligned(struct engine_cpu *cpu, uint64_t vaddr, unsigned width, uint64_t *value)
+{
+    struct pieces pieces;
+    uint8_t bytes[8] = {0};
+    unsigned done = 0;
+
+    if (!pieces_find(cpu, vaddr, width, RISCV_LOAD, &pieces))
+        return false;
+    for (unsigned i = 0; i < pieces.count; i++) {
+        guest_copy_in(bytes + done, pieces.piece[i].place.host, pieces.piece[i].len);
+        done += pieces.piece[i].len;
+    }
+    *value = load_le64(bytes);
+    return true;
+}
+
+static bool store_misaligned(struct engine_cpu *cpu, uint64_t vaddr, unsigned width, uint64_t value)
+{
+    struct pieces pieces;
+    uint8_t bytes[8];
+    unsigned done = 0;
+
+    if (!pieces_find(cpu, vaddr, width, RISCV_STORE, &pieces))
+        return false;
+    store_le64(bytes, value);
+    for (unsigned i = 0; i < pieces.count; i++) {
+        struct tlb_place *place = &pieces.piece[i].place;
+
+        guest_copy_out(place->host, bytes + done, pieces.piece[i].len);
+        memory_note_write(place->range->ram, place->address - place->range->base,
+                          pieces.piece[i].len);
+        done += pieces.piece[i].len;
+    }
+    return true;
+}
+
+bool access_load(struct engine_cpu *cpu, uint64_t vaddr, unsigned width, uint64_t *value)
+{
+    struct tlb_place place;
+    int error;
+
+    if (unlikely(vaddr & (width - 1)))
+        return load_misaligned(cpu, vaddr, width, value);
+    error = tlb_lookup(cpu, cpu->data, vaddr, width, RISCV_LOAD, &place);
+    if (error)
+        return fault(cpu, error, vaddr);
+    if (place.host)
+        *value = host_load(place.host, width);
+    else if (memory_io_read(place.range, place.address, width, value))
+        return fault(cpu, RISCV_EXC_LOAD_ACCESS, vaddr);
+    return true;
+}
+
+bool access_store(struct engine_cpu *cpu, uint64_t vaddr, unsigned width, uint64_t value)
+{
+    struct tlb_place place;
+    int error;
+
+    if (unlikely(vaddr & (width - 1)))
+        return store_misaligned(cpu, vaddr, width, value);
+    error = tlb_lookup(cpu, cpu->data, vaddr, width, RISCV_STORE, &place);
+    if (error)
+        return fault(cpu, error, vaddr);
+    if (place.host) {
+        host_store(place.host, width, value);
+        memory_note_write(place.range->ram, place.address - place.range->base, width);
+    } else if (memory_io_write(place.range, place.address, width, value)) {
+        return fault(cpu, RISCV_EXC_STORE_ACCESS, vaddr);
+    }
+    return true;
+}
+
+bool access_fetch(struct engine_cpu *cpu, uint64_t vaddr, uint16_t *half)
+{
+    struct tlb_entry *entry = entry_of(cpu->fetch, vaddr);
+    struct tlb_place place;
+    int error;
+
+    if (likely(entry->fetch == (vaddr & PAGE_MASK))) {
+        *half = host_load((const void *)(uintptr_t)(vaddr + entry->addend), 2);
+        return true;
+    }
+    error = tlb_lookup(cpu, cpu->fetch, vaddr, 2, RISCV_FETCH, &place);
+    if (error)
+        return fault(cpu, error, vaddr);
+    *half = host_load(place.host, 2);
+    return true;
+}
