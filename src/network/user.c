@@ -15,6 +15,9 @@
  * The port is never called from inside net_send(): what libslirp answers at once is queued and
  * delivered on the loop's next turn. While the guest takes nothing, sockets are not read.
  *
+ * A guest may open as many connections as this process may open files; at the limit libslirp
+ * refuses it further ones, and nothing else here needs a new descriptor.
+ *
  * libslirp keeps the time of its last poll in a variable of its own, for all instances: machines
  * of one process that use it must share a loop.
  */

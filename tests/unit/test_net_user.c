@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -350,6 +351,49 @@ static void router_answers_ping(void **state)
     guest_close(guest);
 }
 
+static bool is_router_advertisement(const struct guest *guest)
+{
+    return get16(guest->frame + 12) == 0x86dd && guest->frame[ETHER_SIZE + 6] == 58 &&
+           guest->frame[ETHER_SIZE + 40] == 134;
+}
+
+/* RFC 4861, 4.1 and 4.2: from the prefix in the answer the guest makes its address. */
+static void router_advertises_ipv6(void **state)
+{
+    enum { SOLICITATION = 133, PREFIX = 3, HEADER = 16 };
+    struct guest *guest = guest_new();
+    uint8_t frame[ETHER_SIZE + 40 + 8] = {0};
+    uint8_t *ip = frame + ETHER_SIZE, *icmp = ip + 40, prefix[16];
+    uint8_t pseudo[40] = {0};
+    const uint8_t *option, *end;
+
+    guest_open(guest, NULL, 0);
+    ether_put(guest, frame, 0x86dd);
+    ip[0] = 0x60;
+    put16(ip + 4, 8);
+    ip[6] = 58;
+    ip[7] = 255;
+    inet_pton(AF_INET6, "fe80::5054:ff:fe12:3456", ip + 8);
+    inet_pton(AF_INET6, "ff02::2", ip + 24);
+    icmp[0] = SOLICITATION;
+    memcpy(pseudo, ip + 8, 32);
+    put32(pseudo + 32, 8);
+    pseudo[39] = 58;
+    put16(icmp + 2, checksum((uint16_t)~checksum(0, pseudo, sizeof(pseudo)), icmp, 8));
+    guest_send(guest, frame, sizeof(frame));
+    assert_true(guest_wait(guest, is_router_advertisement, PATIENCE));
+
+    option = guest->frame + ETHER_SIZE + 40 + HEADER;
+    end = guest->frame + guest->length;
+    while (option + 32 <= end && *option != PREFIX && option[1])
+        option += option[1] * 8;
+    assert_true(option + 32 <= end && *option == PREFIX);
+    inet_pton(AF_INET6, "fec0::", prefix);
+    assert_int_equal(option[2], 64);
+    assert_memory_equal(option + 16, prefix, 16);
+    guest_close(guest);
+}
+
 /* ---- sockets of the host ---- */
 
 /* A socket on the loopback address; *port is the one that the kernel chose. */
@@ -400,6 +444,41 @@ static void guest_send_udp(struct guest *guest, unsigned port, const char *text)
     memcpy(frame + ETHER_SIZE + IP_SIZE + UDP_SIZE, text, strlen(text));
     guest_send(guest, frame,
                udp_put(guest, frame, GUEST, ROUTER, 4000, port, (uint32_t)strlen(text)));
+}
+
+/* More connections than this process may open files: the guest gets no further ones, and that is
+ * all that happens. */
+static void flood_of_connections_does_no_harm(void **state)
+{
+    struct guest *guest = guest_new();
+    struct rlimit limit, low;
+    uint16_t port;
+    int fd = host_socket(SOCK_DGRAM, &port);
+    unsigned i;
+
+    guest_open(guest, NULL, 0);
+    assert_int_equal(loop_add_fd(guest->loop, fd, 1, host_echo, NULL), 0);
+    guest_resolve(guest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    for (i = 0; i < 300; i++) {
+        uint8_t frame[64];
+
+        memset(frame, 0, sizeof(frame));
+        guest_send(guest, frame, udp_put(guest, frame, GUEST, ROUTER, 5000 + i, port, 4));
+        if (i % 100 == 0)
+            guest_wait(guest, NULL, NS_PER_MS);
+    }
+    assert_true(dup(fd) < 0);
+    guest_wait(guest, NULL, 50 * NS_PER_MS);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    guest_send_udp(guest, port, "still here?");
+    assert_true(guest_wait(guest, is_udp_to_4000, PATIENCE));
+    loop_remove_fd(guest->loop, fd);
+    close(fd);
+    guest_close(guest);
 }
 
 static void host_loopback_is_reached(void **state)
@@ -604,6 +683,23 @@ static void forward_errors(void **state)
     forward_fails(&forward, EINVAL, "1 to 65535");
 }
 
+/* libslirp asks for two ticks a second as soon as a forward listens; nobody needs them. */
+static void idle_network_sleeps(void **state)
+{
+    struct guest *guest = guest_new();
+    struct net_forward forward = {.host_port = host_free_port(SOCK_STREAM), .guest_port = 22};
+    struct rusage before, after;
+
+    guest_open(guest, &forward, 1);
+    guest_resolve(guest);
+    guest_wait(guest, NULL, NS_PER_MS);
+    getrusage(RUSAGE_SELF, &before);
+    guest_wait(guest, NULL, 1600 * NS_PER_MS);
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 2);
+    guest_close(guest);
+}
+
 /* ---- hostile frames ---- */
 
 static void hostile_frames_do_no_harm(void **state)
@@ -660,10 +756,17 @@ static void hostile_frames_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dhcp_offers_address),      cmocka_unit_test(router_answers_ping),
-        cmocka_unit_test(host_loopback_is_reached), cmocka_unit_test(queue_is_bounded_and_kept),
-        cmocka_unit_test(tcp_forward_connects),     cmocka_unit_test(udp_forward_arrives),
-        cmocka_unit_test(forward_errors),           cmocka_unit_test(hostile_frames_do_no_harm),
+        cmocka_unit_test(router_advertises_ipv6),
+        cmocka_unit_test(flood_of_connections_does_no_harm),
+        cmocka_unit_test(dhcp_offers_address),
+        cmocka_unit_test(router_answers_ping),
+        cmocka_unit_test(host_loopback_is_reached),
+        cmocka_unit_test(queue_is_bounded_and_kept),
+        cmocka_unit_test(tcp_forward_connects),
+        cmocka_unit_test(udp_forward_arrives),
+        cmocka_unit_test(forward_errors),
+        cmocka_unit_test(idle_network_sleeps),
+        cmocka_unit_test(hostile_frames_do_no_harm),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
