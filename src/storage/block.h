@@ -53,7 +53,8 @@ struct block_options {
     bool ephemeral; /* changes go to an unnamed overlay that is gone at the end */
     bool no_uring;  /* thread pool even where io_uring works */
     /* The host has no room (-ENOSPC or -EDQUOT); `path` names the image, or the directory of the
-     * temporary file of an ephemeral disk. Called once until block_resume(). Loop's thread. */
+     * temporary file of an ephemeral disk. Called once until block_resume(). Loop's thread; may
+     * resume, but not close. */
     void (*on_full)(void *ctx, const char *path);
     void *on_full_ctx;
 };

@@ -113,9 +113,11 @@ static void *pool_thread(void *ctx)
         mutex_lock(&pool->lock);
         list_append(&pool->done, io);
         condition_signal(&pool->finished);
-        /* Under our lock, so that drain(), which waits for it, cannot be over and the pool freed
-         * while this call still needs the loop. */
+        mutex_unlock(&pool->lock);
+        /* free() joins this thread before it takes a post back, so the pool and the loop are there
+         * until this returns, also when drain() has the result already. */
         loop_post(pool->loop, &pool->reap);
+        mutex_lock(&pool->lock);
     }
     mutex_unlock(&pool->lock);
     return NULL;
