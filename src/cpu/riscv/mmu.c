@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/riscv/mmu.h"
 
+#include <errno.h>
+
 #include "base/bits.h"
 #include "cpu/riscv/privileged.h"
 
@@ -132,9 +134,10 @@ static int pte_update(const struct riscv_hart *hart, gpa addr, uint64_t *host,
     return 0;
 }
 
-int riscv_translate(const struct riscv_hart *hart, const struct address_space *memory,
-                    uint64_t vaddr, enum riscv_access access, const struct riscv_regime *regime,
-                    struct riscv_translation *translation)
+/* Without `update` A and D are left as they are, and do not count. */
+static int walk(const struct riscv_hart *hart, const struct address_space *memory, uint64_t vaddr,
+                enum riscv_access access, const struct riscv_regime *regime, bool update,
+                struct riscv_translation *translation)
 {
     unsigned level = satp_mode(regime->satp) - SATP_SV39 + 3; /* levels */
     unsigned unused = 64 - 12 - 9 * level;
@@ -171,7 +174,7 @@ int riscv_translate(const struct riscv_hart *hart, const struct address_space *m
         if (!(allowed & access))
             return riscv_page_fault(access);
         wanted = pte | PTE_A | (access == RISCV_STORE ? PTE_D : 0);
-        if (wanted != pte) {
+        if (wanted != pte && update) {
             int error = pte_update(hart, addr, host, range, pte, wanted, access);
 
             if (error < 0)
@@ -191,4 +194,36 @@ int riscv_translate(const struct riscv_hart *hart, const struct address_space *m
         return 0;
     }
     return riscv_page_fault(access);
+}
+
+int riscv_translate(const struct riscv_hart *hart, const struct address_space *memory,
+                    uint64_t vaddr, enum riscv_access access, const struct riscv_regime *regime,
+                    struct riscv_translation *translation)
+{
+    return walk(hart, memory, vaddr, access, regime, true, translation);
+}
+
+int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memory, uint64_t vaddr,
+                            void *to, uint64_t length)
+{
+    struct riscv_translation translation;
+    struct riscv_regime regime;
+
+    regime_of(hart, RISCV_S, &regime);
+    regime.sum = true;
+    while (length) {
+        uint64_t part = PAGE_SIZE - (vaddr & (PAGE_SIZE - 1));
+
+        if (part > length)
+            part = length;
+        if (walk(hart, memory, vaddr, RISCV_LOAD, &regime, false, &translation) ||
+            !riscv_pmp_allows(hart, translation.address, part, RISCV_LOAD, RISCV_S))
+            return -EFAULT;
+        if (memory_read(memory, translation.address, to, part))
+            return -EFAULT;
+        to = (char *)to + part;
+        vaddr += part;
+        length -= part;
+    }
+    return 0;
 }
