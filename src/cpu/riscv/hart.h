@@ -127,8 +127,9 @@ uint64_t riscv_hart_mip(const struct riscv_hart *hart);
  * enables). The hart's thread. */
 bool riscv_hart_has_interrupt(const struct riscv_hart *hart);
 
-/* Reads guest-virtual memory as loads of the hart's S-mode would (satp, sstatus.SUM set), without
- * side effects: for firmware and debuggers. -EFAULT. The hart's thread, outside run(). */
+/* Reads guest-virtual memory as loads of the hart's S-mode would with sstatus.SUM set (the A bit
+ * of a page is set like then): for firmware and debuggers. -EFAULT. The hart's thread, outside
+ * run(). */
 struct address_space;
 int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memory, uint64_t vaddr,
                             void *to, uint64_t length) MUST_CHECK;
