@@ -5,7 +5,9 @@
 #include "cpu/riscv/interpreter.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cpu/riscv/privileged.h"
 
@@ -159,6 +161,28 @@ void cpu_fence_i(struct engine_cpu *cpu)
     }
 }
 
+/* ---- the state ---- */
+
+/* The part of the state that caches may follow from, or that a reset cannot leave as it is. */
+#define WATCHED_FROM offsetof(struct riscv_hart, mstatus)
+#define WATCHED_SIZE (offsetof(struct riscv_hart, reserved) - WATCHED_FROM)
+
+/* The state is in the hart at all times outside run(). */
+static void interpreter_state_out(struct engine_cpu *cpu)
+{
+    memcpy(cpu->watched, (char *)cpu->hart + WATCHED_FROM, WATCHED_SIZE);
+}
+
+/* After a call to the firmware only registers differ, which is no reason to forget anything. */
+static void interpreter_state_in(struct engine_cpu *cpu)
+{
+    if (!memcmp(cpu->watched, (char *)cpu->hart + WATCHED_FROM, WATCHED_SIZE))
+        return;
+    tlb_flush_all(cpu);
+    cpu->epoch++;
+    interpreter_state_out(cpu);
+}
+
 /* ---- run ---- */
 
 static bool at_breakpoint(const struct engine_cpu *cpu)
@@ -240,6 +264,7 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
     }
     count(cpu, cpu->budget);
     set_running(cpu, false);
+    interpreter_state_out(cpu);
     return cpu->stop;
 }
 
@@ -247,15 +272,6 @@ static void interpreter_kick(struct engine_cpu *cpu)
 {
     atomic_store_explicit(&cpu->kicked, true, memory_order_release);
     cpu_signal_raise(&cpu->hart->signal);
-}
-
-/* The state is in the hart at all times outside run(). */
-static void interpreter_state_out(struct engine_cpu *cpu) {}
-
-static void interpreter_state_in(struct engine_cpu *cpu)
-{
-    tlb_flush_all(cpu);
-    cpu->epoch++;
 }
 
 /* Which addresses makes no difference: it is asked for from outside, and rarely. */

@@ -142,6 +142,7 @@ struct engine_cpu {
     unsigned tlb_victim;
     struct engine_counters counters;
     struct code_block *single; /* a block of one instruction that is not kept */
+    uint8_t watched[sizeof(struct riscv_hart)]; /* what state_in() compares with */
 
     uint8_t *arena; /* blocks */
     uint64_t arena_used;
