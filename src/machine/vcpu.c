@@ -35,6 +35,8 @@ static void vcpu_gate_set(struct vcpu_gate *gate, enum vcpu_gate_state state)
 static void vcpus_kick(struct vcpu *cpus, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        if (!cpus[i].cpu)
+            continue; /* a machine that failed to be built is taken apart */
         cpus[i].engine->kick(cpus[i].cpu);
         cpu_signal_raise(&cpus[i].hart.signal); /* one that sleeps in the guest's wfi */
     }
