@@ -131,6 +131,17 @@
 
 #define LABEL(id) [RISCV_INSN_##id] = &&op_##id
 
+/* Multiplication of polynomials over GF(2). Zbc, "clmul". */
+static unsigned __int128 carryless_product(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = 0;
+
+    for (unsigned i = 0; i < 64; i++)
+        if (b >> i & 1)
+            product ^= (unsigned __int128)a << i;
+    return product;
+}
+
 /* With cpu NULL it answers execute_handler()'s question instead: labels exist only in here. */
 static GUEST_ACCESS enum execute_result run(struct engine_cpu *cpu, struct code_block *block,
                                             const void *const **labels)
@@ -216,6 +227,9 @@ static GUEST_ACCESS enum execute_result run(struct engine_cpu *cpu, struct code_
         LABEL(BEXT),
         LABEL(BINV),
         LABEL(BSET),
+        LABEL(CLMUL),
+        LABEL(CLMULR),
+        LABEL(CLMULH),
         LABEL(CZERO_EQZ),
         LABEL(CZERO_NEZ),
         LABEL(ADDW),
@@ -376,6 +390,11 @@ op_ORC_B : {
     SIMPLE(BINVI, RS1 ^ UINT64_C(1) << op->imm)
     SIMPLE(BSET, RS1 | UINT64_C(1) << (RS2 & 63))
     SIMPLE(BSETI, RS1 | UINT64_C(1) << op->imm)
+
+    /* Zbc; clmulr is the product without its highest and its lowest 63 bits. */
+    SIMPLE(CLMUL, carryless_product(RS1, RS2))
+    SIMPLE(CLMULR, carryless_product(RS1, RS2) >> 63)
+    SIMPLE(CLMULH, carryless_product(RS1, RS2) >> 64)
 
     /* Zicond */
     SIMPLE(CZERO_EQZ, RS2 ? RS1 : 0)
