@@ -155,7 +155,7 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
         return 0;
     case VIRT_SLOT_BLOCK:
         snprintf(name, sizeof(name), "disk%u", index);
-        r = virtio_block_new(&device, &setup, slot->block, slot->serial);
+        r = virtio_block_new(&device, &setup, slot->block, slot->serial ? slot->serial : "");
         slot->block = NULL;
         break;
     case VIRT_SLOT_NET:
