@@ -3,11 +3,11 @@
  * What goes wrong below a disk: a host that is full and has room again, calls that the file system
  * does not know, errors, and a disk that is closed with requests under way.
  */
-#include <sched.h>
 #include <sys/mount.h>
 
 #include "block_faulty.h"
 #include "block_fixture.h"
+#include "namespace.h"
 #include "storage/block_open.h"
 
 #define MIB (1u << 20)
@@ -150,8 +150,7 @@ static void full_file_system_loses_nothing(void **state)
     int fd;
 
     assert_true(buffer && back);
-    if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (!namespace_enter(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tmpfs", f->directory, "tmpfs", 0, "size=1536k") < 0) {
         print_message("skipped: this host permits no mount namespace\n");
         free(back);
@@ -366,7 +365,7 @@ int main(void)
         DISK_TEST(failed_write_leaves_the_base),
         DISK_TEST(close_waits_for_what_is_under_way),
         DISK_TEST(close_waits_with_threads),
-        DISK_TEST(full_file_system_loses_nothing), /* last: changes the process's mounts */
+        DISK_TEST(full_file_system_loses_nothing), /* last: changes the namespace */
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,10 @@
  * Opening disks: what is refused and in which words, who excludes whom, that sparse stays sparse,
  * and the checks of each request.
  */
-#include <signal.h>
-#include <sys/mman.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "block_fixture.h"
@@ -310,6 +312,59 @@ static void qemu_is_excluded(void **state)
     pclose(qemu);
 }
 
+/* ---- io_uring forbidden ---- */
+
+/* Has io_uring_setup() fail with EPERM from now on, as containers and io_uring_disabled do. */
+static bool uring_forbid(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = ARRAY_SIZE(filter), .filter = filter};
+
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+           !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void log_keep(void *ctx, enum log_level level, const char *text)
+{
+    snprintf(ctx, 200, "%s", text);
+}
+
+static void forbidden_uring_is_done_without(void **state)
+{
+    struct fixture *f = *state;
+    int status = -1;
+    pid_t pid;
+
+    fixture_make_image(f, MIB, MIB);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        struct block_options options = fixture_options(f);
+        char text[200] = "";
+        const struct log log = {.sink = log_keep, .ctx = text};
+        uint8_t buffer[512];
+        struct block *block;
+
+        if (!uring_forbid())
+            _exit(1);
+        if (block_open(&block, f->loop, &options, &log, NULL))
+            _exit(2);
+        if (strcmp(block_engine_name(block), "threads") || !strstr(text, "io_uring"))
+            _exit(3);
+        if (fixture_do(f, block, BLOCK_READ, 512, buffer, 512) || buffer[0] != 2)
+            _exit(4);
+        block_close(block);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 /* ---- sparse ---- */
 
 static void sparse_run(struct fixture *f, bool no_uring)
@@ -459,6 +514,7 @@ int main(void)
         DISK_TEST(one_process_excludes_itself),
         DISK_TEST(another_process_is_named),
         DISK_TEST(qemu_is_excluded),
+        DISK_TEST(forbidden_uring_is_done_without),
         DISK_TEST(sparse_stays_sparse),
         DISK_TEST(sparse_stays_sparse_with_threads),
         DISK_TEST(bad_requests_are_refused),

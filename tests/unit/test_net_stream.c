@@ -13,10 +13,8 @@
 /* clang-format on */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "namespace.h"
 #include "network/net.h"
 
 #define INTERFACE "hospes0"
@@ -80,29 +79,6 @@ static void wire_connect(struct wire *wire, struct net *from, struct net *to, un
     *wire = (struct wire){.from = from, .to = to, .every = every};
     deferred_init(&wire->again, wire_again, wire);
     net_attach(from, &(struct net_port){.receive = wire_receive, .ctx = wire});
-}
-
-/* ---- the namespace ---- */
-
-static bool file_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-static bool namespace_enter(void)
-{
-    char map[64];
-    unsigned uid = getuid();
-
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-        return false;
-    snprintf(map, sizeof(map), "0 %u 1", uid);
-    return file_write("/proc/self/uid_map", map) && !access("/dev/net/tun", R_OK | W_OK);
 }
 
 static void interface_set(int request_number, const char *interface, const char *address)
@@ -281,7 +257,7 @@ int main(void)
         cmocka_unit_test(stream_arrives_over_a_slow_wire),
     };
 
-    if (!namespace_enter()) {
+    if (!namespace_enter(CLONE_NEWNET) || access("/dev/net/tun", R_OK | W_OK)) {
         print_message("skipped: this host permits no network namespace or no tap interface\n");
         return 77; /* how a test tells meson that it was skipped */
     }

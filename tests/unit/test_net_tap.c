@@ -11,13 +11,11 @@
 /* clang-format on */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "namespace.h"
 #include "network/net.h"
 
 #define NS_PER_MS   1000000u
@@ -89,28 +88,6 @@ static bool guest_wait(struct guest *guest, unsigned wanted, unsigned ms)
     guest->wanted = wanted;
     timer_set(&guest->patience, monotonic_ns() + (uint64_t)ms * NS_PER_MS);
     return loop_run(guest->loop);
-}
-
-static bool file_write(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-/* A user and network namespace, in which this process may make interfaces. */
-static bool namespace_enter(void)
-{
-    char map[64];
-    unsigned uid = getuid();
-
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-        return false;
-    snprintf(map, sizeof(map), "0 %u 1", uid);
-    return file_write("/proc/self/uid_map", map) && !access("/dev/net/tun", R_OK | W_OK);
 }
 
 static int group_setup(void **state)
@@ -373,7 +350,7 @@ int main(void)
     };
 
     /* Before a loop is made: only a process of one thread may. */
-    if (!namespace_enter()) {
+    if (!namespace_enter(CLONE_NEWNET) || access("/dev/net/tun", R_OK | W_OK)) {
         print_message("skipped: this host permits no network namespace or no tap interface\n");
         return 77; /* how a test tells meson that it was skipped */
     }
