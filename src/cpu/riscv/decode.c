@@ -179,10 +179,12 @@ void riscv_decode(uint32_t w, struct riscv_insn *insn)
         if ((w & type->mask) != type->match)
             continue;
         if (has_rounding(type->format)) {
-            insn->rm = w >> 12 & 7;
+            uint8_t rm = w >> 12 & 7;
+
             /* F, "Floating-Point Control and Status Register": 5 and 6 are reserved. */
-            if (insn->rm == 5 || insn->rm == 6)
+            if (rm == 5 || rm == 6)
                 return;
+            insn->rm = rm;
         }
         insn->id = id;
         fields_decode(w, type->format, insn);

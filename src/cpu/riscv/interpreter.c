@@ -13,13 +13,17 @@
 
 op_function *execute_function(enum riscv_insn_id id)
 {
-    if (execute_float_functions[id])
-        return execute_float_functions[id];
-    if (execute_atomic_functions[id])
-        return execute_atomic_functions[id];
-    if (execute_system_functions[id])
-        return execute_system_functions[id];
-    return exec_illegal;
+    static op_function *const *const tables[] = {
+        execute_float_functions,
+        execute_atomic_functions,
+        execute_integer_functions,
+        execute_system_functions,
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
+        if (tables[i][id])
+            return tables[i][id];
+    return NULL;
 }
 
 /* ---- counting ---- */

@@ -250,7 +250,8 @@ const void *execute_handler(unsigned handler);
 
 /* ---- execute_*.c ---- */
 
-/* The function of an instruction that execute() has no label for. */
+/* The function of an instruction that execute() has no label for; NULL for one that does nothing
+ * and needs none. */
 op_function *execute_function(enum riscv_insn_id id);
 
 op_function exec_illegal;
@@ -258,6 +259,7 @@ op_function exec_cross_page;
 
 extern op_function *const execute_float_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_atomic_functions[RISCV_INSN_COUNT];
+extern op_function *const execute_integer_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_system_functions[RISCV_INSN_COUNT];
 
 static inline enum op_result op_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
