@@ -28,6 +28,7 @@ enum {
     RUN_INITRD,
     RUN_APPEND,
     RUN_BIOS,
+    RUN_CONSOLE,
     RUN_ENGINE,
     RUN_NAME,
     RUN_STATS,
@@ -84,6 +85,8 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return run_text(&d->append, walk->value, error);
     case RUN_BIOS:
         return run_file(&d->firmware, walk, error);
+    case RUN_CONSOLE:
+        return spec_console(walk->value, d, error);
     case RUN_ENGINE:
         return run_text(&d->engine, walk->value, error);
     case RUN_NAME:
@@ -236,6 +239,8 @@ static const struct option run_options[] = {
      "the kernel's command line; with an image, added to its own"},
     {RUN_BIOS, "--bios", "--firmware", "FILE", false,
      "M-mode firmware, ELF or raw (hospes's own SBI)"},
+    {RUN_CONSOLE, "--console", NULL, "KIND", false,
+     "what the terminal is to the guest: serial (ttyS0) or virtio (hvc0) (serial)"},
     {RUN_ENGINE, "--engine", NULL, "NAME", false, "how the CPUs are run: auto or interp (auto)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},

@@ -173,6 +173,17 @@ int spec_network(const char *text, struct machine_description *description, stru
     return 0;
 }
 
+int spec_console(const char *text, struct machine_description *description, struct error *error)
+{
+    if (strcmp(text, "serial") == 0)
+        description->virtio_console = false;
+    else if (strcmp(text, "virtio") == 0)
+        description->virtio_console = true;
+    else
+        return error_usage(error, "unknown console \"%s\"; use --console serial or virtio", text);
+    return 0;
+}
+
 int spec_memory(const char *text, struct machine_description *description, struct error *error)
 {
     uint64_t bytes;

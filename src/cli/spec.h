@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small languages inside option values: --disk, --publish, --net, --memory. Each adds what it
+ * The small languages inside option values: --disk, --publish, --net and so on. Each adds what it
  * read to a machine description, or sets a usage error that quotes the text and gives the form,
  * and leaves the description as it was.
  */
@@ -18,6 +18,9 @@ int spec_forward(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
 /* user, none or tap=NAME. */
 int spec_network(const char *text, struct machine_description *description,
+                 struct error *error) MUST_CHECK;
+/* serial or virtio. */
+int spec_console(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
 /* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */
 int spec_memory(const char *text, struct machine_description *description,

@@ -56,6 +56,7 @@ USAGE = [
     (["run", "--net", "bridge", "debian"], "unknown network \"bridge\"; use --net user, tap=NAME or none"),
     (["run", "--net", "tap=", "debian"], "use --net tap=NAME"),
     (["run", "--net", "tap=much-too-long-a-name", "debian"], "at most 15 letters"),
+    (["run", "--console", "hvc0", "debian"], "unknown console \"hvc0\"; use --console serial or virtio"),
     (["run", "-p", "22", "debian"], "cannot read '-p 22'"),
     (["run", "-p", "2222:22:22", "debian"], "cannot read '-p 2222:22:22'"),
     (["run", "-p", "0:22", "debian"], "ports from 1 to 65535"),

@@ -182,6 +182,19 @@ static void test_network(void **state)
                                   "bridge", "User", NULL});
 }
 
+static void test_console(void **state)
+{
+    struct machine_description *d = *state;
+    struct error error = ERROR_INIT;
+
+    assert_false(d->virtio_console);
+    assert_int_equal(spec_console("virtio", d, &error), 0);
+    assert_true(d->virtio_console);
+    refuses(d, spec_console, (const char *const[]){"", "hvc0", "virtio,", NULL});
+    assert_int_equal(spec_console("serial", d, &error), 0);
+    assert_false(d->virtio_console);
+}
+
 static void test_memory(void **state)
 {
     struct machine_description *d = *state;
@@ -304,7 +317,7 @@ int main(void)
         WITH_DESCRIPTION(test_disk),       WITH_DESCRIPTION(test_forward),
         WITH_DESCRIPTION(test_network),    WITH_DESCRIPTION(test_memory),
         WITH_DESCRIPTION(test_check),      WITH_DESCRIPTION(test_check_disks),
-        WITH_DESCRIPTION(test_check_boot),
+        WITH_DESCRIPTION(test_check_boot), WITH_DESCRIPTION(test_console),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hospes run` with guests of a few instructions: what the host does not allow, how it ends, what it leaves behind."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pexpect
+import pytest
+
+from test_cli import assert_one_line, elf_file
+
+# Where the board has its power register (syscon), and what to write there to end: QEMU's `virt`, SiFive's test device.
+POWER = 0x100000
+UART = 0x10000000
+
+
+def lui(register, value):
+    return (value & 0xFFFFF000) | register << 7 | 0x37
+
+
+def addi(register, source, value):
+    return (value & 0xFFF) << 20 | source << 15 | register << 7 | 0x13
+
+
+def store(width, value, base):
+    return value << 20 | base << 15 | width << 12 | 0x23
+
+
+FOREVER = 0x0000006F  # j .
+T0, T1 = 5, 6
+
+
+def power_off(status):
+    """Writes 0x5555, or status << 16 | 0x3333, to the power register."""
+    value = status << 16 | 0x3333 if status else 0x5555
+    upper = (value + 0x800) & 0xFFFFF000
+    return [lui(T0, POWER), lui(T1, upper), addi(T1, T1, value - upper), store(2, T1, T0), FOREVER]
+
+
+def say(text):
+    return [lui(T0, UART), *(word for c in text.encode() for word in (addi(T1, 0, c), store(0, T1, T0)))]
+
+
+def program_file(path, words):
+    code = b"".join((w & 0xFFFFFFFF).to_bytes(4, "little") for w in words)
+    header = bytearray(elf_file(243)[:120])
+    for offset in (64 + 32, 64 + 40):  # p_filesz, p_memsz
+        header[offset : offset + 8] = len(code).to_bytes(8, "little")
+    path.write_bytes(bytes(header) + code)
+    return path
+
+
+@pytest.fixture
+def guests(home, engine_arguments):
+    program_file(home.path / "loop", [FOREVER])
+    program_file(home.path / "off", power_off(0))
+    program_file(home.path / "fail", power_off(5))
+    program_file(home.path / "talk", say("hello, host\n") + power_off(0))
+    program_file(home.path / "talk-loop", say("ready\n") + [FOREVER])
+    home.arguments = ["run", "--cpus", "1", "--memory", "32M", "--quiet", *engine_arguments]
+    return home
+
+
+def start(guests, *arguments, **keywords):
+    return subprocess.Popen([guests.program, *guests.arguments, *arguments], cwd=guests.path, env=guests.environment, **keywords)
+
+
+@pytest.fixture
+def looping(guests):
+    """Starts a machine that never ends and waits until its CPU runs; ends them all after the test."""
+    running = []
+
+    def begin(*arguments):
+        process = start(guests, "--kernel", "talk-loop", *arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        running.append(process)
+        assert process.stdout.readline() == b"ready\n", process.stderr.read()
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("guest,status", [("off", 0), ("fail", 5)])
+def test_exit_status_is_the_guests(guests, guest, status):
+    result = guests.run(*guests.arguments, "--net", "none", "--kernel", guest)
+    assert (result.returncode, result.stdout) == (status, "")
+
+
+def test_standard_output_is_the_console(guests):
+    result = guests.run("run", "--net", "none", "--memory", "32M", "--kernel", "talk")
+    assert (result.returncode, result.stdout) == (0, "hello, host\n")
+    assert re.fullmatch(r"hospes: guest: \d CPUs?, 32 MiB of memory\n", result.stderr)
+
+
+def test_raw_payload(guests):
+    """What is no ELF file and no Linux Image is loaded as it is."""
+    elf = (guests.path / "talk").read_bytes()
+    (guests.path / "raw").write_bytes(elf[120:])
+    result = guests.run(*guests.arguments, "--net", "none", "--kernel", "raw")
+    assert (result.returncode, result.stdout) == (0, "hello, host\n")
+
+
+def test_stats(guests):
+    result = guests.run(*guests.arguments, "--net", "none", "--stats", "--kernel", "talk")
+    counts = dict(re.findall(r"^hospes: (.+?)  +([\d.]+)$", result.stderr, re.MULTILINE))
+    assert set(counts) == {"instructions", "blocks decoded", "blocks invalidated", "TLB misses", "TLB flushes", "traps", "seconds", "million a second"}
+    assert 20 <= int(counts["instructions"]) < 1000
+
+
+def test_several_machines_at_once(guests):
+    processes = [start(guests, "--net", "none", "--kernel", "talk", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) for _ in range(8)]
+    for process in processes:
+        assert process.communicate(timeout=60)[0] == b"hello, host\n"
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_it(looping, number):
+    process = looping("--net", "none")
+    process.send_signal(number)
+    assert process.wait(timeout=20) == 128 + number
+
+
+def test_disk_in_use(guests, looping):
+    (guests.path / "disk.raw").write_bytes(bytes(1 << 20))
+    looping("--net", "none", "--disk", "disk.raw")
+    assert_one_line(guests.run(*guests.arguments, "--net", "none", "--disk", "disk.raw", "--kernel", "off"), 1, '"disk.raw"')
+    assert_one_line(guests.run(*guests.arguments, "--net", "none", "--disk", "disk.raw,readonly", "--kernel", "off"), 1, '"disk.raw"')
+
+
+def test_disk_shared_by_readers(guests, looping):
+    (guests.path / "disk.raw").write_bytes(bytes(1 << 20))
+    looping("--net", "none", "--disk", "disk.raw,readonly")
+    assert guests.run(*guests.arguments, "--net", "none", "--disk", "disk.raw,readonly", "--kernel", "off").returncode == 0
+    assert_one_line(guests.run(*guests.arguments, "--net", "none", "--disk", "disk.raw", "--kernel", "off"), 1, '"disk.raw"')
+
+
+def test_port_in_use(guests):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert_one_line(guests.run(*guests.arguments, "-p", f"{port}:22", "--kernel", "off"), 1, str(port))
+
+
+@pytest.fixture
+def nobody(guests):
+    """The same for a user without rights, when the tests run as root."""
+    if os.geteuid() != 0:
+        yield guests
+        return
+    # Neither the build directory nor pytest's is open to others.
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="hospes-test-"))
+    shutil.copytree(guests.path, directory, dirs_exist_ok=True)
+    shutil.copy(guests.program, directory / "hospes")
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755)
+    guests.path, guests.program = directory, directory / "hospes"
+    guests.environment["HOME"] = str(directory)
+    guests.user = {"user": 65534, "group": 65534, "extra_groups": []}
+    yield guests
+    shutil.rmtree(directory)
+
+
+def test_interface_without_a_right(nobody):
+    result = nobody.run(*nobody.arguments, "--net", "tap=hospes-test0", "--kernel", "off", **getattr(nobody, "user", {}))
+    assert_one_line(result, 1, "use --net user")
+
+
+@pytest.mark.parametrize("option", ["--disk", "--kernel", "--bios"])
+def test_file_without_a_right(nobody, option):
+    (nobody.path / "secret").write_bytes(bytes(1 << 20))
+    (nobody.path / "secret").chmod(0)
+    others = [] if option == "--kernel" else ["--kernel", "off"]
+    result = nobody.run(*nobody.arguments, option, "secret", *others, **getattr(nobody, "user", {}))
+    assert_one_line(result, 1, '"secret": permission denied')
+
+
+def test_disk_image_without_a_boot_loader(guests):
+    (guests.path / "disk.raw").write_bytes(bytes(1 << 20))
+    if not pathlib.Path("/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin").exists():
+        result = guests.run("run", "disk.raw")
+    else:
+        # In a view of the file system that lacks it.
+        hidden = ["unshare", "-r", "-m", "sh", "-c", 'mount -t tmpfs none /usr/lib/u-boot && exec "$0" "$@"']
+        if subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("U-Boot is installed, and mount namespaces are not allowed")
+        guests.program, first = hidden[0], guests.program
+        result = guests.run(*hidden[1:], str(first), "run", "disk.raw")
+    assert_one_line(result, 1, "apt install u-boot-qemu")
+
+
+def test_device_tree(guests):
+    result = guests.run("run", "--cpus", "3", "--memory", "256M", "--dump-dtb", "tree.dtb", "--kernel", "loop", "--append", "console=ttyS0 quiet")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert sorted(os.listdir(guests.path)) == ["fail", "loop", "off", "talk", "talk-loop", "tree.dtb"]
+    tree = (guests.path / "tree.dtb").read_bytes()
+    assert tree[:4] == bytes.fromhex("d00dfeed") and b"console=ttyS0 quiet\0" in tree
+    if not shutil.which("dtc"):
+        return
+    text = subprocess.run(["dtc", "-I", "dtb", "-O", "dts", guests.path / "tree.dtb"], capture_output=True, text=True, check=True).stdout
+    assert len(re.findall(r"cpu@\d+ \{", text)) == 3
+
+
+def test_terminal_is_given_back(guests):
+    """A real shell before and after, with the machine quit by its key in between."""
+    shell = pexpect.spawn("/bin/sh", ["-i"], cwd=str(guests.path), env=dict(guests.environment, PS1="$ "), encoding="utf-8", timeout=30)
+    shell.expect(r"\$ ")
+    shell.sendline("stty -a | md5sum")
+    shell.expect(r"([0-9a-f]{32}) ")
+    before = shell.match.group(1)
+    shell.sendline(f"{guests.program} {' '.join(guests.arguments)} --net none --kernel talk-loop; echo status=$?")
+    shell.expect("ready")
+    shell.send("\x01h")
+    shell.expect("Ctrl-A x  quits")
+    shell.send("\x01x")
+    shell.expect(r"status=(\d+)")
+    assert shell.match.group(1) == "0"
+    shell.sendline("stty -a | md5sum")
+    shell.expect(r"([0-9a-f]{32}) ")
+    assert shell.match.group(1) == before
+    shell.close(force=True)
+
+
+def test_terminal_is_given_back_after_a_kill(guests):
+    """SIGTERM from elsewhere, and a crash."""
+    for number, status in ((signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGABRT, 128 + signal.SIGABRT)):
+        shell = pexpect.spawn("/bin/sh", ["-i"], cwd=str(guests.path), env=dict(guests.environment, PS1="$ "), encoding="utf-8", timeout=30)
+        shell.expect(r"\$ ")
+        shell.sendline(f"ulimit -c 0; {guests.program} {' '.join(guests.arguments)} --net none --kernel talk-loop; echo status=$?; stty -a")
+        shell.expect("ready")
+        child = int(subprocess.run(["pgrep", "-P", str(shell.pid)], capture_output=True, text=True, check=True).stdout)
+        os.kill(child, number)
+        shell.expect(rf"status={status}")
+        shell.expect(r"[^-]icanon")
+        shell.close(force=True)
+
+
+def test_input_from_a_pipe_may_end(guests):
+    process = start(guests, "--net", "none", "--kernel", "talk-loop", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.close()
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(0.3)
+    assert process.poll() is None, "the end of the input is not the end of the machine"
+    process.terminate()
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    process.stdout.close()
+
+
+def test_nobody_reads_the_console(guests):
+    process = start(guests, "--net", "none", "--kernel", "talk", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
