@@ -16,7 +16,6 @@ op_function *execute_function(enum riscv_insn_id id)
     static op_function *const *const tables[] = {
         execute_float_functions,
         execute_atomic_functions,
-        execute_integer_functions,
         execute_system_functions,
     };
 

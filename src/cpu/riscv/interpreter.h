@@ -259,7 +259,6 @@ op_function exec_cross_page;
 
 extern op_function *const execute_float_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_atomic_functions[RISCV_INSN_COUNT];
-extern op_function *const execute_integer_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_system_functions[RISCV_INSN_COUNT];
 
 static inline enum op_result op_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
