@@ -13,6 +13,9 @@ static void reset_hosted(struct riscv_hart *hart)
     hart->medeleg = 0xb1ff;
     hart->mideleg = RISCV_IRQ_S_ALL;
     hart->mcounteren = UINT32_MAX;
+    /* Cycle, time and instret for programs: Linux without a PMU driver leaves the register as the
+     * firmware set it, and its vDSO reads the time. */
+    hart->scounteren = 7;
     hart->menvcfg =
         ENVCFG_CBIE | ENVCFG_CBCFE | ENVCFG_CBZE | ENVCFG_ADUE | ENVCFG_PBMTE | ENVCFG_STCE;
     hart->mseccfg = MSECCFG_SSEED;
