@@ -8,6 +8,7 @@ status is 0 only if something passed and nothing failed.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -68,6 +69,9 @@ def run_pytest(build, arguments, totals):
     report = build / "pytest.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5"]
+    if importlib.util.find_spec("xdist") and "-n" not in arguments:
+        # A machine's CPUs and its devices are threads: one test a core keeps them all busy.
+        command += ["-n", str(len(os.sched_getaffinity(0)))]
     command += ["-rs", f"--junit-xml={report}", f"--rootdir={ROOT}", *(arguments or [str(ROOT / "tests")])]
     environment = dict(os.environ, HOSPES=str(build / "hospes"), HOSPES_BUILD=str(build), PYTHONDONTWRITEBYTECODE="1")
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

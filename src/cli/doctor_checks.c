@@ -323,8 +323,10 @@ static void look_image_tools(struct doctor_finding *finding)
         const char *package;
     } tools[] = {
         {"apt-get", "apt"},
-        {"mmdebstrap", "mmdebstrap"},
         {"mke2fs", "e2fsprogs"},
+        {"fakeroot", "fakeroot"},
+        {"depmod", "kmod"},
+        {"tar", "tar"},
         {"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
     };
     char missing[128] = "";

@@ -9,6 +9,7 @@ Guests come from the image store in build/test-cache, which `hospes image build`
 every build directory shares.
 """
 
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -78,7 +79,10 @@ def store():
 def debian(program, store):
     """Makes the Debian image if it is missing; returns the environment in which `hospes run debian` boots it."""
     command = [str(program), "image", "build", "--if-missing", "debian"]
-    result = subprocess.run(command, env=store, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=IMAGE_SECONDS, check=False)
+    # Of the processes that run tests side by side, the first one makes it.
+    with open(CACHE / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(command, env=store, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=IMAGE_SECONDS, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     return store
 
