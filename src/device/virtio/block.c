@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/error.h"
 #include "device/virtio/mmio.h"
 
 /* 5.2.3 */
@@ -80,8 +81,9 @@ struct virtio_block {
     struct virtio_device core; /* first */
     struct block *block;
     uint8_t serial[SERIAL_SIZE];
-    struct request *free; /* guarded by core.mutex, as many as the queue has room */
-    struct request requests[QUEUE_SIZE_MAX];
+    struct request *free; /* guarded by core.mutex */
+    /* As many as can be in flight, and one to find out that a driver wants more. */
+    struct request requests[QUEUE_SIZE_MAX + 1];
 };
 
 /* ---- completion ---- */
@@ -301,8 +303,8 @@ static bool request_take(struct virtio_device *core, struct request ***batch) RE
     struct request *request = block->free;
     uint8_t header[HEADER_SIZE], status;
 
-    /* There are as many requests as chains can be in flight, but for those of a reset's past. */
-    if (!request || !virtio_pop(core, QUEUE_REQUEST, &request->chain))
+    BUG_ON(!request); /* queue_pop() keeps the number in flight down */
+    if (!virtio_pop(core, QUEUE_REQUEST, &request->chain))
         return false;
     if (chain_read(&request->chain, 0, header, sizeof(header)) < sizeof(header) ||
         !request->chain.writable_bytes) {
@@ -452,7 +454,7 @@ int virtio_block_new(struct device *device, const struct virtio_setup *setup,
     virtio_init(&block->core, &block_type, &virtio_mmio_transport, setup, offered);
     memcpy(block->serial, serial, strnlen(serial, SERIAL_SIZE));
     block_config_fill(block);
-    for (unsigned i = 0; i < QUEUE_SIZE_MAX; i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(block->requests); i++) {
         block->requests[i].owner = block;
         block->requests[i].next = block->free;
         block->free = &block->requests[i];

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Back ends for the tests and fuzz targets of virtio devices: a disk in memory, a network that
+ * keeps the last frame, a stream that keeps what was written. They do what the contracts allow at
+ * its worst: complete within the submission, answer within the send, or hold a request for ever.
+ *
+ * struct block is defined here: what links these fakes does not link storage/block.c.
+ */
+#ifndef HOSPES_TESTS_VIRTIO_FAKES_H
+#define HOSPES_TESTS_VIRTIO_FAKES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "network/net.h"
+#include "storage/block.h"
+#include "stream/stream.h"
+
+#define FAKE_BYTES_MAX 0x20000u
+
+struct block {
+    uint8_t *data;
+    uint64_t size;
+    bool read_only;
+    bool can_discard;
+    bool hold;           /* keep requests until fake_block_complete() */
+    int result;          /* of every request */
+    unsigned counts[5];  /* requests by enum block_operation */
+    unsigned order;      /* counts every submission */
+    unsigned last_flush; /* its place in that order */
+    unsigned held_count;
+    struct block_request *held; /* oldest first */
+    bool *closed;               /* set by block_close(), if given */
+};
+
+struct block *fake_block_new(uint64_t size);
+/* Completes the oldest request that is held; false when none is. */
+bool fake_block_complete(struct block *block);
+
+struct fake_net {
+    struct net net;
+    uint8_t frame[FAKE_BYTES_MAX]; /* the last one sent */
+    uint32_t length;
+    unsigned sent;
+    unsigned readied;
+    bool answer; /* receive() the frame again from within send() */
+    bool *freed;
+};
+
+struct fake_net *fake_net_new(struct loop *loop);
+
+struct fake_stream {
+    struct stream stream;
+    uint8_t bytes[FAKE_BYTES_MAX]; /* written by the guest, since the last look */
+    size_t length;
+    uint64_t total;
+    unsigned readied;
+};
+
+void fake_stream_init(struct fake_stream *stream, struct loop *loop);
+
+#endif
