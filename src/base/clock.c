@@ -19,12 +19,15 @@ uint64_t clock_now_ns(const struct clock *clock)
 
 uint64_t clock_to_monotonic(const struct clock *clock, uint64_t ns)
 {
-    uint64_t sum;
+    uint64_t offset, sum;
 
     if (atomic_load_explicit(&clock->paused, memory_order_acquire))
         return UINT64_MAX;
-    if (__builtin_add_overflow(ns, atomic_load_explicit(&clock->offset_ns, memory_order_relaxed),
-                               &sum))
+    offset = atomic_load_explicit(&clock->offset_ns, memory_order_relaxed);
+    /* Negative: a restored machine may have run for longer than its new host. */
+    if (offset >> 63)
+        return ns > -offset ? ns - -offset : 0;
+    if (__builtin_add_overflow(ns, offset, &sum))
         return UINT64_MAX;
     return sum;
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct clock {
-    _Atomic uint64_t offset_ns; /* CLOCK_MONOTONIC minus the machine's time */
+    _Atomic uint64_t offset_ns; /* CLOCK_MONOTONIC minus the machine's time, two's complement */
     uint64_t paused_at_ns;      /* machine's time at the pause */
     _Atomic bool paused;
 };
@@ -21,7 +21,7 @@ void clock_init(struct clock *clock);
 /* Nanoseconds of machine time. */
 uint64_t clock_now_ns(const struct clock *clock);
 /* The CLOCK_MONOTONIC time at which the machine's time will be `ns` if it is not paused (for
- * timer_set()). UINT64_MAX while paused. */
+ * timer_set()); 0 for what was before the host started. UINT64_MAX while paused. */
 uint64_t clock_to_monotonic(const struct clock *clock, uint64_t ns);
 void clock_pause(struct clock *clock);
 void clock_resume(struct clock *clock);
