@@ -64,12 +64,12 @@ void riscv_hart_set_line(void *ctx, unsigned number, bool level)
     uint64_t bit = RISCV_IRQ_BIT(number);
 
     if (level) {
-        uint64_t old = atomic_fetch_or_explicit(&hart->lines, bit, memory_order_acq_rel);
+        uint64_t old = atomic_fetch_or_explicit(&hart->lines, bit, memory_order_seq_cst);
 
         if (!(old & bit))
             cpu_signal_raise(&hart->signal);
     } else {
-        atomic_fetch_and_explicit(&hart->lines, ~bit, memory_order_acq_rel);
+        atomic_fetch_and_explicit(&hart->lines, ~bit, memory_order_seq_cst);
     }
 }
 
@@ -89,13 +89,13 @@ void riscv_hart_timer_tick(struct riscv_hart *hart)
     if (!hart->platform || !hart->platform->time)
         return;
     /* Whoever moves the deadline ticks too, and two may tick at once. The last to set the line must
-     * have seen the last deadline, and nobody may clear the line once the time has come. */
+     * have seen the last deadline, and nobody may clear the line once the time has come. That
+     * takes one order of all these accesses (seq_cst). */
     do {
         deadline = stimecmp_read(hart);
         now = hart->platform->time(hart->platform->ctx);
         level = now >= deadline && deadline != UINT64_MAX;
         riscv_hart_set_line(hart, RISCV_IRQ_S_TIMER, level);
-        atomic_thread_fence(memory_order_seq_cst);
     } while (stimecmp_read(hart) != deadline ||
              (!level && deadline != UINT64_MAX &&
               hart->platform->time(hart->platform->ctx) >= deadline));

@@ -46,24 +46,43 @@ void cpu_count_sync(struct engine_cpu *cpu, const struct op *op)
 
 /* ---- requests ---- */
 
-/* The listener of every CPU: any thread, also this CPU's own. */
-static void write_protect(void *ctx, struct ram *ram, uint64_t page)
+static void protect_page(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
 {
-    struct engine_cpu *cpu = ctx;
+    uint64_t offset = page << PAGE_SHIFT;
+
+    /* It may have been written through the entry after the other CPU decoded it. */
+    if (tlb_protect(cpu, ram->host + offset))
+        memory_note_write(ram, offset, PAGE_SIZE);
+}
+
+static void protect_enqueue(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
+    REQUIRES(cpu->lock)
+{
     unsigned i;
 
-    mutex_lock(&cpu->lock);
     for (i = 0; i < cpu->protect_count; i++)
         if (cpu->protect[i].ram == ram && cpu->protect[i].page == page)
-            break;
+            return;
     if (!cpu->protect_count && !cpu->protect_all)
         atomic_fetch_add_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
     if (i == PROTECT_REQUESTS)
         cpu->protect_all = true;
-    else if (i == cpu->protect_count)
+    else
         cpu->protect[cpu->protect_count++] = (struct protect_request){ram, page};
-    mutex_unlock(&cpu->lock);
     cpu_signal_raise(&cpu->hart->signal);
+}
+
+/* The listener of every CPU: any thread, also this CPU's own. */
+static void write_protect(void *ctx, struct ram *ram, uint64_t page)
+{
+    struct engine_cpu *cpu = ctx;
+
+    mutex_lock(&cpu->lock);
+    if (cpu->running)
+        protect_enqueue(cpu, ram, page);
+    else
+        protect_page(cpu, ram, page);
+    mutex_unlock(&cpu->lock);
 }
 
 static void protect_handle(struct engine_cpu *cpu) REQUIRES(cpu->lock)
@@ -72,14 +91,8 @@ static void protect_handle(struct engine_cpu *cpu) REQUIRES(cpu->lock)
         return;
     if (cpu->protect_all)
         tlb_protect_all(cpu);
-    for (unsigned i = 0; i < cpu->protect_count; i++) {
-        struct ram *ram = cpu->protect[i].ram;
-        uint64_t offset = cpu->protect[i].page << PAGE_SHIFT;
-
-        /* It may have been written through the entry after the other CPU decoded it. */
-        if (tlb_protect(cpu, ram->host + offset))
-            memory_note_write(ram, offset, PAGE_SIZE);
-    }
+    for (unsigned i = 0; i < cpu->protect_count; i++)
+        protect_page(cpu, cpu->protect[i].ram, cpu->protect[i].page);
     cpu->protect_count = 0;
     cpu->protect_all = false;
     atomic_fetch_sub_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
@@ -181,8 +194,9 @@ static void interpreter_state_in(struct engine_cpu *cpu)
 {
     if (!memcmp(cpu->watched, (char *)cpu->hart + WATCHED_FROM, WATCHED_SIZE))
         return;
-    tlb_flush_all(cpu);
-    cpu->epoch++;
+    mutex_lock(&cpu->lock);
+    cpu->flush_pages = cpu->flush_blocks = true;
+    mutex_unlock(&cpu->lock);
     interpreter_state_out(cpu);
 }
 
@@ -243,8 +257,8 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
         max_instructions && max_instructions < INT64_MAX ? (int64_t)max_instructions : INT64_MAX;
     cpu->low_water = cpu->breakpoint_count ? INT64_MAX : BLOCK_INSTRUCTIONS;
     cpu->stopping = false;
-    tlb_review(cpu);
     set_running(cpu, true);
+    tlb_review(cpu);
     /* A kick before run() may have left no signal: whoever slept consumed it. */
     if (atomic_exchange_explicit(&cpu->kicked, false, memory_order_acq_rel)) {
         cpu->stop = CPU_STOP_KICK;

@@ -10,8 +10,8 @@
  *   execute_*.c    the others, one function each, called by the inner loop
  *
  * Invariants
- *  I1  A TLB entry whose write tag is set is of a RAM page without PAGE_CODE, or a request to drop
- *      it is in cpu->protect and the signal is raised (memory.h, M2).
+ *  I1  A TLB entry whose write tag is set is of a RAM page without PAGE_CODE, or the CPU runs, a
+ *      request to drop it is in cpu->protect and the signal is raised (memory.h, M2).
  *  I2  A block is entered only while block->epoch == cpu->epoch. fence.i moves cpu->epoch on; a
  *      block gets the new one only when its page still has the generation it was decoded at.
  *  I3  A link leads from a block to one in the same page, so it needs no translation.
@@ -37,7 +37,7 @@ enum {
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
     CODE_HASH_SIZE = 1 << 15,
     BREAKPOINTS = 64,
-    PROTECT_REQUESTS = 16,
+    PROTECT_REQUESTS = 64,
 };
 
 #define PAGE_MASK (~(uint64_t)(PAGE_SIZE - 1))
@@ -154,9 +154,10 @@ struct engine_cpu {
 
     _Atomic bool kicked;
     struct memory_listener listener;
-    /* Requests of other threads. Lock order: none is taken inside. */
+    /* Requests of other threads. No lock is taken inside this one. */
     struct mutex lock;
     struct condition done;
+    /* The CPU is in run(): the TLBs and blocks are its thread's. Else the lock's holder's. */
     bool running GUARDED_BY(lock);
     uint64_t flush_asked GUARDED_BY(lock), flush_done GUARDED_BY(lock);
     bool flush_pages GUARDED_BY(lock), flush_blocks GUARDED_BY(lock);
