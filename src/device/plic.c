@@ -238,8 +238,8 @@ static void plic_write(void *ctx, uint64_t offset, unsigned width, uint64_t valu
     mutex_unlock(&plic->mutex);
 }
 
-/* The board resets the PLIC after the devices, whose wires must be low by then: a level that is
- * still high is a request again. */
+/* Power-on resets the devices as well, which lowers their wires: in whatever order the board does
+ * it, no level of before is left to become a request. */
 static void plic_reset(void *device)
 {
     struct plic *plic = device;
@@ -248,8 +248,9 @@ static void plic_reset(void *device)
     memset(plic->priority, 0, sizeof(plic->priority));
     memset(plic->enable, 0, sizeof(plic->enable));
     memset(plic->threshold, 0, sizeof(plic->threshold));
+    plic->level = (struct source_set){0};
+    plic->pending = (struct source_set){0};
     plic->in_service = (struct source_set){0};
-    plic->pending = plic->level;
     for (unsigned i = 0; i < plic->contexts; i++)
         plic_update_context(plic, i);
     mutex_unlock(&plic->mutex);

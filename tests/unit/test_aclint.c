@@ -37,7 +37,8 @@ static void on_reached(void *ctx, unsigned hart)
 {
     struct fixture *f = ctx;
 
-    f->reached[hart] = true;
+    /* On the loop's thread, and in one test at the same time on another. */
+    __atomic_store_n(&f->reached[hart], true, __ATOMIC_RELAXED);
     f->calls[hart]++;
     f->called_at[hart] = aclint_time(f->aclint);
 }

@@ -266,8 +266,14 @@ static void test_reset(void **state)
     assert_false(f->out[0].level);
     assert_int_equal(get(f, 4 * 7), 0);
     assert_int_equal(get(f, enable_reg(0, 7)), 0);
-    /* 8 is forgotten, 7 is a wire that is high and no longer in service. */
-    assert_int_equal(get(f, 0x1000), 1u << 7);
+    assert_int_equal(get(f, 0x1000), 0);
+    /* Nothing of before is left, also when the device is reset after the PLIC. */
+    set(f, 7, false);
+    enable(f, 0, 7, 1);
+    enable(f, 0, 8, 1);
+    assert_false(f->out[0].level);
+    set(f, 7, true); /* and it is not in service any more */
+    assert_true(f->out[0].level);
 }
 
 static void test_state(void **state)
