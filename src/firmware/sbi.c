@@ -258,12 +258,13 @@ static struct sbi_return sbi_hart_suspend(struct sbi_frame *frame)
     case 0x80000000u: { /* default non-retentive: resumes at an address, as if started there */
         struct riscv_hart *hart = frame->caller->hart;
         const struct range *range = memory_find(frame->sbi->memory, frame->a[1]);
-        uint64_t enabled = hart->mie;
+        uint64_t enabled = hart->mie, deadline = hart->stimecmp;
 
         if (!range || !range->ram || frame->a[1] & 1)
             return sbi_result(SBI_INVALID_ADDRESS, 0);
         riscv_hart_reset(hart, frame->a[1], frame->a[2]);
         hart->mie = enabled; /* what may wake it */
+        sbi_set_timer(frame, deadline);
         atomic_store(&frame->caller->state, SBI_HART_SUSPENDED);
         frame->entered = true;
         frame->next = SBI_NEXT_WAIT;

@@ -347,6 +347,7 @@ static int machine_load(struct machine *machine, struct error *error)
     if (!d->firmware)
         sbi_reset_harts(&machine->sbi, entry.pc, entry.a1);
     for (unsigned i = 0; i < machine->cpu_count; i++) {
+        atomic_store(&machine->cpus[i].hart.soft, 0);
         riscv_hart_reset(&machine->cpus[i].hart, entry.pc, entry.a1);
         machine->engine_type->state_in(machine->cpus[i].cpu);
     }

@@ -52,7 +52,9 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1)
     hart->reserved = false;
     hart->reserved_width = 0;
     hart->reserved_address = hart->reserved_value = 0;
-    atomic_store_explicit(&hart->soft, 0, memory_order_relaxed);
+    /* An IPI sent to a hart that is being resumed by hosted firmware must reach it. */
+    if (!hart->hosted_firmware)
+        atomic_store_explicit(&hart->soft, 0, memory_order_relaxed);
     if (hart->hosted_firmware)
         reset_hosted(hart);
     riscv_hart_set_stimecmp(hart, UINT64_MAX);

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest on a pseudo-terminal: start it, wait for its prompt, run commands in it."""
+
+import re
+
+import pexpect
+
+PROMPT = r"root@debian:[^\r\n]*# $"
+# The interpreter boots Debian in well under this on an idle machine; tests share two cores.
+BOOT_SECONDS = 600
+
+
+class Guest:
+    def __init__(self, program, arguments, environment, cwd=None):
+        self.process = pexpect.spawn(
+            str(program), ["run", *arguments], env=environment, cwd=cwd, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS, dimensions=(40, 200)
+        )
+        self.text = ""
+
+    def expect(self, pattern, seconds=BOOT_SECONDS):
+        """Waits for a pattern; everything the guest wrote so far is in .text."""
+        try:
+            self.process.expect(pattern, timeout=seconds)
+        finally:
+            self.text += self.process.before if isinstance(self.process.before, str) else ""
+            self.text += self.process.after if isinstance(self.process.after, str) else ""
+        return self.process.match
+
+    def boot(self):
+        """To the shell of root."""
+        self.expect(PROMPT)
+        return self
+
+    def command(self, line, seconds=120):
+        """Runs a command in the shell; returns (status, output). The marks keep the echo of the
+        command line apart from its output."""
+        self.process.sendline(f"echo be''gin; {line}\necho en''d=$?")
+        self.expect(r"begin\r\n", seconds)
+        self.expect(r"end=(\d+)\r\n", seconds)
+        status = int(self.process.match.group(1))
+        output = self.process.before
+        self.expect(PROMPT, seconds)
+        # What the shell echoes between the two: its prompt and the second line typed.
+        output = re.sub(r"(\x1b\[\?2004[hl]\r?)", "", output)
+        output = re.sub(r"root@debian:[^\r\n]*# echo en''d=\$\?\r\n", "", output)
+        output = re.sub(r"echo en''d=\$\?\r\n", "", output)
+        return status, output.replace("\r\n", "\n").strip()
+
+    def check(self, line, seconds=120):
+        status, output = self.command(line, seconds)
+        assert status == 0, f"{line}: status {status}\n{output}"
+        return output
+
+    def wait(self, seconds=BOOT_SECONDS):
+        """Until the program has ended; its exit status."""
+        self.expect(pexpect.EOF, seconds)
+        self.process.wait()
+        self.process.close()
+        return self.process.exitstatus
+
+    def power_off(self, seconds=BOOT_SECONDS):
+        self.process.sendline("poweroff")
+        return self.wait(seconds)
+
+    def kill(self):
+        self.process.close(force=True)
