@@ -130,7 +130,7 @@ static void test_time_halves(void **state)
 static void test_timer(void **state)
 {
     struct fixture *f = *state;
-    uint64_t at = get(f, MTIME, 8) + 10 * TICKS_A_MS;
+    uint64_t at = get(f, MTIME, 8) + 100 * TICKS_A_MS;
 
     assert_int_equal(get(f, MTIMECMP + 8, 8), UINT64_MAX);
     put(f, MTIMECMP + 8, 8, at);
@@ -173,9 +173,9 @@ static void test_timer_moves(void **state)
     uint64_t now = get(f, MTIME, 8);
 
     /* Further away: the old deadline passes in silence. Nearer: it counts. */
-    put(f, MTIMECMP, 8, now + 2 * TICKS_A_MS);
+    put(f, MTIMECMP, 8, now + 100 * TICKS_A_MS);
     put(f, MTIMECMP, 8, now + 1000000ull * TICKS_A_MS);
-    loop_run_for(f->loop, 10 * MS);
+    loop_run_for(f->loop, 150 * MS);
     assert_int_equal(f->timer[0].rises, 0);
     put(f, MTIMECMP, 8, get(f, MTIME, 8) + 5 * TICKS_A_MS);
     assert_true(loop_run_until(f->loop, &f->timer[0].level));
@@ -195,7 +195,7 @@ static void test_mtime_jumps(void **state)
     put(f, MTIME, 8, 0); /* back: the level goes, and the hart looks again */
     assert_false(f->timer[0].level);
     f->reached[2] = false;
-    put(f, MTIME, 8, (1ull << 40) - 5 * TICKS_A_MS);
+    put(f, MTIME, 8, (1ull << 40) - 100 * TICKS_A_MS);
     f->reached[2] = false;
     assert_true(loop_run_until(f->loop, &f->timer[0].level));
     assert_true(loop_run_until(f->loop, &f->reached[2]));
@@ -204,7 +204,7 @@ static void test_mtime_jumps(void **state)
 static void test_stimecmp(void **state)
 {
     struct fixture *f = *state;
-    uint64_t at = aclint_time(f->aclint) + 10 * TICKS_A_MS;
+    uint64_t at = aclint_time(f->aclint) + 100 * TICKS_A_MS;
 
     aclint_set_stimecmp(f->aclint, 3, at);
     assert_false(f->reached[3]);
@@ -288,11 +288,11 @@ static void test_pause(void **state)
     struct fixture *f = *state;
     uint64_t before;
 
-    put(f, MTIMECMP, 8, get(f, MTIME, 8) + 5 * TICKS_A_MS);
-    aclint_set_stimecmp(f->aclint, 1, aclint_time(f->aclint) + 5 * TICKS_A_MS);
+    put(f, MTIMECMP, 8, get(f, MTIME, 8) + 100 * TICKS_A_MS);
+    aclint_set_stimecmp(f->aclint, 1, aclint_time(f->aclint) + 100 * TICKS_A_MS);
     clock_pause(&f->clock);
     before = aclint_time(f->aclint);
-    loop_run_for(f->loop, 20 * MS);
+    loop_run_for(f->loop, 150 * MS);
     assert_int_equal(aclint_time(f->aclint), before);
     assert_false(f->timer[0].level);
     assert_false(f->reached[1]);

@@ -120,7 +120,7 @@ static void test_set_time(void **state)
 static void test_alarm(void **state)
 {
     struct fixture *f = *state;
-    uint64_t at = rtc_time(f) + 20 * MS;
+    uint64_t at = rtc_time(f) + 100 * MS;
 
     put(f, IRQ_ENABLED, 0xffffffff);
     assert_int_equal(get(f, IRQ_ENABLED), 1);
@@ -156,16 +156,16 @@ static void test_clear_alarm(void **state)
     struct fixture *f = *state;
 
     put(f, IRQ_ENABLED, 1);
-    set_alarm(f, rtc_time(f) + 5 * MS);
+    set_alarm(f, rtc_time(f) + 100 * MS);
     put(f, CLEAR_ALARM, 0);
     assert_int_equal(get(f, ALARM_STATUS), 0);
-    loop_run_for(f->loop, 20 * MS);
+    loop_run_for(f->loop, 150 * MS);
     assert_int_equal(f->irq.rises, 0);
 
-    set_alarm(f, rtc_time(f) + 5 * MS);
+    set_alarm(f, rtc_time(f) + 100 * MS);
     goldfish_rtc_type.reset(f->rtc);
     put(f, IRQ_ENABLED, 1);
-    loop_run_for(f->loop, 20 * MS);
+    loop_run_for(f->loop, 150 * MS);
     assert_int_equal(f->irq.rises, 0);
 }
 

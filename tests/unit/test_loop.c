@@ -167,7 +167,7 @@ static void test_unpost(void **state)
     loop_post(f->loop, &a.call);
     loop_post(f->loop, &b.call);
     loop_post(f->loop, &c.call);
-    timer_set(&d.timer, monotonic_ns() + 5 * MS);
+    timer_set(&d.timer, monotonic_ns() + 200 * MS);
     assert_int_equal(loop_run(f->loop), 7);
     assert_string_equal(f->order, "abd");
     /* And the list is whole: it can be posted to again. */
@@ -232,7 +232,7 @@ static void test_timer_callbacks_change_timers(void **state)
     end.stop = true;
     timer_set(&a.timer, 1); /* long past: at once */
     timer_set(&b.timer, 2);
-    timer_set(&end.timer, now + 20 * MS);
+    timer_set(&end.timer, now + 300 * MS);
     assert_int_equal(loop_run(f->loop), 7);
     assert_string_equal(f->order, "aa.");
 }
