@@ -91,6 +91,10 @@ int stream_terminal_new(struct stream **stream, struct loop *loop, int in, int o
 /* Looks at the terminal's size and tells the port: once the port is attached, and for each
  * SIGWINCH. Loop's thread. */
 void stream_terminal_resized(struct stream *stream);
+/* Raw mode again, for each SIGCONT: while the process was stopped the terminal was the shell's. In
+ * the background this stops the process once more, as it does to any that wants its terminal.
+ * Loop's thread. */
+void stream_terminal_continued(struct stream *stream);
 /* Async-signal-safe. */
 void stream_terminal_restore(const struct stream *stream);
 /* Keeps everything written, for tests and logs, up to `bound` bytes. */

@@ -61,7 +61,7 @@ struct terminal {
 
     /* For stream_terminal_restore(), which may interrupt anything. */
     _Atomic bool raw;
-    struct termios saved;
+    struct termios saved, raw_mode;
 
     /* Input; loop's thread only. */
     struct deferred deliver;
@@ -414,23 +414,29 @@ void stream_terminal_resized(struct stream *stream)
 
 static int terminal_make_raw(struct terminal *terminal)
 {
-    struct termios raw;
-
     if (tcgetattr(terminal->in.fd, &terminal->saved) < 0)
         return 0; /* no terminal */
     terminal->is_tty = true;
-    raw = terminal->saved;
+    terminal->raw_mode = terminal->saved;
     /* Output processing too: what the guest sends is final, its line ends included. */
-    cfmakeraw(&raw);
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
+    cfmakeraw(&terminal->raw_mode);
+    terminal->raw_mode.c_cc[VMIN] = 1;
+    terminal->raw_mode.c_cc[VTIME] = 0;
     /* Before the terminal changes, for a signal may come between the two. */
     atomic_store(&terminal->raw, true);
-    if (tcsetattr(terminal->in.fd, TCSANOW, &raw) < 0) {
+    if (tcsetattr(terminal->in.fd, TCSANOW, &terminal->raw_mode) < 0) {
         atomic_store(&terminal->raw, false);
         return -errno;
     }
     return 0;
+}
+
+void stream_terminal_continued(struct stream *stream)
+{
+    struct terminal *terminal = terminal_of(stream);
+
+    if (atomic_load(&terminal->raw))
+        tcsetattr(terminal->in.fd, TCSANOW, &terminal->raw_mode);
 }
 
 void stream_terminal_restore(const struct stream *stream)

@@ -196,6 +196,9 @@ static void test_pty(void **state)
     stream_terminal_restore(f->stream);
     assert_int_equal(tcgetattr(slave, &now), 0);
     expect_same(&now, &before);
+    stream_terminal_continued(f->stream);
+    assert_int_equal(tcgetattr(slave, &now), 0);
+    assert_false(now.c_lflag & (ICANON | ECHO | ISIG));
     stream_free(f->stream);
     f->stream = NULL;
     assert_int_equal(tcgetattr(slave, &now), 0);
