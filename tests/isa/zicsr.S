@@ -155,6 +155,15 @@ ISA_BEGIN
 	READ_ONLY(hpmcounter3)
 	CHECK_CSR(mhartid, -1, 0)
 
+#if !ORACLE /* QEMU has triggers */
+	/* There is no trigger, and software may find that out. */
+	csrw tselect, zero
+	csrr a0, tselect
+	CHECK(a0, 0)
+	csrr a0, tdata1
+	CHECK(a0, 0)
+#endif
+
 	/* What RV64 without the hypervisor extension has not. */
 	ILLEGAL(csrr a0, 0xc80) /* cycleh */
 	ILLEGAL(csrr a0, 0xb80) /* mcycleh */

@@ -401,6 +401,9 @@ static const struct csr csrs[4096] = {
     [0x3a2] = {HOOKS(pmpcfg), FLUSH},
     [0x3b0 ... 0x3bf] = {HOOKS(pmpaddr), FLUSH},
     [0x747] = {FIELD(mseccfg, MSECCFG_USEED | MSECCFG_SSEED)},
+    /* tselect, tdata1 to tdata3: "no trigger at this tselect" (Debug, "Trigger Data 1"). Software
+     * that looks for triggers asks so. */
+    [0x7a0 ... 0x7a3] = {.name = "trigger", .read = zero_read},
     [0xb00] = {.name = "mcycle", .read = cycle_read, .write = mcycle_write},
     [0xb02] = {.name = "minstret", .read = instret_read, .write = minstret_write},
     [0xb03 ... 0xb1f] = {.name = "mhpmcounter", .read = zero_read},
