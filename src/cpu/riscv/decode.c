@@ -71,13 +71,13 @@ static void fields_decode(uint32_t w, enum riscv_format format, struct riscv_ins
         break;
     case RISCV_FORMAT_FMA:
         insn->rs3 = w >> 27;
-        /* fall through */
+        __attribute__((fallthrough));
     case RISCV_FORMAT_FRM:
     case RISCV_FORMAT_R:
     case RISCV_FORMAT_FR:
     case RISCV_FORMAT_FCMP:
         insn->rs2 = rs2;
-        /* fall through */
+        __attribute__((fallthrough));
     case RISCV_FORMAT_UNARY:
     case RISCV_FORMAT_FRM1:
     case RISCV_FORMAT_FTOX:
