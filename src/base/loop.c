@@ -37,6 +37,7 @@ struct loop {
     struct mutex lock;
     struct deferred *posted_head GUARDED_BY(lock);
     struct deferred **posted_tail GUARDED_BY(lock);
+    unsigned posted_count GUARDED_BY(lock);
     struct timer **heap GUARDED_BY(lock); /* binary heap by deadline; element i has index i + 1 */
     unsigned heap_count GUARDED_BY(lock);
     unsigned heap_room GUARDED_BY(lock);
@@ -206,6 +207,7 @@ void loop_post(struct loop *loop, struct deferred *deferred)
         wake = !loop->posted_head;
         *loop->posted_tail = deferred;
         loop->posted_tail = &deferred->next;
+        loop->posted_count++;
     }
     mutex_unlock(&loop->lock);
     if (wake)
@@ -223,6 +225,7 @@ void loop_unpost(struct loop *loop, struct deferred *deferred)
         *link = deferred->next;
         if (loop->posted_tail == &deferred->next)
             loop->posted_tail = link;
+        loop->posted_count--;
         deferred->queued = false;
     }
     mutex_unlock(&loop->lock);
@@ -232,33 +235,32 @@ void loop_unpost(struct loop *loop, struct deferred *deferred)
  * descriptors and timers get their share. */
 static void loop_run_posted(struct loop *loop)
 {
-    struct deferred *last = NULL, *deferred;
+    unsigned left;
     bool more;
 
     mutex_lock(&loop->lock);
-    if (loop->posted_head)
-        last = container_of(loop->posted_tail, struct deferred, next);
+    left = loop->posted_count;
     mutex_unlock(&loop->lock);
 
-    while (last) {
+    for (; left; left--) {
+        struct deferred *deferred;
         void (*run)(void *);
         void *ctx;
 
         mutex_lock(&loop->lock);
         deferred = loop->posted_head;
-        if (!deferred) {
+        if (!deferred) { /* one was taken back */
             mutex_unlock(&loop->lock);
             break;
         }
         loop->posted_head = deferred->next;
         if (!loop->posted_head)
             loop->posted_tail = &loop->posted_head;
+        loop->posted_count--;
         deferred->queued = false;
         run = deferred->run;
         ctx = deferred->ctx;
         mutex_unlock(&loop->lock);
-        if (deferred == last)
-            last = NULL;
         run(ctx); /* may free or post the struct again */
     }
 

@@ -159,7 +159,7 @@ static void disk_full(void *ctx, const char *path)
 {
     struct machine *machine = ctx;
 
-    log_say(machine->log, LOG_WARN, "no space left for disk \"%s\"", path);
+    log_say(machine->log, LOG_WARN, "no space left on the host for \"%s\"", path);
     if (machine->state == MACHINE_RUNNING)
         machine_pause(machine);
     if (machine->events.host_full)

@@ -421,10 +421,12 @@ void memory_note_write(struct ram *ram, uint64_t offset, uint64_t len)
     if (!len)
         return;
     for (; page <= last; page++) {
-        /* The common page is dirty already and holds no code: no locked instruction for it. */
-        uint8_t flags = atomic_load_explicit(&ram->flags[page], memory_order_seq_cst);
+        /* A read-modify-write also where nothing changes: it orders the stored bytes before the
+         * look at the flag, as memory_mark_code() orders its flag before it reads the bytes.
+         * Whichever comes first, the other sees it. */
+        uint8_t flags = atomic_fetch_or(&ram->flags[page], PAGE_DIRTY);
 
-        if (flags == PAGE_DIRTY)
+        if (!(flags & PAGE_CODE))
             continue;
         flags = atomic_exchange(&ram->flags[page], PAGE_DIRTY);
         if (flags & PAGE_CODE)
