@@ -92,6 +92,7 @@ static const struct device_type sink_mmio_type = {
     .io = VIRTIO_MMIO_IO,
     .reset = virtio_reset,
     .check = virtio_check,
+    .resume = virtio_resume,
     .free = sink_free,
 };
 
@@ -590,6 +591,39 @@ static void state_check(void **state)
     assert_true(d->device.type->check(core));
 }
 
+/* State that moves to another instance: rings are found again where they were. */
+static void save_and_load(void **state)
+{
+    struct driver *d = *state;
+    struct virtio_device *core = &sink_of(d)->core;
+    struct buffer buffer = {driver_alloc(d, 64), 64, true};
+    uint32_t head, len;
+
+    driver_start(d, VIRTIO_F_EVENT_IDX, 1, 8);
+    for (unsigned i = 0; i < 3; i++)
+        driver_add(d, 0, &buffer, 1);
+    driver_kick(d, 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(driver_used(d, 0, &head, &len));
+    driver_add(d, 0, &buffer, 1);
+    /* As a load leaves it: the fields of the table and no pins; and a line that is low. */
+    for (unsigned i = 0; i < 2; i++)
+        core->queues[i].attached = false;
+    atomic_store(&d->line, false);
+    assert_true(d->device.type->check(core));
+    d->device.type->resume(core);
+    assert_true(d->line);
+    driver_turn(d);
+    assert_true(driver_used(d, 0, &head, &len));
+    assert_int_equal(head, 3);
+    /* A ring that is no longer in memory is found out. */
+    core->queues[0].attached = false;
+    core->queues[0].used = 0;
+    driver_add(d, 0, &buffer, 1);
+    driver_kick(d, 0);
+    assert_true(driver_needs_reset(d));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -614,6 +648,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(complaints_are_limited, setup, teardown),
         cmocka_unit_test_setup_teardown(machine_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(state_check, setup, teardown),
+        cmocka_unit_test_setup_teardown(save_and_load, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

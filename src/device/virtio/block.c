@@ -409,6 +409,7 @@ static const struct device_type block_mmio_type = {
     .field_count = ARRAY_SIZE(block_fields),
     .reset = virtio_reset,
     .check = virtio_check,
+    .resume = virtio_resume,
     .free = block_free,
 };
 

@@ -195,6 +195,7 @@ static const struct device_type console_mmio_type = {
     .field_count = ARRAY_SIZE(console_fields),
     .reset = virtio_reset,
     .check = virtio_check,
+    .resume = virtio_resume,
     .free = console_free,
 };
 

@@ -60,16 +60,15 @@ static void mmio_config_interrupt(struct virtio_device *device)
     interrupt_raise(device, VIRTIO_INTERRUPT_CONFIG);
 }
 
-static void mmio_quiet(struct virtio_device *device)
+static void mmio_sync(struct virtio_device *device)
 {
-    atomic_store(&device->interrupt_status, 0);
-    wire_set(&device->setup.interrupt, false);
+    wire_set(&device->setup.interrupt, atomic_load(&device->interrupt_status));
 }
 
 const struct virtio_transport virtio_mmio_transport = {
     .queue_interrupt = mmio_queue_interrupt,
     .config_interrupt = mmio_config_interrupt,
-    .quiet = mmio_quiet,
+    .sync = mmio_sync,
 };
 
 static void interrupt_acknowledge(struct virtio_device *device, uint32_t causes)

@@ -288,6 +288,7 @@ static const struct device_type net_mmio_type = {
     .field_count = ARRAY_SIZE(net_fields),
     .reset = virtio_reset,
     .check = virtio_check,
+    .resume = virtio_resume,
     .free = virtio_net_free,
 };
 

@@ -86,6 +86,7 @@ static const struct device_type rng_mmio_type = {
     .field_count = ARRAY_SIZE(rng_fields),
     .reset = virtio_reset,
     .check = virtio_check,
+    .resume = virtio_resume,
     .free = rng_free,
 };
 

@@ -201,7 +201,8 @@ static void virtio_reset_begin(struct virtio_device *device) REQUIRES(device->mu
     device->device_features_select = 0;
     device->driver_features_select = 0;
     device->queue_select = 0;
-    device->transport->quiet(device);
+    atomic_store(&device->interrupt_status, 0);
+    device->transport->sync(device);
     if (device->type->reset)
         device->type->reset(device);
     device->resetting = true;
@@ -227,6 +228,17 @@ bool virtio_is_idle(void *ctx)
     idle = !virtio_in_flight(device);
     mutex_unlock(&device->mutex);
     return idle;
+}
+
+void virtio_resume(void *ctx)
+{
+    struct virtio_device *device = ctx;
+
+    mutex_lock(&device->mutex);
+    device->transport->sync(device);
+    mutex_unlock(&device->mutex);
+    for (unsigned i = 0; i < device->type->queue_count; i++)
+        virtio_kick(device, i);
 }
 
 /* ---- the driver's side ---- */

@@ -64,8 +64,8 @@ struct virtio_device;
 struct virtio_transport {
     void (*queue_interrupt)(struct virtio_device *device, unsigned index);
     void (*config_interrupt)(struct virtio_device *device);
-    /* No interrupt is pending any more: a reset. */
-    void (*quiet)(struct virtio_device *device);
+    /* interrupt_status has another value: drive the line by it. */
+    void (*sync)(struct virtio_device *device);
 };
 
 struct virtio_device_type {
@@ -189,6 +189,8 @@ void virtio_reset(void *device);
 bool virtio_is_idle(void *device);
 /* Whether loaded values can be. */
 bool virtio_check(const void *device);
+/* Drives the interrupt by the state and looks at every queue. */
+void virtio_resume(void *device);
 
 /* State fields of `core` in the instance `type`, and of each of its queues. */
 /* clang-format off */
