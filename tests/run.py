@@ -40,10 +40,10 @@ def count_cases(entry, totals):
     skipped = sorted(set(re.findall(r"^\[  SKIPPED \] ([A-Za-z_]\w*)$", output, re.MULTILINE)))
 
     totals.passed += len(passed) or (result in ("OK", "EXPECTEDFAIL") and not skipped)
-    totals.skipped += [f"{name}: {case}" for case in skipped]
+    totals.skipped += [(f"{name}: {case}", "see the test") for case in skipped]
     totals.failed += [f"{name}: {case}" for case in failed]
     if result == "SKIP" and not skipped:
-        totals.skipped.append(f"{name}: the program skipped itself")
+        totals.skipped.append((name, "the program skipped itself"))
     # A program can fail with all cases good: a sanitizer's report at the exit, a crash, a timeout.
     if result not in ("OK", "SKIP", "EXPECTEDFAIL") and not failed:
         totals.failed.append(f"{name}: {result}")
@@ -83,13 +83,20 @@ def run_pytest(build, arguments, totals):
         if case.find("failure") is not None or case.find("error") is not None:
             totals.failed.append(name)
         elif skipped is not None:
-            totals.skipped.append(f"{name}: {skipped.get('message')}")
+            totals.skipped.append((name, skipped.get("message")))
         else:
             totals.passed += 1
     if not cases:
         totals.failed.append("pytest: no test was run")
     elif status and len(totals.failed) == before:
         totals.failed.append(f"pytest: ended with status {status}")
+
+
+def group_by_reason(skipped):
+    groups = {}
+    for name, reason in skipped:
+        groups.setdefault(reason, []).append(name)
+    return groups
 
 
 def main():
@@ -107,8 +114,8 @@ def main():
     if options.only != "unit":
         run_pytest(build, options.arguments, totals)
 
-    for text in totals.skipped:
-        print(f"skipped: {text}")
+    for reason, names in sorted(group_by_reason(totals.skipped).items()):
+        print(f"skipped: {reason}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
     for text in totals.failed:
         print(f"FAILED: {text}")
     print(f"{time.monotonic() - began:.0f} seconds")
