@@ -586,6 +586,26 @@ static void reset_waits(void **state)
     pthread_join(thread, NULL);
 }
 
+/* A vCPU waits for a while only: a request may be held for as long as the host's disk is full. */
+static void reset_gives_up_waiting(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t begin;
+
+    driver_start(&f->driver, F_FLUSH, 1, 16);
+    f->block->hold = true;
+    submit(f, T_IN, 0, 512);
+    begin = monotonic_ns();
+    driver_write32(&f->driver, REG_STATUS, 0);
+    assert_in_range(monotonic_ns() - begin, 1000000000, 10000000000);
+    assert_int_not_equal(driver_read32(&f->driver, REG_STATUS), 0);
+    /* A queue that is set up over requests from before would be written to by them. */
+    driver_write32(&f->driver, REG_QUEUE_READY, 1);
+    assert_true(fake_block_complete(f->block));
+    assert_int_equal(driver_read32(&f->driver, REG_STATUS), 0);
+    assert_int_equal(status_get(f), S_NONE);
+}
+
 /* A device that is freed with requests under way: they complete into nothing. */
 static void free_in_flight(void **state)
 {
@@ -620,6 +640,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_requests, setup_writable, teardown),
         cmocka_unit_test_setup_teardown(reset_without_waiting, setup_writable, teardown),
         cmocka_unit_test_setup_teardown(reset_waits, setup_writable, teardown),
+        cmocka_unit_test_setup_teardown(reset_gives_up_waiting, setup_writable, teardown),
         cmocka_unit_test(free_in_flight),
     };
 

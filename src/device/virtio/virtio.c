@@ -260,7 +260,7 @@ static bool virtio_accepts(struct virtio_device *device) REQUIRES(device->mutex)
 
 void virtio_set_status(struct virtio_device *device, uint32_t value)
 {
-    uint32_t new;
+    uint32_t added;
 
     mutex_lock(&device->mutex);
     if (!value) {
@@ -277,15 +277,16 @@ void virtio_set_status(struct virtio_device *device, uint32_t value)
     }
     if (device->status & DRIVER_STATUS & ~value)
         virtio_complain(device, "the driver cleared status bits");
-    new = value &DRIVER_STATUS & ~device->status;
-    if (new &VIRTIO_STATUS_FEATURES_OK && !virtio_accepts(device))
-        new &= ~(uint32_t)VIRTIO_STATUS_FEATURES_OK;
-    if (new &VIRTIO_STATUS_DRIVER_OK && !((device->status | new) & VIRTIO_STATUS_FEATURES_OK)) {
+    added = value & DRIVER_STATUS & ~device->status;
+    if (added & VIRTIO_STATUS_FEATURES_OK && !virtio_accepts(device))
+        added &= ~(uint32_t)VIRTIO_STATUS_FEATURES_OK;
+    if (added & VIRTIO_STATUS_DRIVER_OK &&
+        !((device->status | added) & VIRTIO_STATUS_FEATURES_OK)) {
         virtio_fail(device, "DRIVER_OK before FEATURES_OK");
-        new &= ~(uint32_t)VIRTIO_STATUS_DRIVER_OK;
+        added &= ~(uint32_t)VIRTIO_STATUS_DRIVER_OK;
     }
-    device->status |= new;
-    if (new &VIRTIO_STATUS_DRIVER_OK) {
+    device->status |= added;
+    if (added & VIRTIO_STATUS_DRIVER_OK) {
         if (device->type->activate)
             device->type->activate(device);
         /* What the driver put into the rings before this, without a notification. */
