@@ -26,6 +26,8 @@
 #define HOST_NAME    "debian"
 #define WANTED_MAX   100
 
+/* second-stage does two things at a time. */
+#define SECOND_STAGE_CPUS   2
 #define SECOND_STAGE_MEMORY (1ull << 30)
 /* Quiet: each message costs the guest time on a UART. A panic ends the machine. */
 #define SECOND_STAGE_APPEND "console=ttyS0 quiet audit=0 panic=-1"
@@ -170,6 +172,7 @@ static int second_stage(const struct build *build, struct error *error)
                                     .append = SECOND_STAGE_APPEND,
                                     .disk = disk,
                                     .parts = parts,
+                                    .cpus = SECOND_STAGE_CPUS,
                                     .memory = SECOND_STAGE_MEMORY};
     int ret;
 

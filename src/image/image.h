@@ -70,14 +70,15 @@ void image_list_release(struct image_list *list);
 /* -EBUSY while a machine uses the disk or the image is being built. */
 int image_remove(const struct image_store *store, const char *name, struct error *error) MUST_CHECK;
 
-/* The machine that runs a second stage: one CPU, no network, two disks. */
+/* The machine that runs a second stage: no network, two disks. */
 struct image_machine {
     const char *kernel;
     const char *initrd;
     const char *append;
     const char *disk;  /* vda: the system */
     const char *parts; /* vdb: where the guest leaves its result (parts.h) */
-    uint64_t memory;   /* bytes */
+    unsigned cpus;
+    uint64_t memory; /* bytes */
 };
 
 /* Runs the machine until it powers off and passes each line of its console on. */

@@ -43,12 +43,13 @@ static void line_watch(void *ctx, const char *text)
 static int machine_spawn(const struct build *build, const struct image_machine *machine,
                          void (*line)(void *ctx, const char *text), void *ctx, struct error *error)
 {
+    CLEANUP(text_free) char *cpus = text_format("%u", machine->cpus);
     CLEANUP(text_free)
     char *memory = text_format("%lluM", (unsigned long long)(machine->memory >> 20));
     const char *const argv[] = {"/proc/self/exe", "run",           "--kernel", machine->kernel,
                                 "--initrd",       machine->initrd, "--append", machine->append,
                                 "--disk",         machine->disk,   "--disk",   machine->parts,
-                                "--net",          "none",          "--cpus",   "1",
+                                "--net",          "none",          "--cpus",   cpus,
                                 "--memory",       memory,          NULL};
     struct child child = {.argv = argv,
                           .log = build->log,
@@ -56,7 +57,7 @@ static int machine_spawn(const struct build *build, const struct image_machine *
                           .line = line,
                           .ctx = ctx};
 
-    if (!memory)
+    if (!cpus || !memory)
         return error_set(error, ENOMEM, "out of memory");
     return child_run(&child, error);
 }
