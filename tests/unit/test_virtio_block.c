@@ -606,6 +606,67 @@ static void reset_gives_up_waiting(void **state)
     assert_int_equal(status_get(f), S_NONE);
 }
 
+struct bystander {
+    struct fixture *f;
+    _Atomic bool end;
+};
+
+/* Another CPU of the guest, which pokes at the registers all the time. */
+static void *bystander_body(void *ctx)
+{
+    struct bystander *bystander = ctx;
+    struct driver *d = &bystander->f->driver;
+
+    while (!atomic_load(&bystander->end)) {
+        driver_write32(d, REG_QUEUE_NOTIFY, 0);
+        driver_write32(d, REG_INTERRUPT_ACK, driver_read32(d, REG_INTERRUPT_STATUS));
+        driver_read32(d, REG_STATUS);
+        driver_read(d, REG_CONFIG, 8);
+    }
+    return NULL;
+}
+
+/* Requests, resets and pokes from three threads: for ThreadSanitizer, and for lost wake-ups. */
+static void threads(void **state)
+{
+    struct fixture *f = *state;
+    struct driver *d = &f->driver;
+    struct bystander bystander = {.f = f};
+    struct late late = {.f = f};
+    pthread_t loop, other;
+    uint32_t head, used;
+
+    deferred_init(&late.end, late_end, &late);
+    assert_int_equal(thread_start(&loop, "loop", late_loop, &late), 0);
+    assert_int_equal(thread_start(&other, "bystander", bystander_body, &bystander), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        const struct buffer buffers[] = {{f->header, 16, false},
+                                         {f->data, 512, true},
+                                         {f->status, 1, true}};
+
+        assert_true(driver_negotiate(d, F_FLUSH | (i & 1 ? VIRTIO_F_EVENT_IDX : 0)));
+        driver_queue_setup(d, 0, 64);
+        driver_ok(d);
+        header_put(f, T_IN, i % SECTORS);
+        for (unsigned j = 0; j < 8; j++)
+            driver_add(d, 0, buffers, 3);
+        driver_notify(d, 0);
+        /* Every other time the reset comes while they are served. */
+        for (unsigned j = 0; j < 8 && i % 4 < 2; j++) {
+            uint64_t deadline = monotonic_ns() + 10000000000;
+
+            while (!driver_used(d, 0, &head, &used))
+                assert_true(monotonic_ns() < deadline);
+            assert_int_equal(used, 513);
+        }
+        assert_false(driver_needs_reset(d));
+    }
+    atomic_store(&bystander.end, true);
+    pthread_join(other, NULL);
+    loop_post(d->loop, &late.end);
+    pthread_join(loop, NULL);
+}
+
 /* A device that is freed with requests under way: they complete into nothing. */
 static void free_in_flight(void **state)
 {
@@ -641,6 +702,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reset_without_waiting, setup_writable, teardown),
         cmocka_unit_test_setup_teardown(reset_waits, setup_writable, teardown),
         cmocka_unit_test_setup_teardown(reset_gives_up_waiting, setup_writable, teardown),
+        cmocka_unit_test_setup_teardown(threads, setup_writable, teardown),
         cmocka_unit_test(free_in_flight),
     };
 
