@@ -42,10 +42,14 @@ drawn:
 	csrrs a0, CSR_SEED, a1
 	csrw CSR_SEED, zero
 
-	/* Lower modes: mseccfg.USEED and SSEED. */
+	/* Lower modes: mseccfg.USEED and SSEED, whose values after a reset are the machine's choice. */
+#if ORACLE != 7 /* it has no mseccfg without ePMP */
+	li a5, 3 << 8
+	csrc CSR_MSECCFG, a5
+#endif
 	RUN_S_TRAPS(do_seed, CAUSE_ILLEGAL)
 	RUN_U_TRAPS(do_seed, CAUSE_ILLEGAL)
-#if ORACLE != 7 /* it has no mseccfg without ePMP */
+#if ORACLE != 7
 	li a5, 1 << 9 /* SSEED */
 	csrs CSR_MSECCFG, a5
 	RUN_S_OK(do_seed)

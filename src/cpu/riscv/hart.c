@@ -39,7 +39,9 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1)
     hart->medeleg = hart->mideleg = hart->mie = 0;
     hart->mtvec = hart->mscratch = hart->mepc = hart->mcause = hart->mtval = 0;
     __atomic_store_n(&hart->menvcfg, 0, __ATOMIC_RELAXED);
-    hart->mseccfg = 0;
+    /* Zkr leaves the value after a reset to us ("Access Control to seed"). Firmware older than Zkr
+     * does not set it, and Linux reads the seed because the device tree tells of Zkr. */
+    hart->mseccfg = MSECCFG_SSEED;
     hart->mcounteren = hart->mcountinhibit = 0;
     memset(hart->mhpmevent, 0, sizeof(hart->mhpmevent));
     memset(hart->pmpcfg, 0, sizeof(hart->pmpcfg));
