@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The image commands and `hospes run NAME`, with an image whose kernel is a few instructions."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from test_cli import assert_one_line
+from test_cli_run import FOREVER, power_off, program_file, say
+
+
+@pytest.fixture
+def images(home, engine_arguments):
+    """A store with the image "tiny", which greets and powers off, and "endless"."""
+    home.store = home.path / ".local" / "share" / "hospes" / "images"
+    for name, words in (("tiny", say("tiny\n") + power_off(0)), ("endless", say("endless\n") + [FOREVER])):
+        directory = home.store / name
+        directory.mkdir(parents=True)
+        (directory / "disk.raw").write_bytes(bytes(2 << 20))
+        program_file(directory / "kernel", words)
+        (directory / "initrd").write_bytes(b"initrd")
+        (directory / "packages").write_text("")
+        manifest = {"version": 1, "name": name, "architecture": "riscv64", "release": "test 1", "date": "2026-01-31T12:00:00Z", "append": "console=ttyS0"}
+        manifest |= {f"{part}_sha256": "0" * 64 for part in ("packages", "kernel", "initrd")}
+        (directory / "manifest.json").write_text(json.dumps(manifest))
+    home.arguments = ["run", "--cpus", "1", "--memory", "32M", "--net", "none", *engine_arguments]
+    return home
+
+
+def test_ls(images):
+    result = images.run("image", "ls")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["NAME", "endless", "tiny"]
+    assert re.search(r"test 1 +riscv64 +2 MiB +\S+ \S+ +2026-01-31T12:00:00Z$", lines[1])
+    assert images.run("image", "ls", "--names").stdout == "endless\ntiny\n"
+
+
+def test_ls_of_nothing(home):
+    assert home.run("image", "ls").stdout == "no images; make one with: hospes image build debian\n"
+    assert home.run("image", "ls", "--names").stdout == ""
+    assert home.snapshot() == {}
+
+
+def test_run_by_name(images):
+    result = images.run(*images.arguments, "tiny")
+    assert (result.returncode, result.stdout) == (0, "tiny\n")
+    assert result.stderr == "hospes: tiny: 1 CPU, 32 MiB of memory\n"
+
+
+def test_a_name_wins_over_a_file_of_that_name(images):
+    (images.path / "tiny").write_bytes(b"no disk image")
+    assert images.run(*images.arguments, "tiny").stdout == "tiny\n"
+    assert_one_line(images.run(*images.arguments, "--quiet", "./tiny"), 1, '"./tiny"')
+
+
+def test_append_is_added(images):
+    result = images.run(*images.arguments, "--append", "init=/bin/sh", "--dump-dtb", "tree", "tiny")
+    assert result.returncode == 0, result.stderr
+    assert b"console=ttyS0 init=/bin/sh\0" in (images.path / "tree").read_bytes()
+
+
+def test_the_disk_of_the_image_counts(images):
+    (images.path / "d.raw").write_bytes(bytes(1 << 20))
+    arguments = [word for i in range(5) for word in ("--disk", f"d.raw,readonly,serial={i}")]
+    assert_one_line(images.run(*images.arguments, *arguments, "tiny"), 2, "beside the image's own a machine takes 4")
+
+
+def test_rm(images):
+    assert images.run("image", "rm", "tiny").returncode == 0
+    assert images.run("image", "ls", "--names").stdout == "endless\n"
+    assert_one_line(images.run("image", "rm", "tiny"), 1, 'no image "tiny"')
+
+
+def test_image_in_use(images):
+    process = subprocess.Popen(
+        [images.program, *images.arguments, "--quiet", "endless"], env=images.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout.readline() == b"endless\n"
+        before = images.snapshot()
+        assert_one_line(images.run("image", "rm", "endless"), 1, "/endless/disk.raw")
+        assert_one_line(images.run(*images.arguments, "--quiet", "endless"), 1, "disk.raw")
+        assert images.snapshot() == before
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("part", ["kernel", "disk.raw"])
+def test_image_with_a_part_missing(images, part):
+    (images.store / "tiny" / part).unlink()
+    result = images.run(*images.arguments, "--quiet", "tiny")
+    assert_one_line(result, 1, '"tiny"' if "tiny\"" in result.stderr else part)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 99, "name": "tiny"}', "\0\0"])
+def test_corrupt_manifest(images, text):
+    (images.store / "tiny" / "manifest.json").write_text(text)
+    assert_one_line(images.run(*images.arguments, "tiny"), 1, "tiny")
+    assert images.run("image", "ls", "--names").stdout == "endless\n"
+
+
+def test_build_of_what_is_there(images):
+    (images.store / "tiny").rename(images.store / "debian")
+    path = images.store / "debian" / "manifest.json"
+    path.write_text(path.read_text().replace('"tiny"', '"debian"'))
+    before = images.snapshot()
+    result = images.run("image", "build", "--if-missing", "debian")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert_one_line(images.run("image", "build", "debian"), 1, '"debian" is already there')
+    after = {name: value for name, value in images.snapshot().items() if not name.endswith(".lock")}
+    assert {name: value for name, value in after.items() if "/debian/" in name} == {name: value for name, value in before.items() if "/debian/" in name}
+
+
+@pytest.mark.parametrize(
+    "arguments,words",
+    [
+        (["debain"], 'did you mean "debian"?'),
+        (["plan9"], 'cannot build "plan9"; known is: debian'),
+        (["--size", "1M", "debian"], "'--size' takes 1 GiB to"),
+        (["--if-missing", "--replace", "debian"], "both '--if-missing' and '--replace'"),
+    ],
+)
+def test_build_usage(home, arguments, words):
+    assert_one_line(home.run("image", "build", *arguments), 2, words)
+    assert home.snapshot() == {}
+
+
+def test_build_without_an_archive(home):
+    result = home.run("image", "build", "--mirror", "http://127.0.0.1:9/debian", "debian", seconds=120)
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("hospes: "), result.stderr
+    assert home.run("image", "ls", "--names").stdout == ""
