@@ -191,6 +191,15 @@ ISA_BEGIN
 	TRAPS_AT(CAUSE_LOAD_ACCESS, a0, ld a1, 0(a0))
 	li a0, -4 /* wraps around the end of the address space */
 	TRAPS(CAUSE_LOAD_ACCESS, ld a1, 0(a0))
+	/* Misaligned instructions do not exist with C, and C cannot be switched off. */
+	csrci misa, 1 << 2
+	CHECK_CSR(misa, 1 << 2, 1 << 2)
+	la a0, do_half + 2
+	la s11, 1f
+	jr a0
+	.balign 4
+1:	li s11, 0
+	TRAP_IS(CAUSE_BREAKPOINT)
 	/* Illegal instructions of every major opcode's edge. */
 	ILLEGAL(.4byte 0x00000000)
 	ILLEGAL(.4byte 0xffffffff)
