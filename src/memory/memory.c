@@ -403,6 +403,9 @@ int memory_io_write(const struct range *range, gpa addr, unsigned width, uint64_
 
 uint32_t memory_mark_code(struct address_space *as, struct ram *ram, uint64_t page)
 {
+    /* Read before the flag is set: whoever clears the flag from here on moves the generation past
+     * this value. Read after, it could be that of a page whose flag is clear again already. */
+    uint32_t generation = atomic_load(&ram->code_gen[page]);
     uint8_t old = atomic_fetch_or(&ram->flags[page], PAGE_CODE);
 
     if (!(old & PAGE_CODE)) {
@@ -411,7 +414,7 @@ uint32_t memory_mark_code(struct address_space *as, struct ram *ram, uint64_t pa
             l->write_protect(l->ctx, ram, page);
         mutex_unlock(&as->lock);
     }
-    return atomic_load(&ram->code_gen[page]);
+    return generation;
 }
 
 void memory_note_write(struct ram *ram, uint64_t offset, uint64_t len)

@@ -35,15 +35,17 @@
 #define LOAD(id, type, swap, extend)                                                               \
     op_##id:                                                                                       \
     {                                                                                              \
-        uint64_t va = RS1 + IMM, value;                                                            \
+        uint64_t va = RS1 + IMM, slow;                                                             \
         const struct tlb_entry *e = &cpu->data->entries[(va >> PAGE_SHIFT) & (TLB_SIZE - 1)];      \
                                                                                                    \
-        if (likely(e->read == (va & (PAGE_MASK | (sizeof(type) - 1)))))                            \
-            value = swap(                                                                          \
-                __atomic_load_n((const type *)(uintptr_t)(va + e->addend), __ATOMIC_RELAXED));     \
-        else if (!access_load(cpu, va, sizeof(type), &value))                                      \
+        if (likely(e->read == (va & (PAGE_MASK | (sizeof(type) - 1))))) {                          \
+            RD = extend(swap(                                                                      \
+                __atomic_load_n((const type *)(uintptr_t)(va + e->addend), __ATOMIC_RELAXED)));    \
+            NEXT;                                                                                  \
+        }                                                                                          \
+        if (!access_load(cpu, va, sizeof(type), &slow))                                            \
             goto trap;                                                                             \
-        RD = extend(value);                                                                        \
+        RD = extend(slow);                                                                         \
         NEXT;                                                                                      \
     }
 
@@ -64,16 +66,19 @@
 #define FLOAD(id, type, swap, box)                                                                 \
     op_##id:                                                                                       \
     {                                                                                              \
-        uint64_t va = RS1 + IMM, value;                                                            \
+        uint64_t va = RS1 + IMM, value, slow;                                                      \
         const struct tlb_entry *e = &cpu->data->entries[(va >> PAGE_SHIFT) & (TLB_SIZE - 1)];      \
                                                                                                    \
         if (unlikely(!(hart->mstatus & MSTATUS_FS)))                                               \
             goto illegal;                                                                          \
-        if (likely(e->read == (va & (PAGE_MASK | (sizeof(type) - 1)))))                            \
+        if (likely(e->read == (va & (PAGE_MASK | (sizeof(type) - 1))))) {                          \
             value = swap(                                                                          \
                 __atomic_load_n((const type *)(uintptr_t)(va + e->addend), __ATOMIC_RELAXED));     \
-        else if (!access_load(cpu, va, sizeof(type), &value))                                      \
-            goto trap;                                                                             \
+        } else {                                                                                   \
+            if (!access_load(cpu, va, sizeof(type), &slow))                                        \
+                goto trap;                                                                         \
+            value = slow;                                                                          \
+        }                                                                                          \
         hart->mstatus |= MSTATUS_FS;                                                               \
         hart->f[op->rd] = value | (box);                                                           \
         NEXT2;                                                                                     \

@@ -46,13 +46,14 @@ void cpu_count_sync(struct engine_cpu *cpu, const struct op *op)
 
 /* ---- requests ---- */
 
+/* The page may have been written through a cached pointer after the other CPU decoded it, and the
+ * entry may be gone since: it is taken as written whether there is one or not. */
 static void protect_page(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
 {
     uint64_t offset = page << PAGE_SHIFT;
 
-    /* It may have been written through the entry after the other CPU decoded it. */
-    if (tlb_protect(cpu, ram->host + offset))
-        memory_note_write(ram, offset, PAGE_SIZE);
+    tlb_protect(cpu, ram->host + offset);
+    memory_note_write(ram, offset, PAGE_SIZE);
 }
 
 static void protect_enqueue(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
@@ -78,10 +79,10 @@ static void write_protect(void *ctx, struct ram *ram, uint64_t page)
     struct engine_cpu *cpu = ctx;
 
     mutex_lock(&cpu->lock);
-    if (cpu->running)
+    if (!cpu->running)
+        tlb_protect(cpu, ram->host + (page << PAGE_SHIFT)); /* nothing is stored meanwhile */
+    else if (!pthread_equal(cpu->thread, pthread_self()))   /* else code_make() has done it */
         protect_enqueue(cpu, ram, page);
-    else
-        protect_page(cpu, ram, page);
     mutex_unlock(&cpu->lock);
 }
 
@@ -124,6 +125,7 @@ static void set_running(struct engine_cpu *cpu, bool running)
     mutex_lock(&cpu->lock);
     requests_handle_locked(cpu);
     cpu->running = running;
+    cpu->thread = pthread_self();
     mutex_unlock(&cpu->lock);
 }
 

@@ -141,7 +141,7 @@ struct engine_cpu {
     int64_t counted; /* budget up to which mcycle and minstret are up to date */
     unsigned tlb_victim;
     struct engine_counters counters;
-    struct code_block *single; /* a block of one instruction that is not kept */
+    struct code_block *single;                  /* a block of one instruction that is not kept */
     uint8_t watched[sizeof(struct riscv_hart)]; /* what state_in() compares with */
 
     uint8_t *arena; /* blocks */
@@ -159,6 +159,7 @@ struct engine_cpu {
     struct condition done;
     /* The CPU is in run(): the TLBs and blocks are its thread's. Else the lock's holder's. */
     bool running GUARDED_BY(lock);
+    pthread_t thread GUARDED_BY(lock); /* the last that was in run() */
     uint64_t flush_asked GUARDED_BY(lock), flush_done GUARDED_BY(lock);
     bool flush_pages GUARDED_BY(lock), flush_blocks GUARDED_BY(lock);
     bool protect_all GUARDED_BY(lock); /* more than fit */
@@ -189,9 +190,9 @@ void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid);
-/* Drops write tags of the host page; true if there was one. */
-bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page);
-/* Drops every write tag and notes their pages as written. */
+/* Drops write tags of the host page. */
+void tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page);
+/* Drops every write tag, and takes every page with code as written. */
 void tlb_protect_all(struct engine_cpu *cpu);
 
 /* Where an address leads: RAM (host != NULL) or a device. */

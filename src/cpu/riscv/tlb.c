@@ -91,10 +91,8 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
     tlb_review(cpu);
 }
 
-bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
+void tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
 {
-    bool found = false;
-
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
 
@@ -103,37 +101,22 @@ bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
         for (unsigned j = 0; j < TLB_SIZE; j++) {
             struct tlb_entry *entry = &tlb->entries[j];
 
-            if (entry->write + entry->addend == (uintptr_t)host_page && entry->write != TLB_NONE) {
+            if (entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page)
                 entry->write = TLB_NONE;
-                found = true;
-            }
         }
     }
-    return found;
-}
-
-static void note_host_page(struct engine_cpu *cpu, uint64_t host)
-{
-    struct ram *ram = memory_main_ram(cpu->engine->memory);
-
-    if (host - (uintptr_t)ram->host < ram->size)
-        memory_note_write(ram, host - (uintptr_t)ram->host, PAGE_SIZE);
 }
 
 void tlb_protect_all(struct engine_cpu *cpu)
 {
-    for (unsigned i = 0; i < TLB_COUNT; i++) {
-        struct tlb *tlb = &cpu->tlbs[i];
+    struct ram *ram = memory_main_ram(cpu->engine->memory);
 
-        for (unsigned j = 0; tlb->valid && j < TLB_SIZE; j++) {
-            struct tlb_entry *entry = &tlb->entries[j];
-
-            if (entry->write == TLB_NONE)
-                continue;
-            note_host_page(cpu, entry->write + entry->addend);
-            entry->write = TLB_NONE;
-        }
-    }
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        for (unsigned j = 0; cpu->tlbs[i].valid && j < TLB_SIZE; j++)
+            cpu->tlbs[i].entries[j].write = TLB_NONE;
+    for (uint64_t page = 0; page < ram->size >> PAGE_SHIFT; page++)
+        if (atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)
+            memory_note_write(ram, page << PAGE_SHIFT, PAGE_SIZE);
 }
 
 /* Widens what the TLB knows of large mappings by the one at `vaddr`. */
@@ -152,7 +135,7 @@ static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
     *base = vaddr & *mask;
 }
 
-/* Enters a page of RAM. Only main RAM is entered for writing: see note_host_page(). */
+/* Enters a page of RAM. Only main RAM is entered for writing: see tlb_protect_all(). */
 static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
                        enum riscv_access access, unsigned allowed, const struct tlb_place *place)
 {
