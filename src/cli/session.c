@@ -277,7 +277,6 @@ static int session_open(struct session *session, const struct machine_descriptio
     /* Last before the start, because from here on the terminal is raw; but the machine wants its
      * console when it is built, so both are undone together on a failure. */
     if (!session->options->dump_dtb) {
-        banner_print(session, description);
         r = stream_terminal_new(&session->console, session->loop, STDIN_FILENO, STDOUT_FILENO,
                                 isatty(STDIN_FILENO) ? ESCAPE : 0, &commands, error);
         if (r)
@@ -316,6 +315,8 @@ int session_run(const struct machine_description *description,
     if (!r && options->dump_dtb) {
         r = dump_device_tree(session.machine, options->dump_dtb, error);
     } else if (!r) {
+        /* Not before: a request that fails is answered by one line. */
+        banner_print(&session, description);
         began = monotonic_ns();
         r = machine_start(session.machine, error);
         if (!r) {

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian boots in a machine and finds its own CPUs, memory, storage, network and console there."""
+
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from guest import Guest
+
+OPENSBI = "/usr/lib/riscv64-linux-gnu/opensbi/generic/fw_dynamic.bin"
+
+
+@pytest.fixture(scope="session")
+def image_files(program, debian):
+    """The kernel and initial RAM disk of the image, as a user would give them by hand."""
+    data = os.path.join(debian["XDG_DATA_HOME"], "hospes", "images", "debian")
+    return {"kernel": os.path.join(data, "kernel"), "initrd": os.path.join(data, "initrd"), "disk": os.path.join(data, "disk.raw")}
+
+
+@pytest.fixture
+def boot(program, debian, engine_arguments):
+    """Starts a guest; whatever is left of it at the end of the test is killed."""
+    guests = []
+
+    def start(*arguments, environment=None, cwd=None):
+        guest = Guest(program, [*engine_arguments, *arguments], environment or debian, cwd)
+        guests.append(guest)
+        return guest
+
+    yield start
+    for guest in guests:
+        guest.kill()
+
+
+@pytest.fixture
+def disk(image_files, tmp_path):
+    """A copy of the image's disk, for a test that writes to it."""
+    path = tmp_path / "disk.raw"
+    subprocess.run(["cp", "--sparse=always", image_files["disk"], str(path)], check=True)
+    return path
+
+
+def by_hand(image_files, disk, *more):
+    return ["--kernel", image_files["kernel"], "--initrd", image_files["initrd"], "--append", "console=ttyS0 root=/dev/vda rw quiet", "--disk", str(disk), *more]
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4])
+def test_debian_has_its_own_machine(boot, cpus):
+    guest = boot("--ephemeral", "--cpus", str(cpus), "--memory", "768M", "debian").boot()
+
+    assert guest.check("nproc") == str(cpus)
+    total = int(re.search(r"MemTotal:\s+(\d+) kB", guest.check("cat /proc/meminfo")).group(1))
+    assert 600 << 10 < total <= 768 << 10
+    assert re.search(r"^vda\s.*disk", guest.check("lsblk"), re.MULTILINE)
+    assert "riscv64" in guest.check("uname -m")
+    assert "trixie" in guest.check("cat /etc/os-release")
+    interface = guest.check("ip -o link | grep -v ' lo:'")
+    assert len(interface.splitlines()) == 1 and "link/ether" in interface
+    # Each CPU does work and is told apart.
+    assert len(re.findall(r"^hart\s*:", guest.check("cat /proc/cpuinfo"), re.MULTILINE)) == cpus
+    assert guest.check("cat /sys/class/misc/hw_random/rng_current").startswith("virtio_rng")
+    assert guest.power_off() == 0
+
+
+def test_network_reaches_the_archive(boot):
+    """DHCP, DNS and TCP through the user network: a package is downloaded, verified and installed."""
+    guest = boot("--ephemeral", "--cpus", "2", "debian").boot()
+    deadline = time.monotonic() + 120
+
+    while "inet 10.0.2." not in guest.check("ip -4 addr"):
+        assert time.monotonic() < deadline, guest.text[-2000:]
+        time.sleep(1)
+    guest.check("apt-get -q update", seconds=600)
+    guest.check("DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends sl", seconds=600)
+    assert guest.check("dpkg-query -W -f '${Status}' sl") == "install ok installed"
+    assert "inet6 fec0:" in guest.check("ip -6 addr")
+    assert guest.power_off() == 0
+
+
+def test_what_is_written_stays(boot, image_files, disk):
+    """A file is there at the next boot, and a reboot is one; an ephemeral run leaves nothing."""
+    guest = boot(*by_hand(image_files, disk, "--cpus", "2")).boot()
+    guest.check("echo kept > /root/file && sync")
+    guest.process.sendline("reboot")
+    guest.expect("hospes: .*boot|Linux version|reboot: Restarting system")
+    guest.boot()
+    assert guest.check("cat /root/file") == "kept"
+    guest.check("sed -i s/kept/again/ /root/file")
+    assert guest.power_off() == 0
+
+    before = hash_of(disk)
+    guest = boot("--ephemeral", *by_hand(image_files, disk)).boot()
+    assert guest.check("cat /root/file") == "again"
+    guest.check("echo gone > /root/file; sync")
+    assert guest.power_off() == 0
+    assert hash_of(disk) == before
+
+
+def hash_of(path):
+    return subprocess.run(["sha256sum", str(path)], check=True, capture_output=True, text=True).stdout
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+SERVER = """perl -e 'use IO::Socket::INET; $s = IO::Socket::INET->new(LocalPort => 7777, Listen => 1, ReuseAddr => 1) or die; print "READY\\n"; $c = $s->accept; $l = <$c>; print $c "got $l"; close $c'"""
+
+
+def test_forwarded_port(boot):
+    port = free_port()
+    guest = boot("--ephemeral", "-p", f"{port}:7777", "debian").boot()
+    answers = []
+
+    def ask():
+        deadline = time.monotonic() + 60
+        while not answers and time.monotonic() < deadline:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+                    s.sendall(b"hello\n")
+                    data = s.makefile().readline()
+                    if data:
+                        answers.append(data)
+            except OSError:
+                pass
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert "READY" in guest.check(SERVER, seconds=90)
+    thread.join()
+    assert answers == ["got hello\n"]
+    guest.kill()
+
+
+def test_opensbi_boots_the_kernel(boot, image_files, disk):
+    """M-mode firmware from the distribution's package, with the kernel as its payload."""
+    if not os.path.exists(OPENSBI):
+        pytest.skip("the package opensbi is not installed")
+    guest = boot("--bios", OPENSBI, *by_hand(image_files, disk, "--cpus", "2"))
+    guest.expect("OpenSBI v")
+    guest.boot()
+    assert guest.check("nproc") == "2"
+    assert guest.power_off() == 0
+
+
+def test_virtio_console(boot, image_files, disk):
+    arguments = by_hand(image_files, disk, "--console", "virtio")
+    arguments[arguments.index("--append") + 1] = "console=hvc0 root=/dev/vda rw quiet"
+    guest = boot(*arguments)
+    guest.expect("login: |# $")
+    assert "hvc0" in guest.check("cat /proc/consoles")
+    assert guest.power_off() == 0
+
+
+def test_escape_quits_and_helps(boot):
+    guest = boot("--ephemeral", "debian")
+    guest.process.send("\x01h")
+    guest.expect("Ctrl-A x")
+    guest.process.send("\x01x")
+    assert guest.wait(30) == 0
+
+
+def test_host_disk_full_pauses_and_loses_nothing(boot, image_files, tmp_path):
+    """The image lies on a host file system that fills up: the guest waits, and goes on when there is room."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(mount)], check=True)
+    try:
+        extra = mount / "extra.raw"
+        subprocess.run(["truncate", "-s", "64M", str(extra)], check=True)
+        ballast = mount / "ballast"
+        ballast.write_bytes(b"x" * (16 << 20))
+        guest = boot("--ephemeral", "--disk", str(extra), "debian").boot()
+        guest.process.sendline("dd if=/dev/urandom of=/tmp/data bs=1M count=16 status=none; dd if=/tmp/data of=/dev/vdb bs=1M oflag=direct status=none; echo wri''tten")
+        guest.expect("(?i)no space|full", 120)
+        ballast.unlink()
+        guest.process.send("\x01c")
+        guest.expect("written", 120)
+        guest.boot()
+        guest.check("cmp -n 16777216 /tmp/data /dev/vdb")
+        guest.kill()
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_disk_in_use(boot, program, image_files, disk, engine_arguments):
+    """Two machines never share a disk that one of them writes."""
+    guest = boot(*by_hand(image_files, disk))
+    time.sleep(1)
+    result = subprocess.run(
+        [str(program), "run", *by_hand(image_files, disk)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert str(disk) in result.stderr and "use" in result.stderr
+    guest.kill()
+
+
+def test_disk_image_boots_through_uboot(boot, tmp_path):
+    """A disk image file is booted by U-Boot in the guest, which looks for a loader on it."""
+    if not os.path.exists("/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin"):
+        pytest.skip("the package u-boot-qemu is not installed")
+    image = tmp_path / "empty.raw"
+    subprocess.run(["truncate", "-s", "16M", str(image)], check=True)
+    guest = boot(str(image))
+    guest.expect("U-Boot 20", 60)
+    guest.expect("=> $", 120)
+    guest.process.sendline("virtio info")
+    guest.expect("Capacity: 16.0 MB", 30)
+    guest.process.sendline("poweroff")
+    assert guest.wait(30) == 0
+
+
+@pytest.mark.long
+def test_debian_smp_soak(boot):
+    """Four CPUs with a parallel load for minutes; the checksums agree."""
+    guest = boot("--ephemeral", "--cpus", "4", "--memory", "1G", "debian").boot()
+    output = guest.check("for i in 1 2 3 4 5 6 7 8; do (head -c 20000000 /dev/zero | gzip -9 | gzip -d | sha256sum) & done; wait", seconds=1200)
+    assert len(set(re.findall(r"[0-9a-f]{64}", output))) == 1
+    assert len(re.findall(r"[0-9a-f]{64}", output)) == 8
+    assert guest.power_off() == 0
