@@ -31,7 +31,7 @@
 #include "cpu/riscv/mmu.h"
 
 enum {
-    TLB_SIZE = 512, /* entries, direct mapped by the page's number */
+    TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16, /* regimes that are remembered */
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
