@@ -167,6 +167,18 @@ static void test_trap_is_precise(void **state)
     assert_int_equal(f->hart.minstret, 3); /* two, and the wfi */
 }
 
+/* A trap whose handler traps again does not go on for ever under a limit, and nothing retires. */
+static void test_trap_without_handler(void **state)
+{
+    struct fixture *f = *state;
+
+    PUT(f, 0, ILLEGAL);
+    f->hart.mtvec = 0;
+    assert_int_equal(run(f, 10), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.mcause, RISCV_EXC_FETCH_ACCESS);
+    assert_int_equal(f->hart.minstret, 0);
+}
+
 static void test_illegal_tells_bits(void **state)
 {
     struct fixture *f = *state;
@@ -354,6 +366,74 @@ static void test_counters_csr(void **state)
     assert_int_equal(f->hart.x[12], 9);
 }
 
+/* Where RAM is mapped by a gigapage: in the other half of the address space, so that large mappings
+ * of the lower half are those of the test. */
+#define HIGH UINT64_C(0xffffffc080000000)
+
+/* One load of S-mode code at the start of RAM; x5 is the address and x6 the value. */
+static uint64_t load_translated(struct fixture *f, uint64_t vaddr)
+{
+    f->hart.pc = HIGH;
+    f->hart.x[5] = vaddr;
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.pc, HIGH + 4);
+    return f->hart.x[6];
+}
+
+static void put64(struct fixture *f, uint64_t at, uint64_t value)
+{
+    assert_int_equal(memory_write(f->as, RAM_BASE + at, &value, 8), 0);
+}
+
+/* Old translations are used until they are flushed, and not after; a superpage goes by any of its
+ * addresses; another address space stays. */
+static void test_flush_tlb(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t root = RAM_BASE + 0x10000, middle = root + 0x1000, low = root + 0x2000;
+    const uint64_t leaf = 0xcf, asid = 7; /* V R W X A D */
+
+    f->hart.hosted_firmware = true;
+    riscv_hart_reset(&f->hart, RAM_BASE, 0);
+    f->hart.satp = UINT64_C(8) << 60 | asid << 44 | root >> 12;
+    PUT(f, 0, LD(6, 5, 0));
+    put64(f, 0x10000 + 258 * 8, (RAM_BASE >> 12) << 10 | leaf);
+    put64(f, 0x10000, (middle >> 12) << 10 | 1);
+    put64(f, 0x11000, (low >> 12) << 10 | 1);
+    put64(f, 0x12000 + 8, ((RAM_BASE + 0x20000) >> 12) << 10 | leaf);
+    put64(f, 0x11000 + 8, (RAM_BASE >> 12) << 10 | leaf); /* 2 MiB at 0x200000 */
+    put64(f, 0x20000, 1);
+    put64(f, 0x21000, 2);
+    put64(f, 0x23000, 3);
+    assert_int_equal(load_translated(f, 0x1000), 1);
+    assert_int_equal(load_translated(f, 0x223000), 3);
+
+    put64(f, 0x12000 + 8, ((RAM_BASE + 0x21000) >> 12) << 10 | leaf);
+    put64(f, 0x11000 + 8, 0);
+    riscv_interpreter.flush_tlb(f->cpu, 0x1000, 0x1000, asid + 1);
+    riscv_interpreter.flush_tlb(f->cpu, 0x2000, 0x1000, asid);
+    assert_int_equal(load_translated(f, 0x1000), 1);
+    riscv_interpreter.flush_tlb(f->cpu, 0x1008, 8, asid);
+    assert_int_equal(load_translated(f, 0x1000), 2);
+    assert_int_equal(load_translated(f, 0x223000), 3);
+    riscv_interpreter.flush_tlb(f->cpu, 0x3ff000, 1, UINT64_MAX);
+    f->hart.pc = HIGH;
+    f->hart.x[5] = 0x223000;
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.scause, RISCV_EXC_LOAD_PAGE);
+    assert_int_equal(f->hart.stval, 0x223000);
+
+    /* All there is, and more requests than are kept apart. */
+    put64(f, 0x12000 + 8, ((RAM_BASE + 0x20000) >> 12) << 10 | leaf);
+    f->hart.privilege = RISCV_S;
+    for (unsigned i = 0; i < 20; i++)
+        riscv_interpreter.flush_tlb(f->cpu, 0x100000, 0x1000, asid);
+    assert_int_equal(load_translated(f, 0x1000), 1);
+    put64(f, 0x12000 + 8, ((RAM_BASE + 0x21000) >> 12) << 10 | leaf);
+    riscv_interpreter.flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
+    assert_int_equal(load_translated(f, 0x1000), 2);
+}
+
 static void test_firmware(void **state)
 {
     struct fixture *f = *state;
@@ -375,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wfi_with_interrupt, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limit_is_exact, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trap_is_precise, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trap_without_handler, setup, teardown),
         cmocka_unit_test_setup_teardown(test_illegal_tells_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_device_access, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fetch_from_device, setup, teardown),
@@ -386,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_breakpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kick, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counters_csr, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flush_tlb, setup, teardown),
         cmocka_unit_test_setup_teardown(test_firmware, setup, teardown),
     };
 

@@ -99,14 +99,31 @@ static void protect_handle(struct engine_cpu *cpu) REQUIRES(cpu->lock)
     atomic_fetch_sub_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
 }
 
+static void flush_range(struct engine_cpu *cpu, const struct flush_request *request)
+{
+    bool all_spaces = request->asid == UINT64_MAX;
+    uint64_t first = request->vaddr & PAGE_MASK;
+    uint64_t pages = ((request->vaddr - first) + request->size + PAGE_SIZE - 1) >> PAGE_SHIFT;
+
+    if (request->size > FLUSH_PAGES * PAGE_SIZE) {
+        tlb_flush(cpu, true, 0, all_spaces, request->asid);
+        return;
+    }
+    for (uint64_t i = 0; i < pages; i++)
+        tlb_flush(cpu, false, first + (i << PAGE_SHIFT), all_spaces, request->asid);
+}
+
 static void requests_handle_locked(struct engine_cpu *cpu) REQUIRES(cpu->lock)
 {
     protect_handle(cpu);
-    if (cpu->flush_pages)
+    for (unsigned i = 0; i < cpu->flush_count; i++)
+        flush_range(cpu, &cpu->flush[i]);
+    if (cpu->flush_all)
         tlb_flush_all(cpu);
     if (cpu->flush_blocks)
         cpu->epoch++;
-    cpu->flush_pages = cpu->flush_blocks = false;
+    cpu->flush_count = 0;
+    cpu->flush_all = cpu->flush_blocks = false;
     if (cpu->flush_done != cpu->flush_asked) {
         cpu->flush_done = cpu->flush_asked;
         condition_broadcast(&cpu->done);
@@ -130,19 +147,14 @@ static void set_running(struct engine_cpu *cpu, bool running)
 }
 
 /* Returns when `cpu` has done it, or does not run: then it will before it does. */
-static void request_flush(struct engine_cpu *cpu, bool pages, bool blocks)
+static void request_wait(struct engine_cpu *cpu) REQUIRES(cpu->lock)
 {
-    uint64_t asked;
+    uint64_t asked = ++cpu->flush_asked;
 
-    mutex_lock(&cpu->lock);
-    cpu->flush_pages |= pages;
-    cpu->flush_blocks |= blocks;
-    asked = ++cpu->flush_asked;
     if (cpu->running)
         cpu_signal_raise(&cpu->hart->signal);
     while (cpu->running && (int64_t)(cpu->flush_done - asked) < 0)
         condition_wait(&cpu->done, &cpu->lock);
-    mutex_unlock(&cpu->lock);
 }
 
 /*
@@ -197,7 +209,7 @@ static void interpreter_state_in(struct engine_cpu *cpu)
     if (!memcmp(cpu->watched, (char *)cpu->hart + WATCHED_FROM, WATCHED_SIZE))
         return;
     mutex_lock(&cpu->lock);
-    cpu->flush_pages = cpu->flush_blocks = true;
+    cpu->flush_all = cpu->flush_blocks = true;
     mutex_unlock(&cpu->lock);
     interpreter_state_out(cpu);
 }
@@ -215,6 +227,10 @@ static bool at_breakpoint(const struct engine_cpu *cpu)
 static bool take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
 {
     cpu->counters.traps++;
+    /* A trap is a step of the limit, though nothing retires: a handler that is not there traps for
+     * ever. */
+    cpu->budget--;
+    cpu->counted--;
     if (!riscv_trap(cpu->hart, cause, tval)) {
         cpu->stop = CPU_STOP_FIRMWARE;
         cpu->stopping = true;
@@ -293,16 +309,24 @@ static void interpreter_kick(struct engine_cpu *cpu)
     cpu_signal_raise(&cpu->hart->signal);
 }
 
-/* Which addresses makes no difference: it is asked for from outside, and rarely. */
 static void interpreter_flush_tlb(struct engine_cpu *cpu, uint64_t vaddr, uint64_t size,
                                   uint64_t asid)
 {
-    request_flush(cpu, true, false);
+    mutex_lock(&cpu->lock);
+    if (cpu->flush_count < FLUSH_REQUESTS)
+        cpu->flush[cpu->flush_count++] = (struct flush_request){vaddr, size, asid};
+    else
+        cpu->flush_all = true;
+    request_wait(cpu);
+    mutex_unlock(&cpu->lock);
 }
 
 static void interpreter_flush_code(struct engine_cpu *cpu)
 {
-    request_flush(cpu, false, true);
+    mutex_lock(&cpu->lock);
+    cpu->flush_blocks = true;
+    request_wait(cpu);
+    mutex_unlock(&cpu->lock);
 }
 
 static int interpreter_breakpoint(struct engine_cpu *cpu, uint64_t vaddr, bool set)

@@ -32,12 +32,14 @@
 
 enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
-    TLB_COUNT = 16, /* regimes that are remembered */
+    TLB_COUNT = 16,  /* regimes that are remembered */
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
     CODE_HASH_SIZE = 1 << 15,
     BREAKPOINTS = 64,
     PROTECT_REQUESTS = 64,
+    FLUSH_REQUESTS = 8,
+    FLUSH_PAGES = 64, /* in one request; above, all of the address space go */
 };
 
 #define PAGE_MASK (~(uint64_t)(PAGE_SIZE - 1))
@@ -120,6 +122,11 @@ enum op_handler {
     OP_HANDLER_COUNT
 };
 
+/* Virtual addresses whose translations are void; UINT64_MAX as in engine_type.flush_tlb(). */
+struct flush_request {
+    uint64_t vaddr, size, asid;
+};
+
 /* A page that must no longer be written through a cached pointer. */
 struct protect_request {
     struct ram *ram;
@@ -161,8 +168,10 @@ struct engine_cpu {
     bool running GUARDED_BY(lock);
     pthread_t thread GUARDED_BY(lock); /* the last that was in run() */
     uint64_t flush_asked GUARDED_BY(lock), flush_done GUARDED_BY(lock);
-    bool flush_pages GUARDED_BY(lock), flush_blocks GUARDED_BY(lock);
-    bool protect_all GUARDED_BY(lock); /* more than fit */
+    unsigned flush_count GUARDED_BY(lock);
+    struct flush_request flush[FLUSH_REQUESTS] GUARDED_BY(lock);
+    bool flush_all GUARDED_BY(lock), flush_blocks GUARDED_BY(lock); /* _all: or more than fit */
+    bool protect_all GUARDED_BY(lock);                              /* more than fit */
     unsigned protect_count GUARDED_BY(lock);
     struct protect_request protect[PROTECT_REQUESTS] GUARDED_BY(lock);
 };
