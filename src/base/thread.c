@@ -82,8 +82,16 @@ int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), voi
     sigset_t all, old;
     int r;
 
-    /* Signals belong to the main thread; a new thread inherits the mask. */
+    /* Signals belong to the main thread; a new thread inherits the mask. Not those that the thread
+     * raises itself by a bug of ours: blocked, they would kill the process before its handler could
+     * give the terminal back. */
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGABRT);
+    sigdelset(&all, SIGTRAP);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     r = pthread_create(thread, NULL, body, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

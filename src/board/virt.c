@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "board/boot.h"
+#include "board/htif.h"
 #include "board/virt_tree.h"
 #include "device/aclint.h"
 #include "device/goldfish_rtc.h"
@@ -37,7 +38,8 @@ struct virt {
     struct plic *plic;
     struct uart16550 *uart;
     uint32_t slots; /* occupied */
-    uint8_t *tree;  /* VIRT_TREE_MAX bytes */
+    struct htif htif;
+    uint8_t *tree; /* VIRT_TREE_MAX bytes */
     uint32_t tree_size;
 };
 
@@ -179,6 +181,14 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
     return virt_attach(virt, device.type, device.instance, base, VIRT_VIRTIO_STEP, error);
 }
 
+static void htif_ended(void *ctx, uint64_t code)
+{
+    struct virt *virt = ctx;
+
+    /* An exit status has 8 bits; a failure stays one. */
+    virt->config.finish(virt->config.finish_ctx, false, code != 0, code & 0xff ? code & 0xff : 1);
+}
+
 static int virt_build(struct virt *virt, struct error *error)
 {
     struct address_space *as = virt->config.memory;
@@ -220,6 +230,7 @@ int virt_new(struct virt **out, struct virt_config *config, struct error *error)
     virt->config = *config;
     memcpy(virt->harts, config->harts, config->hart_count * sizeof(virt->harts[0]));
     virt->config.harts = virt->harts;
+    htif_init(&virt->htif, config->loop, config->memory, config->serial, htif_ended, virt);
     virt->tree = calloc(1, VIRT_TREE_MAX);
     r = virt->tree ? virt_build(virt, error)
                    : error_set(error, ENOMEM, "cannot make the board: out of memory");
@@ -235,6 +246,7 @@ void virt_free(struct virt *virt)
 {
     if (!virt)
         return;
+    htif_stop(&virt->htif);
     /* Against the order of making: the wires of a device lead to older ones. */
     while (virt->device_count) {
         struct device *device = &virt->devices[--virt->device_count];
@@ -339,8 +351,11 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
     gpa low_end = ram_end < 0x100000000 - 0x40000000 ? ram_end : 0x100000000 - 0x40000000;
     gpa tree = low_end - ALIGN_2M;
     struct boot_loaded first = {0}, kernel = {0}, initrd = {0};
+    struct span word;
+    uint64_t tohost;
     int r;
 
+    htif_stop(&virt->htif);
     memory_clear(as);
     if (boot->firmware) {
         r = boot_load(as, boot->firmware, VIRT_RAM_BASE, tree, &first, error);
@@ -367,6 +382,11 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
         return r;
     if (boot->firmware && virt_write_reset_code(virt, first.entry, kernel.entry, tree))
         return error_set(error, EIO, "cannot write the reset code");
+    if (boot->firmware && htif_symbol(boot->firmware, "tohost", &tohost) &&
+        !memory_pin(as, tohost, sizeof(uint64_t), true, &word)) {
+        memory_unpin(as, &word);
+        htif_start(&virt->htif, tohost);
+    }
     entry->pc = boot->firmware ? VIRT_ROM_BASE : kernel.entry;
     entry->a1 = tree;
     return 0;
