@@ -321,8 +321,10 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
         code_cache_flush(cpu);
     b.block = (struct code_block *)(cpu->arena + cpu->arena_used);
     /* Our own stores so far come before the decoding; those that follow must be seen (I1). */
-    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE))
+    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
+        cpu_before_eviction(cpu);
         tlb_protect(cpu, ram->host + (page << PAGE_SHIFT));
+    }
     b.block->generation = memory_mark_code(cpu->engine->memory, ram, page);
     b.block->host = (uintptr_t)place->host;
     b.block->epoch = cpu->epoch;

@@ -46,14 +46,13 @@ void cpu_count_sync(struct engine_cpu *cpu, const struct op *op)
 
 /* ---- requests ---- */
 
-/* The page may have been written through a cached pointer after the other CPU decoded it, and the
- * entry may be gone since: it is taken as written whether there is one or not. */
 static void protect_page(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
 {
     uint64_t offset = page << PAGE_SHIFT;
 
-    tlb_protect(cpu, ram->host + offset);
-    memory_note_write(ram, offset, PAGE_SIZE);
+    /* It may have been written through the entry after the other CPU decoded it. */
+    if (tlb_protect(cpu, ram->host + offset))
+        memory_note_write(ram, offset, PAGE_SIZE);
 }
 
 static void protect_enqueue(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
@@ -70,6 +69,9 @@ static void protect_enqueue(struct engine_cpu *cpu, struct ram *ram, uint64_t pa
         cpu->protect_all = true;
     else
         cpu->protect[cpu->protect_count++] = (struct protect_request){ram, page};
+    /* See cpu_before_eviction(); the caller reads the code after this. */
+    atomic_store_explicit(&cpu->protect_waiting, true, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
     cpu_signal_raise(&cpu->hart->signal);
 }
 
@@ -96,7 +98,20 @@ static void protect_handle(struct engine_cpu *cpu) REQUIRES(cpu->lock)
         protect_page(cpu, cpu->protect[i].ram, cpu->protect[i].page);
     cpu->protect_count = 0;
     cpu->protect_all = false;
+    atomic_store_explicit(&cpu->protect_waiting, false, memory_order_relaxed);
     atomic_fetch_sub_explicit(&cpu->engine->protect_pending, 1, memory_order_acq_rel);
+}
+
+void cpu_before_eviction(struct engine_cpu *cpu)
+{
+    /* Our stores, then the look; the other CPU's request, then its look at the code. So either we
+     * see the request or it saw what we stored. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (likely(!atomic_load_explicit(&cpu->protect_waiting, memory_order_acquire)))
+        return;
+    mutex_lock(&cpu->lock);
+    protect_handle(cpu);
+    mutex_unlock(&cpu->lock);
 }
 
 static void flush_range(struct engine_cpu *cpu, const struct flush_request *request)

@@ -160,6 +160,7 @@ struct engine_cpu {
     unsigned breakpoint_count;
 
     _Atomic bool kicked;
+    _Atomic bool protect_waiting; /* there are protect requests; set under the lock */
     struct memory_listener listener;
     /* Requests of other threads. No lock is taken inside this one. */
     struct mutex lock;
@@ -188,6 +189,9 @@ struct engine {
 
 /* Brings mcycle and minstret up to date before the op_function's instruction. */
 void cpu_count_sync(struct engine_cpu *cpu, const struct op *op);
+/* Before a write tag goes for any other reason than a request to drop it: a request that waits is
+ * handled while the tag still tells that the page may have been written. */
+void cpu_before_eviction(struct engine_cpu *cpu);
 /* fence.i: what is executed from now on was read from memory after this. */
 void cpu_fence_i(struct engine_cpu *cpu);
 
@@ -199,8 +203,8 @@ void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid);
-/* Drops write tags of the host page. */
-void tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page);
+/* Drops write tags of the host page; true if there was one. */
+bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page);
 /* Drops every write tag, and takes every page with code as written. */
 void tlb_protect_all(struct engine_cpu *cpu);
 

@@ -22,6 +22,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
         else if (regime_equal(&cpu->tlbs[i].regime, regime))
             return &cpu->tlbs[i];
     }
+    cpu_before_eviction(cpu);
     while (!tlb || (tlb->valid && (tlb == cpu->fetch || tlb == cpu->data)))
         tlb = &cpu->tlbs[cpu->tlb_victim++ % TLB_COUNT];
     tlb->regime = *regime;
@@ -48,6 +49,7 @@ void tlb_review(struct engine_cpu *cpu)
 
 void tlb_flush_all(struct engine_cpu *cpu)
 {
+    cpu_before_eviction(cpu);
     for (unsigned i = 0; i < TLB_COUNT; i++)
         cpu->tlbs[i].valid = false;
     cpu->fetch = cpu->data = NULL;
@@ -74,6 +76,7 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
                uint64_t asid)
 {
     cpu->counters.tlb_flushes++;
+    cpu_before_eviction(cpu);
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
         const uint64_t base = tlb->large[vaddr >> 63].base, mask = tlb->large[vaddr >> 63].mask;
@@ -91,8 +94,10 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
     tlb_review(cpu);
 }
 
-void tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
+bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
 {
+    bool found = false;
+
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
 
@@ -101,10 +106,13 @@ void tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
         for (unsigned j = 0; j < TLB_SIZE; j++) {
             struct tlb_entry *entry = &tlb->entries[j];
 
-            if (entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page)
+            if (entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page) {
                 entry->write = TLB_NONE;
+                found = true;
+            }
         }
     }
+    return found;
 }
 
 void tlb_protect_all(struct engine_cpu *cpu)
@@ -144,6 +152,8 @@ static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
     struct ram *ram = place->range->ram;
     uint64_t offset = place->address - ram->base;
 
+    if (entry->write != TLB_NONE)
+        cpu_before_eviction(cpu);
     if (entry->addend != addend || (entry->read != tag && entry->fetch != tag))
         entry_clear(entry);
     entry->addend = addend;
