@@ -175,11 +175,7 @@ static struct sbi_return sbi_base(struct sbi_frame *frame)
 
 static void sbi_set_timer(struct sbi_frame *frame, uint64_t deadline)
 {
-    struct riscv_hart *hart = frame->caller->hart;
-
-    hart->stimecmp = deadline;
-    hart->platform->set_stimecmp(hart->platform->ctx, hart->id, deadline);
-    riscv_hart_timer_tick(hart);
+    riscv_hart_set_stimecmp(frame->caller->hart, deadline);
 }
 
 static struct sbi_return sbi_time(struct sbi_frame *frame)

@@ -195,8 +195,14 @@ static size_t terminal_write(struct stream *stream, const uint8_t *data, size_t 
     return length;
 }
 
-/* Writes one piece. True when it may go on at once. */
-static bool output_step(struct terminal *terminal)
+enum output_result {
+    OUTPUT_MORE, /* it may go on at once */
+    OUTPUT_DONE, /* nothing is left; who writes next posts `flush` */
+    OUTPUT_FULL, /* the host end takes nothing now */
+};
+
+/* Writes one piece. */
+static enum output_result output_step(struct terminal *terminal)
 {
     const uint8_t *data;
     bool more, tell;
@@ -210,13 +216,13 @@ static bool output_step(struct terminal *terminal)
         length = terminal->used;
     mutex_unlock(&terminal->mutex);
     if (!length)
-        return false;
+        return OUTPUT_DONE;
     if (length > OUTPUT_CHUNK)
         length = OUTPUT_CHUNK;
     /* Unlocked: writers only add behind these bytes. */
     n = end_write(&terminal->out, data, length);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return errno == EINTR;
+        return errno == EINTR ? OUTPUT_MORE : OUTPUT_FULL;
 
     mutex_lock(&terminal->mutex);
     if (n < 0) {
@@ -233,7 +239,7 @@ static bool output_step(struct terminal *terminal)
     mutex_unlock(&terminal->mutex);
     if (tell && terminal->stream.port.writable)
         terminal->stream.port.writable(terminal->stream.port.ctx);
-    return more;
+    return more ? OUTPUT_MORE : OUTPUT_DONE;
 }
 
 static void output_ready(void *ctx, int fd, uint32_t events);
@@ -241,18 +247,17 @@ static void output_ready(void *ctx, int fd, uint32_t events);
 static void output_flush(void *ctx)
 {
     struct terminal *terminal = ctx;
-    bool waits;
+    enum output_result result;
     int turns = 0;
 
-    while (output_step(terminal))
+    while ((result = output_step(terminal)) == OUTPUT_MORE)
         if (++turns == CHUNKS_A_TURN) {
             loop_post(terminal->stream.loop, &terminal->flush);
             return;
         }
-    mutex_lock(&terminal->mutex);
-    waits = terminal->used;
-    mutex_unlock(&terminal->mutex);
-    if (end_watch(terminal, &terminal->out, waits ? EPOLLOUT : 0, output_ready)) {
+    /* Not by whether bytes are left: a CPU may have added some meanwhile, and a regular file, which
+     * is never full, cannot be watched. */
+    if (end_watch(terminal, &terminal->out, result == OUTPUT_FULL ? EPOLLOUT : 0, output_ready)) {
         /* What cannot be watched cannot say EAGAIN either, but if it did, this would spin. */
         mutex_lock(&terminal->mutex);
         terminal->lost = true;
@@ -276,7 +281,7 @@ static void output_farewell(struct terminal *terminal)
     for (;;) {
         bool waits;
 
-        while (output_step(terminal))
+        while (output_step(terminal) == OUTPUT_MORE)
             ;
         mutex_lock(&terminal->mutex);
         waits = terminal->used;

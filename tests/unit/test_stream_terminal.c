@@ -481,6 +481,53 @@ static void test_files(void **state)
     close(out);
 }
 
+#define FLOOD_LINES 20000u
+
+static void *flood(void *arg)
+{
+    struct fixture *f = arg;
+
+    for (unsigned i = 0; i < FLOOD_LINES; i++) {
+        char line[16];
+        size_t done = 0;
+
+        snprintf(line, sizeof(line), "%08u\n", i);
+        while (done < 9)
+            done += stream_write(f->stream, (const uint8_t *)line + done, 9 - done);
+    }
+    return NULL;
+}
+
+/* A CPU that writes while the loop does: once, bytes that came just behind the last piece made the
+ * stream wait for a regular file, which cannot be waited for, and give up. */
+static void test_file_and_thread(void **state)
+{
+    struct fixture *f = *state;
+    char name[] = "/tmp/hospes-test-XXXXXX", line[16];
+    int in = open("/dev/null", O_RDONLY), out = mkstemp(name);
+    uint64_t end = monotonic_ns() + 20000 * MS;
+    pthread_t thread;
+    FILE *file;
+
+    assert_true(in >= 0 && out >= 0);
+    start(f, in, out, 0);
+    assert_int_equal(pthread_create(&thread, NULL, flood, f), 0);
+    while (lseek(out, 0, SEEK_END) < (off_t)(9 * FLOOD_LINES) && monotonic_ns() < end)
+        loop_run_for(f->loop, MS);
+    assert_int_equal(lseek(out, 0, SEEK_END), 9 * FLOOD_LINES);
+    pthread_join(thread, NULL);
+    file = fopen(name, "r");
+    assert_non_null(file);
+    for (unsigned i = 0; i < FLOOD_LINES; i++) {
+        assert_non_null(fgets(line, sizeof(line), file));
+        assert_int_equal(strtoul(line, NULL, 10), i);
+    }
+    fclose(file);
+    unlink(name);
+    close(in);
+    close(out);
+}
+
 static void test_socket(void **state)
 {
     struct fixture *f = *state;
@@ -580,9 +627,9 @@ int main(void)
         TEST(test_slow_output), TEST(test_slow_guest),
         TEST(test_hung_guest),  TEST(test_hang_up),
         TEST(test_pipes),       TEST(test_pipe_input_waits),
-        TEST(test_files),       TEST(test_socket),
-        TEST(test_master),      TEST(test_last_words),
-        TEST(test_bad_fd),
+        TEST(test_files),       TEST(test_file_and_thread),
+        TEST(test_socket),      TEST(test_master),
+        TEST(test_last_words),  TEST(test_bad_fd),
     };
 
     signal(SIGPIPE, SIG_IGN);
