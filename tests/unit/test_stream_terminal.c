@@ -494,6 +494,9 @@ static void *flood(void *arg)
         snprintf(line, sizeof(line), "%08u\n", i);
         while (done < 9)
             done += stream_write(f->stream, (const uint8_t *)line + done, 9 - done);
+        /* Pauses of every short length, so that the loop finds nothing left at every moment. */
+        for (volatile unsigned pause = i % 1024 * 4; pause; pause--)
+            ;
     }
     return NULL;
 }
