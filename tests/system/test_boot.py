@@ -167,7 +167,7 @@ def test_escape_quits_and_helps(boot):
     assert guest.wait(30) == 0
 
 
-def test_host_disk_full_pauses_and_loses_nothing(boot, image_files, tmp_path):
+def test_host_disk_full_pauses_and_loses_nothing(boot, image_files, disk, tmp_path):
     """The image lies on a host file system that fills up: the guest waits, and goes on when there is room."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
@@ -179,7 +179,7 @@ def test_host_disk_full_pauses_and_loses_nothing(boot, image_files, tmp_path):
         subprocess.run(["truncate", "-s", "64M", str(extra)], check=True)
         ballast = mount / "ballast"
         ballast.write_bytes(b"x" * (16 << 20))
-        guest = boot("--ephemeral", "--disk", str(extra), "debian").boot()
+        guest = boot(*by_hand(image_files, disk, "--disk", str(extra))).boot()
         guest.process.sendline("dd if=/dev/urandom of=/tmp/data bs=1M count=16 status=none; dd if=/tmp/data of=/dev/vdb bs=1M oflag=direct status=none; echo wri''tten")
         guest.expect("(?i)no space|full", 120)
         ballast.unlink()
