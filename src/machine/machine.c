@@ -44,6 +44,7 @@ struct machine {
     bool handed_over;
 
     struct timer reload;
+    bool reloading; /* paused until the old guest's last request has come back */
 
     /* From a CPU's thread to the loop's. */
     struct deferred serve;
@@ -494,10 +495,14 @@ void machine_resume(struct machine *machine)
 {
     if (machine->state != MACHINE_PAUSED)
         return;
-    clock_resume(&machine->clock);
-    virt_rearm(machine->board);
     for (unsigned i = 0; i < machine->description.disk_count; i++)
         block_resume(machine->blocks[i]);
+    /* A guest that asked for a reboot must not go on in its old memory: machine_reload() resumes,
+     * once the requests that the disks were asked for again have come back. */
+    if (machine->reloading)
+        return;
+    clock_resume(&machine->clock);
+    virt_rearm(machine->board);
     machine->state = MACHINE_RUNNING;
     vcpu_gate_open(&machine->gate);
 }
@@ -535,6 +540,7 @@ static void machine_reload(void *ctx)
         machine_end(machine, MACHINE_FAILED, 1);
         return;
     }
+    machine->reloading = false;
     if (machine->events.rebooted)
         machine->events.rebooted(machine->events.ctx);
     machine_resume(machine);
@@ -543,6 +549,7 @@ static void machine_reload(void *ctx)
 static void machine_reboot(struct machine *machine)
 {
     machine_pause(machine);
+    machine->reloading = true;
     virt_reset(machine->board);
     machine_reload(machine);
 }

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's life, with guests of a few instructions: reboots, requests of two CPUs at once, and
+ * what the user does while a reboot waits for the old guest's requests.
+ */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include "base/bits.h"
+#include "base/loop.h"
+#include "base/thread.h"
+#include "board/virt.h"
+#include "machine/machine.h"
+
+#define PATIENCE_NS 10000000000ull /* a machine that does nothing for so long hangs */
+#define SOON_NS     20000000ull
+
+/* The test finisher at 0x100000 (QEMU's sifive_test): writes `code`, then waits for what comes. */
+#define FINISH(code)                                                                               \
+    {                                                                                              \
+        0x001002b7,                                       /* lui  t0, 0x100 */                     \
+            0x00000337 | (((code) + 0x800) & 0xfffff000), /* lui  t1, code */                      \
+            0x00030313 | (uint32_t)((code)&0xfff) << 20,  /* addi t1, t1, code */                  \
+            0x0062a023,                                   /* sw   t1, 0(t0) */                     \
+            0x0000006f,                                   /* j    . */                             \
+    }
+
+static const uint32_t reboots[] = FINISH(0x7777);
+static const uint32_t powers_off[] = FINISH(0x5555);
+
+struct fixture {
+    struct loop *loop;
+    struct machine *machine;
+    char path[40]; /* the guest's software */
+    struct timer late, action;
+    unsigned reboots, reboots_wanted; /* stops the loop at the latter */
+    unsigned ends;
+    enum machine_end why;
+};
+
+/* How often the machine is told that the old guest's requests are still under way. */
+static unsigned busy;
+static bool endlessly_busy;
+
+bool __real_virt_is_idle(struct virt *virt);
+bool __wrap_virt_is_idle(struct virt *virt);
+
+bool __wrap_virt_is_idle(struct virt *virt)
+{
+    if (endlessly_busy || busy) {
+        busy -= busy > 0;
+        return false;
+    }
+    return __real_virt_is_idle(virt);
+}
+
+static void on_late(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    loop_stop(f->loop, -1);
+}
+
+static void on_ended(void *ctx, enum machine_end why, int status)
+{
+    struct fixture *f = ctx;
+
+    f->ends++;
+    f->why = why;
+    loop_stop(f->loop, 0);
+}
+
+static void on_rebooted(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    if (++f->reboots == f->reboots_wanted)
+        loop_stop(f->loop, 0);
+}
+
+static const struct log silent;
+
+static void machine_make(struct fixture *f, const uint32_t *words, size_t size, bool firmware,
+                         unsigned cpus)
+{
+    struct machine_description description = {.cpus = cpus,
+                                              .memory = 32 << 20,
+                                              .network = MACHINE_NET_NONE};
+    const struct machine_events events = {.ended = on_ended, .rebooted = on_rebooted, .ctx = f};
+    int fd;
+
+    strcpy(f->path, "/tmp/hospes-test-XXXXXX");
+    fd = mkstemp(f->path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, words, size), size);
+    close(fd);
+    if (firmware)
+        description.firmware = f->path;
+    else
+        description.kernel = f->path;
+    assert_int_equal(machine_new(&f->machine, &description, f->loop, NULL, &events, &silent, NULL),
+                     0);
+    assert_int_equal(machine_start(f->machine, NULL), 0);
+}
+
+/* What loop_stop() was given: 0, or -1 when nothing happened. */
+static int machine_watch(struct fixture *f)
+{
+    timer_set(&f->late, monotonic_ns() + PATIENCE_NS);
+    return loop_run(f->loop);
+}
+
+static int fixture_setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    assert_non_null(f);
+    assert_int_equal(loop_new(&f->loop), 0);
+    timer_init(&f->late, f->loop, on_late, f);
+    timer_init(&f->action, f->loop, on_late, f);
+    busy = 0;
+    endlessly_busy = false;
+    *state = f;
+    return 0;
+}
+
+static int fixture_teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    machine_free(f->machine);
+    timer_cancel(&f->late);
+    timer_cancel(&f->action);
+    loop_free(f->loop);
+    unlink(f->path);
+    free(f);
+    return 0;
+}
+
+static void reboots_again_and_again(void **state)
+{
+    struct fixture *f = *state;
+
+    f->reboots_wanted = 20;
+    machine_make(f, reboots, sizeof(reboots), true, 4);
+    assert_int_equal(machine_watch(f), 0);
+    assert_true(f->reboots >= 20); /* the loop ends its turn first */
+    assert_int_equal(f->ends, 0);
+    machine_stop(f->machine);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->why, MACHINE_STOPPED);
+}
+
+/* All harts start in the firmware, so that each asks for the same thing at about the same time. */
+static void ends_once_for_all_cpus(void **state)
+{
+    struct fixture *f = *state;
+
+    machine_make(f, powers_off, sizeof(powers_off), true, 8);
+    assert_int_equal(machine_watch(f), 0);
+    machine_stop(f->machine);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->why, MACHINE_POWER_OFF);
+}
+
+static void resume(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    machine_resume(f->machine);
+    busy = 3;
+    endlessly_busy = false;
+}
+
+/* A disk that was full when the guest rebooted: the user makes room and lets the machine go on. */
+static void resume_does_not_lose_a_reboot(void **state)
+{
+    struct fixture *f = *state;
+
+    endlessly_busy = true;
+    f->reboots_wanted = 1;
+    machine_make(f, reboots, sizeof(reboots), false, 2);
+    timer_init(&f->action, f->loop, resume, f);
+    timer_set(&f->action, monotonic_ns() + SOON_NS);
+    assert_int_equal(machine_watch(f), 0);
+    assert_true(f->reboots >= 1);
+}
+
+static void stop(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    machine_stop(f->machine);
+}
+
+static void stops_during_a_reboot(void **state)
+{
+    struct fixture *f = *state;
+
+    endlessly_busy = true;
+    machine_make(f, reboots, sizeof(reboots), false, 2);
+    timer_init(&f->action, f->loop, stop, f);
+    timer_set(&f->action, monotonic_ns() + SOON_NS);
+    assert_int_equal(machine_watch(f), 0);
+    assert_int_equal(f->ends, 1);
+    assert_int_equal(f->why, MACHINE_STOPPED);
+    assert_int_equal(f->reboots, 0);
+}
+
+static void fails_when_it_cannot_boot_again(void **state)
+{
+    struct fixture *f = *state;
+
+    busy = 3;
+    machine_make(f, reboots, sizeof(reboots), false, 1);
+    unlink(f->path);
+    assert_int_equal(machine_watch(f), 0);
+    assert_int_equal(f->why, MACHINE_FAILED);
+    assert_int_equal(f->reboots, 0);
+}
+
+#define LIFE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LIFE(reboots_again_and_again),         LIFE(ends_once_for_all_cpus),
+        LIFE(resume_does_not_lose_a_reboot),   LIFE(stops_during_a_reboot),
+        LIFE(fails_when_it_cannot_boot_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
