@@ -153,7 +153,7 @@ def test_opensbi_boots_the_kernel(boot, image_files, disk):
 
 def test_virtio_console(boot, image_files, disk):
     arguments = by_hand(image_files, disk, "--console", "virtio")
-    arguments[arguments.index("--append") + 1] = "console=hvc0 root=/dev/vda rw quiet"
+    arguments[arguments.index("--append") + 1] = "console=ttyS0 console=hvc0 root=/dev/vda rw quiet"
     guest = boot(*arguments).boot()
     assert "hvc0" in guest.check("cat /proc/consoles")
     assert guest.power_off() == 0
