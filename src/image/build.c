@@ -183,11 +183,13 @@ static int options_check(const struct image_store *store, const char *name,
         return error_usage(error, "a disk is from %s to %s large",
                            size_format(IMAGE_SIZE_MIN, least), size_format(IMAGE_SIZE_MAX, most));
     if (!options->replace && access(path, F_OK) == 0)
-        return error_set(error, EEXIST,
-                         "image \"%s\" is already there; remove it first with: "
-                         "hospes image rm %s",
-                         name, name);
-    return 0;
+        return error_set(
+            error, EEXIST,
+            "image \"%s\" is already there; build it anew, without what was written to "
+            "it, with: hospes image build --replace %s",
+            name, name);
+    /* Told now and not after minutes of building. */
+    return options->replace ? store_check_idle(store, name, error) : 0;
 }
 
 int image_build(const struct image_store *store, const char *name,
@@ -197,7 +199,7 @@ int image_build(const struct image_store *store, const char *name,
     CLEANUP(text_free) char *scratch = text_format("%s/.%s.new/scratch", store->directory, name);
     CLEANUP(text_free) char *log_path = text_format("%s/%s-build.log", store->cache, name);
     CLEANUP(text_free) char *cache = text_format("%s/%s", store->cache, name);
-    CLEANUP(file_close) int lock = -1;
+    CLEANUP(store_unlock) struct store_lock lock = {0};
     CLEANUP(file_close) int log = -1;
     struct build build = {.name = name, .options = options};
     int ret;

@@ -98,7 +98,7 @@ static int disk_measure(struct image *image, struct error *error)
     if (stat(image->disk, &status) < 0)
         return error_set(error, errno,
                          "image \"%s\" has lost its disk \"%s\"; make it again with: "
-                         "hospes image build %s",
+                         "hospes image build --replace %s",
                          image->name, image->disk, image->name);
     image->disk_size = (uint64_t)status.st_size;
     image->disk_used = (uint64_t)status.st_blocks * DISK_SECTOR;
@@ -124,6 +124,11 @@ int image_find(const struct image_store *store, const char *name, struct image *
                          "hospes image build %s",
                          name, name);
     ret = manifest_read(path, &manifest, error);
+    if (ret == -EINVAL)
+        return error_set(error, EINVAL,
+                         "\"%s\" is not a manifest that this version reads; make the image again "
+                         "with: hospes image build --replace %s",
+                         path, name);
     if (ret)
         return ret;
     found.name = strdup(name);
@@ -202,22 +207,43 @@ int image_list(const struct image_store *store, struct image_list *list, struct 
     return 0;
 }
 
-int store_lock(const struct image_store *store, const char *name, int *lock, struct error *error)
+int store_lock(const struct image_store *store, const char *name, struct store_lock *lock,
+               struct error *error)
 {
     CLEANUP(text_free) char *path = text_format("%s/.%s.lock", store->directory, name);
-    CLEANUP(file_close) int fd = -1;
+    struct stat status;
 
     if (!path)
         return error_set(error, ENOMEM, "out of memory");
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return error_set(error, errno, "cannot open \"%s\": %s", path, error_words(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return error_set(error, EBUSY,
-                         "image \"%s\" is being built or removed; wait until that is done", name);
-    *lock = fd;
-    fd = -1;
-    return 0;
+    for (;;) {
+        CLEANUP(file_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+        if (fd < 0)
+            return error_set(error, errno, "cannot open \"%s\": %s", path, error_words(errno));
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            return error_set(error, EBUSY,
+                             "image \"%s\" is being built or removed; wait until that is done",
+                             name);
+        if (fstat(fd, &status) < 0)
+            return error_set(error, errno, "cannot look at \"%s\": %s", path, error_words(errno));
+        /* Whoever held it removed the file after we opened it: that lock excludes nobody. */
+        if (status.st_nlink == 0)
+            continue;
+        *lock = (struct store_lock){.fd = fd, .path = path};
+        fd = -1;
+        path = NULL;
+        return 0;
+    }
+}
+
+void store_unlock(struct store_lock *lock)
+{
+    if (!lock->path)
+        return;
+    /* While it is held, so that nobody else's is removed. */
+    unlink(lock->path);
+    close(lock->fd);
+    text_free(&lock->path);
 }
 
 /* 0 when no machine has the disk open; *disk then keeps others off it until it is closed. */
@@ -236,6 +262,16 @@ static int disk_claim(const char *path, int *disk, struct error *error)
     *disk = fd;
     fd = -1;
     return 0;
+}
+
+int store_check_idle(const struct image_store *store, const char *name, struct error *error)
+{
+    CLEANUP(text_free) char *disk = text_format("%s/%s/disk.raw", store->directory, name);
+    CLEANUP(file_close) int claimed = -1;
+
+    if (!disk)
+        return error_set(error, ENOMEM, "out of memory");
+    return disk_claim(disk, &claimed, error);
 }
 
 int store_discard(const struct image_store *store, const char *name, struct error *error)
@@ -265,7 +301,7 @@ int store_discard(const struct image_store *store, const char *name, struct erro
 int image_remove(const struct image_store *store, const char *name, struct error *error)
 {
     CLEANUP(text_free) char *path = NULL;
-    CLEANUP(file_close) int lock = -1;
+    CLEANUP(store_unlock) struct store_lock lock = {0};
     int ret;
 
     if (!image_name_is_valid(name))

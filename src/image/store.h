@@ -10,10 +10,21 @@
 /* asprintf() that returns its text, which the caller frees, or NULL. */
 char *text_format(const char *format, ...) PRINTF(1, 2) MUST_CHECK;
 
-/* Takes the lock of a name (flock); the caller closes *lock to give it up. -EBUSY. The lock's file
- * stays: removing it would race with whoever waits to open it. */
-int store_lock(const struct image_store *store, const char *name, int *lock,
+/* The lock of a name, held; zero-initialised: of none. */
+struct store_lock {
+    int fd;
+    char *path; /* NULL: not held */
+};
+
+/* Takes the lock of a name (flock on a file beside the image). -EBUSY. */
+int store_lock(const struct image_store *store, const char *name, struct store_lock *lock,
                struct error *error) MUST_CHECK;
+/* Removes the lock's file and gives the lock up; nothing when it is not held. */
+void store_unlock(struct store_lock *lock);
+
+/* -EBUSY while a machine uses the image's disk; an absent image is idle. */
+int store_check_idle(const struct image_store *store, const char *name,
+                     struct error *error) MUST_CHECK;
 
 /* Removes an image under its lock. -EBUSY while a machine uses its disk; absent is success. */
 int store_discard(const struct image_store *store, const char *name,

@@ -77,6 +77,7 @@ def test_rm(images):
     assert images.run("image", "rm", "tiny").returncode == 0
     assert images.run("image", "ls", "--names").stdout == "endless\n"
     assert_one_line(images.run("image", "rm", "tiny"), 1, 'no image "tiny"')
+    assert [p.name for p in images.store.iterdir()] == ["endless"]  # and no lock's file
 
 
 def test_image_in_use(images):
@@ -89,6 +90,9 @@ def test_image_in_use(images):
         assert_one_line(images.run("image", "rm", "endless"), 1, "/endless/disk.raw")
         assert_one_line(images.run(*images.arguments, "--quiet", "endless"), 1, "disk.raw")
         assert contents(images) == before
+        # Told before anything is downloaded, and not when the new image is to take its place.
+        (images.store / "endless").rename(images.store / "debian")
+        assert_one_line(images.run("image", "build", "--replace", "--mirror", "http://127.0.0.1:9/", "debian"), 1, "/debian/disk.raw")
     finally:
         process.kill()
         process.communicate()
@@ -104,7 +108,7 @@ def test_image_with_a_part_missing(images, part):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 99, "name": "tiny"}', "\0\0"])
 def test_corrupt_manifest(images, text):
     (images.store / "tiny" / "manifest.json").write_text(text)
-    assert_one_line(images.run(*images.arguments, "tiny"), 1, "tiny")
+    assert_one_line(images.run(*images.arguments, "tiny"), 1, "image build --replace tiny")
     assert images.run("image", "ls", "--names").stdout == "endless\n"
 
 
@@ -116,6 +120,7 @@ def test_build_of_what_is_there(images):
     result = images.run("image", "build", "--if-missing", "debian")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert_one_line(images.run("image", "build", "debian"), 1, '"debian" is already there')
+    assert_one_line(images.run("image", "build", "debian"), 1, "hospes image build --replace debian")
     assert contents(images) == before
 
 

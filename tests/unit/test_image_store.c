@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 /* clang-format on */
@@ -152,21 +153,64 @@ static void bad_manifests_are_refused(void **state)
     assert_int_equal(manifest_read(store->directory, &manifest, NULL), -EINVAL);
 }
 
+static bool lock_is_there(const struct image_store *store, const char *name)
+{
+    CLEANUP(text_free) char *path = text_format("%s/.%s.lock", store->directory, name);
+
+    return access(path, F_OK) == 0;
+}
+
+/* Processes that take a lock as soon as another gives it up, and with it removes its file. */
+static void locks_exclude(void **state)
+{
+    const struct image_store *store = *state;
+    CLEANUP(text_free) char *inside = text_format("%s/inside", store->directory);
+    pid_t children[4];
+    int status;
+
+    for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+        children[i] = fork();
+        assert_true(children[i] >= 0);
+        for (unsigned taken = 0; !children[i] && taken < 200;) {
+            struct store_lock lock;
+
+            if (store_lock(store, "debian", &lock, NULL))
+                continue;
+            taken++;
+            /* Fails when another process is here as well. */
+            if (mkdir(inside, 0777) < 0 || rmdir(inside) < 0)
+                _exit(1);
+            store_unlock(&lock);
+        }
+        if (!children[i])
+            _exit(0);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(children); i++) {
+        assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+        assert_int_equal(status, 0);
+    }
+    assert_false(lock_is_there(store, "debian"));
+}
+
 static void removal_waits_for_nobody(void **state)
 {
     const struct image_store *store = *state;
     struct error error = ERROR_INIT;
+    struct store_lock lock;
     struct image image;
-    int lock, disk;
+    int disk;
 
     image_make(store, "debian");
     assert_int_equal(image_remove(store, "other", NULL), -ENOENT);
+    assert_false(lock_is_there(store, "other"));
 
     /* While it is being built. */
     assert_int_equal(store_lock(store, "debian", &lock, NULL), 0);
     assert_int_equal(image_remove(store, "debian", &error), -EBUSY);
     error_release(&error);
-    close(lock);
+    assert_true(lock_is_there(store, "debian"));
+    store_unlock(&lock);
+    assert_false(lock_is_there(store, "debian"));
 
     /* While a machine uses the disk. */
     assert_int_equal(image_find(store, "debian", &image, NULL), 0);
@@ -180,6 +224,7 @@ static void removal_waits_for_nobody(void **state)
 
     assert_int_equal(image_remove(store, "debian", NULL), 0);
     assert_int_equal(access(image.disk, F_OK), -1);
+    assert_false(lock_is_there(store, "debian"));
     image_release(&image);
     assert_int_equal(image_find(store, "debian", &image, NULL), -ENOENT);
 }
@@ -252,6 +297,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(image_is_found_as_it_was_made, store_make, store_remove),
         cmocka_unit_test_setup_teardown(list_has_whole_images_by_name, store_make, store_remove),
         cmocka_unit_test_setup_teardown(bad_manifests_are_refused, store_make, store_remove),
+        cmocka_unit_test_setup_teardown(locks_exclude, store_make, store_remove),
         cmocka_unit_test_setup_teardown(removal_waits_for_nobody, store_make, store_remove),
         cmocka_unit_test_setup_teardown(trees_are_removed_whole, store_make, store_remove),
         cmocka_unit_test_setup_teardown(builds_are_checked_first, store_make, store_remove),
