@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes image build`: a named image from the distribution's archive, with progress on the way. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,7 @@
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/option.h"
+#include "image/child.h"
 #include "image/image.h"
 
 enum { BUILD_IF_MISSING = 1, BUILD_REPLACE, BUILD_SIZE, BUILD_MIRROR };
@@ -102,6 +104,7 @@ static int build_image(const char *name, struct image_build_options *options, bo
     struct image_store store = {0};
     struct image image = {0};
     char used[SIZE_TEXT_MAX];
+    sigset_t before;
     int r;
 
     r = image_store_open(&store, error);
@@ -111,8 +114,11 @@ static int build_image(const char *name, struct image_build_options *options, bo
         goto out;
     options->progress = progress_show;
     options->progress_ctx = &progress;
+    child_hold_stops(&before);
     r = image_build(&store, name, options, error);
     progress_end(&progress);
+    /* Ctrl-C ends us here, with nothing half made left behind. */
+    sigprocmask(SIG_SETMASK, &before, NULL);
     if (!r)
         r = image_find(&store, name, &image, error);
     if (!r)

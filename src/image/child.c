@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,7 +21,14 @@
 
 #define STATUS_NO_PROGRAM 127
 
+/* How long a child that is to end may take for it. */
+#define STOP_MS      2000
+#define STOP_STEP_MS 10
+
 extern char **environ;
+
+/* How a person, or the system for one, ends a process. */
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 /* Lines out of bytes; what it held last is kept for the error. */
 struct lines {
@@ -93,6 +101,8 @@ NORETURN static void child_exec(const struct child *child, const char **environm
     int null = open("/dev/null", O_RDONLY);
     sigset_t none;
 
+    /* A group of its own, so that all that it starts can be ended with it. */
+    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -105,21 +115,25 @@ NORETURN static void child_exec(const struct child *child, const char **environm
     _exit(STATUS_NO_PROGRAM);
 }
 
-/* Reads until the end of output; -ETIMEDOUT when the child stays silent. */
-static int output_read(const struct child *child, int fd, struct lines *lines)
+/* Reads until the end of output; -ETIMEDOUT when the child stays silent, -EINTR when a blocked
+ * signal waits that is to end us (`stop` is a signalfd of them; it is not read, so that the signal
+ * still comes once it is unblocked). */
+static int output_read(const struct child *child, int fd, int stop, struct lines *lines)
 {
     int timeout = child->silence_limit ? (int)child->silence_limit * 1000 : -1;
     char data[4096];
 
     for (;;) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        int ready = poll(&wait, 1, timeout);
+        struct pollfd wait[] = {{.fd = fd, .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+        int ready = poll(wait, ARRAY_SIZE(wait), timeout);
         ssize_t n;
 
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready <= 0)
             return ready < 0 ? -errno : -ETIMEDOUT;
+        if (wait[1].revents)
+            return -EINTR;
         n = read(fd, data, sizeof(data));
         if (n < 0 && errno == EINTR)
             continue;
@@ -145,6 +159,8 @@ static int child_judge(const struct child *child, int read_result, int status,
     if (read_result == -ETIMEDOUT)
         return error_set(error, ETIMEDOUT, "\"%s\" said nothing for %u seconds and was stopped%s%s",
                          name, child->silence_limit, colon, lines->last);
+    if (read_result == -EINTR)
+        return error_set(error, EINTR, "\"%s\" was stopped by a signal", name);
     if (read_result)
         return error_set(error, -read_result, "cannot read the output of \"%s\": %s", name,
                          error_words(-read_result));
@@ -161,10 +177,55 @@ static int child_judge(const struct child *child, int read_result, int status,
     return 0;
 }
 
+/* Ends the child and what it started: in good order first, for a fakeroot has a daemon to end. */
+static void child_stop(pid_t pid, int signal_first)
+{
+    siginfo_t info;
+
+    kill(-pid, signal_first);
+    for (unsigned waited = 0; waited < STOP_MS; waited += STOP_STEP_MS) {
+        info.si_pid = 0;
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+            break;
+        poll(NULL, 0, STOP_STEP_MS);
+    }
+    /* The leader is not reaped yet, so the group's number is still its own. */
+    kill(-pid, SIGKILL);
+}
+
+/* A signalfd of those signals that the caller holds back to tidy up after us; or -errno. */
+static int stop_watch(void)
+{
+    sigset_t blocked, stops;
+    int fd;
+
+    sigprocmask(SIG_SETMASK, NULL, &blocked);
+    sigemptyset(&stops);
+    for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++)
+        if (sigismember(&blocked, stop_signals[i]))
+            sigaddset(&stops, stop_signals[i]);
+    fd = signalfd(-1, &stops, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void child_hold_stops(sigset_t *before)
+{
+    struct sigaction action;
+    sigset_t stops;
+
+    sigemptyset(&stops);
+    for (size_t i = 0; i < ARRAY_SIZE(stop_signals); i++)
+        /* What is ignored (nohup) would stay pending once it is blocked. */
+        if (sigaction(stop_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&stops, stop_signals[i]);
+    sigprocmask(SIG_BLOCK, &stops, before);
+}
+
 int child_run(const struct child *child, struct error *error)
 {
     CLEANUP(text_free) char *path = NULL;
     CLEANUP(file_close) int read_end = -1;
+    CLEANUP(file_close) int stop = -1;
     struct lines lines = {.child = child};
     const char *host_path = getenv("PATH");
     const char **environment;
@@ -175,6 +236,9 @@ int child_run(const struct child *child, struct error *error)
         path = NULL;
         return error_set(error, ENOMEM, "out of memory");
     }
+    stop = stop_watch();
+    if (stop < 0)
+        return error_set(error, -stop, "cannot watch for signals: %s", error_words(-stop));
     environment = environment_make(child->environment, path);
     if (!environment)
         return error_set(error, ENOMEM, "out of memory");
@@ -188,13 +252,15 @@ int child_run(const struct child *child, struct error *error)
     if (pid == 0)
         child_exec(child, environment, ends[1]);
     ret = errno;
+    if (pid > 0)
+        setpgid(pid, pid); /* both do it, so that neither runs on without it */
     close(ends[1]);
     free(environment);
     if (pid < 0)
         return error_set(error, ret, "cannot start \"%s\": %s", child->argv[0], error_words(ret));
-    ret = output_read(child, read_end, &lines);
+    ret = output_read(child, read_end, stop, &lines);
     if (ret)
-        kill(pid, SIGKILL);
+        child_stop(pid, ret == -EINTR ? SIGINT : SIGKILL);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return child_judge(child, ret, status, &lines, error);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs another program to its end, with its output read line by line. The child has no input, dies
- * with its parent, and shows the person nothing: what it said is in the log.
+ * with its parent, and shows the person nothing: what it said is in the log. It is the leader
+ * of a process group, out of reach of the terminal's Ctrl-C: see child_hold_stops().
  */
 #ifndef HOSPES_IMAGE_CHILD_H
 #define HOSPES_IMAGE_CHILD_H
+
+#include <signal.h>
 
 #include "base/error.h"
 
@@ -22,11 +25,17 @@ struct child {
 };
 
 /* Returns 0 when it ended with status 0. Else the error says what it was, how it ended and the last
- * line it left. -ENOENT when there is no such program. */
+ * line it left. -ENOENT when there is no such program, -EINTR when it was stopped
+ * because of a signal that is held back. */
 int child_run(const struct child *child, struct error *error) MUST_CHECK;
 
 /* Runs and returns the output as text, which the caller frees; at most `limit` bytes of it. */
 int child_output(const char *const *argv, size_t limit, char **text,
                  struct error *error) MUST_CHECK;
+
+/* Holds back SIGINT, SIGTERM, SIGHUP and SIGQUIT, so that the caller can tidy up: child_run() ends
+ * the whole group when one comes, and leaves it pending; restoring the mask `before` delivers it.
+ */
+void child_hold_stops(sigset_t *before);
 
 #endif

@@ -106,7 +106,8 @@ const char *const *image_recipes(void);
 
 /* Makes the image `name` (a recipe's name) from the distribution's signed archive. Takes minutes.
  * -EEXIST when it is there and replace is false; -EBUSY while another process builds it. A failure
- * names the log and leaves an image that was there as it was. */
+ * names the log and leaves an image that was there as it was. Signals that child_hold_stops() holds
+ * back end the build with -EINTR. */
 int image_build(const struct image_store *store, const char *name,
                 const struct image_build_options *options, struct error *error) MUST_CHECK;
 

@@ -2,8 +2,11 @@
 """The image commands and `hospes run NAME`, with an image whose kernel is a few instructions."""
 
 import json
+import pathlib
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -144,3 +147,37 @@ def test_build_without_an_archive(home):
     last = result.stderr.splitlines()[-1]
     assert last.startswith("hospes: "), result.stderr
     assert home.run("image", "ls", "--names").stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_build_stopped_by_a_signal(home, number):
+    """Nothing half made stays behind, neither on disk nor running, and the shell sees the signal."""
+    fake = home.path / "bin" / "apt-get"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nsleep 1000 &\necho $! > "$HOME/sleeper.new"\nmv "$HOME/sleeper.new" "$HOME/sleeper"\nwait\n')
+    fake.chmod(0o755)
+    sleeper = home.path / "sleeper"
+    environment = dict(home.environment, PATH=f"{fake.parent}:{home.environment['PATH']}")
+    command = [str(home.program), "image", "build", "--mirror", "http://127.0.0.1:9/debian", "debian"]
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # whatever ran the tests may ignore it
+    )
+    try:
+        end = time.monotonic() + 30
+        while not sleeper.exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == -number
+    store = home.path / ".local" / "share" / "hospes" / "images"
+    assert list(store.iterdir()) == []
+    state = pathlib.Path(f"/proc/{sleeper.read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"

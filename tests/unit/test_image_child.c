@@ -3,12 +3,16 @@
 /* clang-format off */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 /* clang-format on */
 
@@ -106,6 +110,39 @@ static void silence_ends_it(void **state)
     error_release(&error);
 }
 
+/* The signal ends the child with all that it started, and reaches us only afterwards. */
+static void held_signals_end_it(void **state)
+{
+    struct error error = ERROR_INIT;
+    sigset_t before, pending;
+    struct seen seen;
+    char script[100];
+    int signal, grandchild;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that an orphan does not stay a zombie */
+    child_hold_stops(&before);
+    snprintf(script, sizeof(script), "sleep 100 & echo $!; kill -TERM %d; sleep 100", getpid());
+    assert_int_equal(run(script, &seen, 20, &error), -EINTR);
+    assert_non_null(strstr(error.message, "stopped by a signal"));
+    error_release(&error);
+    assert_int_equal(sscanf(seen.text, "[%d]", &grandchild), 1);
+    for (unsigned i = 0; i < 500 && kill(grandchild, 0) == 0; i++) {
+        waitpid(grandchild, NULL, WNOHANG);
+        usleep(10000);
+    }
+    assert_int_equal(kill(grandchild, 0), -1);
+
+    /* Nothing is begun while it is pending. */
+    assert_int_equal(run("sleep 100", &seen, 20, NULL), -EINTR);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGTERM));
+    sigemptyset(&pending);
+    sigaddset(&pending, SIGTERM);
+    assert_int_equal(sigwait(&pending, &signal), 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(run("echo again", &seen, 0, NULL), 0);
+}
+
 static void output_is_gathered_up_to_its_limit(void **state)
 {
     const char *const argv[] = {"sh", "-c", "echo one; echo two; echo three", NULL};
@@ -128,6 +165,7 @@ int main(void)
         cmocka_unit_test(endings_are_told),
         cmocka_unit_test(absent_program_is_named),
         cmocka_unit_test(silence_ends_it),
+        cmocka_unit_test(held_signals_end_it),
         cmocka_unit_test(output_is_gathered_up_to_its_limit),
     };
 
