@@ -434,6 +434,42 @@ static void test_flush_tlb(void **state)
     assert_int_equal(load_translated(f, 0x1000), 2);
 }
 
+/* A page is mapped elsewhere while its code runs, and a branch within it goes to the new page. The
+ * old page, where it is mapped still, has its own code behind the branch. */
+static void test_remapped_under_code(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t root = RAM_BASE + 0x10000, middle = root + 0x1000, low = root + 0x2000;
+    const uint64_t leaf = 0xcf, first = RAM_BASE + 0x20000, second = first + 0x1000;
+
+    f->hart.hosted_firmware = true;
+    riscv_hart_reset(&f->hart, RAM_BASE, 0);
+    f->hart.satp = UINT64_C(8) << 60 | root >> 12;
+    put64(f, 0x10000 + 258 * 8, (RAM_BASE >> 12) << 10 | leaf);
+    put64(f, 0x10000, (middle >> 12) << 10 | 1);
+    put64(f, 0x11000, (low >> 12) << 10 | 1);
+    put64(f, 0x12000 + 8, (first >> 12) << 10 | leaf);
+    put64(f, 0x12000 + 16, (first >> 12) << 10 | leaf);
+    put64(f, 0x12000 + 24, (second >> 12) << 10 | leaf);
+    PUT(f, 0x20000, SD(7, 8, 0), AMOADD_W(0, 0, 9), BRANCH(24));
+    PUT(f, 0x20020, ADDI(6, 0, 1), ECALL);
+    PUT(f, 0x21020, ADDI(6, 0, 2), ECALL);
+    f->hart.pc = 0x3020;
+    assert_int_equal(run(f, 0), CPU_STOP_FIRMWARE);
+    assert_int_equal(f->hart.x[6], 2);
+
+    f->hart.x[7] = (second >> 12) << 10 | leaf;
+    f->hart.x[8] = HIGH + 0x12008;
+    f->hart.x[9] = 0x1800;
+    f->hart.pc = 0x1000;
+    assert_int_equal(run(f, 0), CPU_STOP_FIRMWARE);
+    riscv_interpreter.flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
+    f->hart.pc = 0x2000;
+    assert_int_equal(run(f, 0), CPU_STOP_FIRMWARE);
+    assert_int_equal(f->hart.pc, 0x2024);
+    assert_int_equal(f->hart.x[6], 1);
+}
+
 static void test_firmware(void **state)
 {
     struct fixture *f = *state;
@@ -468,6 +504,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kick, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counters_csr, setup, teardown),
         cmocka_unit_test_setup_teardown(test_flush_tlb, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_remapped_under_code, setup, teardown),
         cmocka_unit_test_setup_teardown(test_firmware, setup, teardown),
     };
 

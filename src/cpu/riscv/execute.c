@@ -390,7 +390,8 @@ take_unlinked : {
     next = cpu->hash[code_hash(base + e->addend)];
     if (e->fetch != (base & PAGE_MASK) || next->host != base + e->addend || !MAY_ENTER(next))
         goto leave;
-    if (!((from ^ base) & PAGE_MASK))
+    /* Both pages: the one that is executed may be mapped elsewhere by now. */
+    if (!((from ^ base) & PAGE_MASK) && !((block->host ^ next->host) & PAGE_MASK))
         ((struct op *)op)[1].link = next;
     ENTER(next);
 }

@@ -14,7 +14,8 @@
  *      request to drop it is in cpu->protect and the signal is raised (memory.h, M2).
  *  I2  A block is entered only while block->epoch == cpu->epoch. fence.i moves cpu->epoch on; a
  *      block gets the new one only when its page still has the generation it was decoded at.
- *  I3  A link leads from a block to one in the same page, so it needs no translation.
+ *  I3  A link leads from a block to one in the same page, virtual and of RAM, so it needs no
+ *      translation and holds wherever the page is mapped.
  *  I4  Within a block the pc is base + 2 * op->at; hart->pc is valid outside execute() only.
  */
 #ifndef HOSPES_CPU_RISCV_INTERPRETER_H
