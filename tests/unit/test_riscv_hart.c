@@ -337,6 +337,43 @@ static void test_timer_race(void **state)
     }
 }
 
+/* Another hart's thread sends IPIs, as SBI does. Counts those that were undone. */
+static void *sender(void *arg)
+{
+    const uint64_t soft = RISCV_IRQ_BIT(RISCV_IRQ_S_SOFT);
+    struct fixture *f = arg;
+    uintptr_t lost = 0;
+
+    for (unsigned i = 0; i < 3000000; i++) {
+        atomic_fetch_or(&f->hart.soft, soft);
+        for (unsigned j = 0; j < 4; j++)
+            lost += !(atomic_load(&f->hart.soft) & soft);
+        atomic_fetch_and(&f->hart.soft, ~soft);
+    }
+    atomic_store(&ticking, false);
+    return (void *)lost;
+}
+
+/* csrrs and csrrc of other bits than SSIP leave it alone, also when it is set at the same time. */
+static void test_ipi_race(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+    void *lost;
+
+    f->hart.mideleg = RISCV_IRQ_S_ALL;
+    atomic_store(&ticking, true);
+    assert_int_equal(thread_start(&thread, "sender", sender, f), 0);
+    while (atomic_load(&ticking)) {
+        uint64_t value = RISCV_IRQ_BIT(RISCV_IRQ_S_TIMER);
+
+        assert_int_equal(riscv_csr_access(&f->hart, 0x144, RISCV_CSR_CLEAR, true, &value),
+                         RISCV_CSR_REVIEW);
+    }
+    pthread_join(thread, &lost);
+    assert_null(lost);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_interrupt_priority, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stimecmp, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timer_race, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ipi_race, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

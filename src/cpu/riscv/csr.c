@@ -21,8 +21,9 @@ struct csr {
     uint64_t (*read)(struct riscv_hart *hart, unsigned csr);
     /* NULL with no field: writes are ignored. */
     void (*write)(struct riscv_hart *hart, unsigned csr, uint64_t value);
-    /* What a set or clear starts from, where that is not what is read. */
-    uint64_t (*modify)(struct riscv_hart *hart, unsigned csr);
+    /* Instead of write, where others change the register at the same time or what is read is not
+     * what a set or clear starts from: bits to clear, then bits to set. */
+    void (*change)(struct riscv_hart *hart, unsigned csr, uint64_t clear, uint64_t set);
 };
 
 /* ---- F: fflags, frm, fcsr ---- */
@@ -228,29 +229,22 @@ static uint64_t mip_read(struct riscv_hart *hart, unsigned csr)
 }
 
 /* "the value used in the read-modify-write is only the software-writable bit": the wire of SEIP
- * must not become software's. */
-static uint64_t mip_modify(struct riscv_hart *hart, unsigned csr)
+ * must not become software's. An IPI sets SSIP from another thread at any time: each bit is changed
+ * by itself, and only where that was asked for. */
+static void soft_change(struct riscv_hart *hart, uint64_t clear, uint64_t set, uint64_t writable)
 {
-    return atomic_load_explicit(&hart->soft, memory_order_relaxed);
+    atomic_fetch_and(&hart->soft, ~(clear & ~set & writable));
+    atomic_fetch_or(&hart->soft, set & writable);
 }
 
-static void soft_write(struct riscv_hart *hart, uint64_t value, uint64_t writable)
-{
-    /* Only the hart's own thread writes `soft`. */
-    uint64_t old = atomic_load_explicit(&hart->soft, memory_order_relaxed);
-
-    atomic_store_explicit(&hart->soft, (old & ~writable) | (value & writable),
-                          memory_order_relaxed);
-}
-
-static void mip_write(struct riscv_hart *hart, unsigned csr, uint64_t value)
+static void mip_change(struct riscv_hart *hart, unsigned csr, uint64_t clear, uint64_t set)
 {
     uint64_t writable = RISCV_IRQ_S_ALL;
 
     /* With STCE the timer's bit is the comparison with stimecmp and nothing else. */
     if (hart->menvcfg & ENVCFG_STCE)
         writable &= ~RISCV_IRQ_BIT(RISCV_IRQ_S_TIMER);
-    soft_write(hart, value, writable);
+    soft_change(hart, clear, set, writable);
 }
 
 static uint64_t sip_read(struct riscv_hart *hart, unsigned csr)
@@ -258,9 +252,9 @@ static uint64_t sip_read(struct riscv_hart *hart, unsigned csr)
     return riscv_hart_mip(hart) & hart->mideleg;
 }
 
-static void sip_write(struct riscv_hart *hart, unsigned csr, uint64_t value)
+static void sip_change(struct riscv_hart *hart, unsigned csr, uint64_t clear, uint64_t set)
 {
-    soft_write(hart, value, RISCV_IRQ_BIT(RISCV_IRQ_S_SOFT) & hart->mideleg);
+    soft_change(hart, clear, set, RISCV_IRQ_BIT(RISCV_IRQ_S_SOFT) & hart->mideleg);
 }
 
 static uint64_t sie_read(struct riscv_hart *hart, unsigned csr)
@@ -286,7 +280,7 @@ static void menvcfg_write(struct riscv_hart *hart, unsigned csr, uint64_t value)
     value &= writable;
     __atomic_store_n(&hart->menvcfg, value, __ATOMIC_SEQ_CST);
     if ((old ^ value) & ENVCFG_STCE) {
-        soft_write(hart, 0, RISCV_IRQ_BIT(RISCV_IRQ_S_TIMER));
+        soft_change(hart, UINT64_MAX, 0, RISCV_IRQ_BIT(RISCV_IRQ_S_TIMER));
         riscv_hart_set_stimecmp(hart, hart->stimecmp);
     }
 }
@@ -370,7 +364,7 @@ static const struct csr csrs[4096] = {
     [0x141] = {FIELD(sepc, ~UINT64_C(1))},
     [0x142] = {FIELD(scause, ~UINT64_C(0))},
     [0x143] = {FIELD(stval, ~UINT64_C(0))},
-    [0x144] = {HOOKS(sip), REVIEW, .modify = mip_modify},
+    [0x144] = {.name = "sip", .read = sip_read, .change = sip_change, REVIEW},
     [0x14d] = {HOOKS(stimecmp), REVIEW, .allowed = stimecmp_allowed},
     [0x180] = {.name = "satp",
                .field = offsetof(struct riscv_hart, satp),
@@ -396,7 +390,7 @@ static const struct csr csrs[4096] = {
     [0x341] = {FIELD(mepc, ~UINT64_C(1))},
     [0x342] = {FIELD(mcause, ~UINT64_C(0))},
     [0x343] = {FIELD(mtval, ~UINT64_C(0))},
-    [0x344] = {HOOKS(mip), REVIEW, .modify = mip_modify},
+    [0x344] = {.name = "mip", .read = mip_read, .change = mip_change, REVIEW},
     [0x3a0] = {HOOKS(pmpcfg), FLUSH},
     [0x3a2] = {HOOKS(pmpcfg), FLUSH},
     [0x3b0 ... 0x3bf] = {HOOKS(pmpaddr), FLUSH},
@@ -436,8 +430,14 @@ unsigned riscv_csr_access(struct riscv_hart *hart, unsigned csr, enum riscv_csr_
         *value = old = row->read ? row->read(hart, csr) : *field(hart, row);
     if (op == RISCV_CSR_READ)
         return 0;
-    if (row->modify && op != RISCV_CSR_WRITE)
-        old = row->modify(hart, csr);
+    if (row->change) {
+        row->change(hart, csr,
+                    op == RISCV_CSR_SET     ? 0
+                    : op == RISCV_CSR_CLEAR ? operand
+                                            : UINT64_MAX,
+                    op == RISCV_CSR_CLEAR ? 0 : operand);
+        return row->effects;
+    }
     if (op == RISCV_CSR_SET)
         operand |= old;
     else if (op == RISCV_CSR_CLEAR)
