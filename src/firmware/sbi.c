@@ -84,7 +84,9 @@ enum sbi_next sbi_begin(struct sbi *sbi, unsigned index)
     }
     if (state == SBI_HART_SUSPENDED)
         atomic_store(&self->state, SBI_HART_STARTED);
-    return state == SBI_HART_STOPPED ? SBI_NEXT_HALT : SBI_NEXT_RUN;
+    /* STOP_PENDING: somebody is about to say where the hart starts, and raises its signal then. */
+    return state == SBI_HART_STOPPED || state == SBI_HART_STOP_PENDING ? SBI_NEXT_HALT
+                                                                       : SBI_NEXT_RUN;
 }
 
 /* ---- hart masks ---- */

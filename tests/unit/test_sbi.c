@@ -260,6 +260,9 @@ static void test_hart_states(void **state)
     call(w, 1, 0x48534d, 1, 0, 0, 0, 0, 0, &next);
     assert_int_equal(next, SBI_NEXT_HALT);
     assert_int_equal(sbi_begin(&w->sbi, 1), SBI_NEXT_HALT);
+    /* An IPI wakes the hart's thread while another hart has not yet told where it starts. */
+    atomic_store(&w->sbi.harts[1].state, SBI_HART_STOP_PENDING);
+    assert_int_equal(sbi_begin(&w->sbi, 1), SBI_NEXT_HALT);
     call(w, 0, 0x48534d, 3, 0, 0, 0, 0, 0, &next);
     assert_int_equal(next, SBI_NEXT_WAIT);
     assert_int_equal(call(w, 0, 0x48534d, 3, 5, 0, 0, 0, 0, &next), -3);
