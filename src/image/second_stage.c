@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "image/child.h"
@@ -39,25 +40,57 @@ static void line_watch(void *ctx, const char *text)
         build_progress(watch->build, "setting up in the machine", done, total, mark + length);
 }
 
+/* As --disk takes it: a comma in the path is written twice. */
+static char *disk_option(const char *path)
+{
+    char *text = malloc(2 * strlen(path) + 1);
+    char *to = text;
+
+    for (; text && *path; path++) {
+        if (*path == ',')
+            *to++ = ',';
+        *to++ = *path;
+    }
+    if (text)
+        *to = '\0';
+    return text;
+}
+
 /* One process a machine: this program again. */
 static int machine_spawn(const struct build *build, const struct image_machine *machine,
                          void (*line)(void *ctx, const char *text), void *ctx, struct error *error)
 {
+    CLEANUP(text_free) char *disk = disk_option(machine->disk);
+    CLEANUP(text_free) char *parts = disk_option(machine->parts);
     CLEANUP(text_free) char *cpus = text_format("%u", machine->cpus);
     CLEANUP(text_free)
     char *memory = text_format("%lluM", (unsigned long long)(machine->memory >> 20));
-    const char *const argv[] = {"/proc/self/exe", "run",           "--kernel", machine->kernel,
-                                "--initrd",       machine->initrd, "--append", machine->append,
-                                "--disk",         machine->disk,   "--disk",   machine->parts,
-                                "--net",          "none",          "--cpus",   cpus,
-                                "--memory",       memory,          NULL};
+    const char *const argv[] = {"/proc/self/exe",
+                                "run",
+                                "--kernel",
+                                machine->kernel,
+                                "--initrd",
+                                machine->initrd,
+                                "--append",
+                                machine->append,
+                                "--disk",
+                                disk,
+                                "--disk",
+                                parts,
+                                "--net",
+                                "none",
+                                "--cpus",
+                                cpus,
+                                "--memory",
+                                memory,
+                                NULL};
     struct child child = {.argv = argv,
                           .log = build->log,
                           .silence_limit = SILENCE_LIMIT_S,
                           .line = line,
                           .ctx = ctx};
 
-    if (!cpus || !memory)
+    if (!disk || !parts || !cpus || !memory)
         return error_set(error, ENOMEM, "out of memory");
     return child_run(&child, error);
 }
