@@ -33,13 +33,26 @@ static int main_dispatch(int argc, char **argv, struct error *error)
     return command->run(command, argc - words, argv + words, error);
 }
 
+/* One line, whatever is in a path or came from a file: control characters, a line end and a
+ * terminal's escape among them, are shown as '?'. */
+static void error_print(char *text)
+{
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    fprintf(stderr, "hospes: %s\n", text);
+}
+
 int main(int argc, char **argv)
 {
     struct error error = ERROR_INIT;
     int status = main_dispatch(argc > 0 ? argc - 1 : 0, argv + 1, &error);
 
     if (status < 0) {
-        fprintf(stderr, "hospes: %s\n", error.message ? error.message : "out of memory");
+        if (error.message)
+            error_print(error.message);
+        else
+            fprintf(stderr, "hospes: out of memory\n");
         status = error.usage ? EXIT_USAGE : EXIT_FAILED;
         error_release(&error);
     }

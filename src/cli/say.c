@@ -19,6 +19,10 @@ static void line_write(const char *front, const char *text)
     snprintf(line, sizeof(line) - 2, "%shospes: %s%s", isatty(STDERR_FILENO) ? "\r" : "", front,
              text);
     length = strlen(line);
+    /* A path, or what libslirp says of a guest's packet, must not end the line. */
+    for (size_t i = 1; i < length; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
     if (isatty(STDERR_FILENO))
         line[length++] = '\r';
     line[length++] = '\n';

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -195,14 +196,33 @@ static int dump_write(int fd, const uint8_t *data, size_t size)
     return 0;
 }
 
+/* A pipe or a device, as /dev/stdout: what is there must stay there. */
+static int dump_into(const char *path, const uint8_t *data, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int r = fd < 0 ? -errno : dump_write(fd, data, size);
+
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
 /* The device tree into a file that is there whole or not at all. */
 static int dump_device_tree(const struct machine *machine, const char *path, struct error *error)
 {
     uint32_t size;
     const void *tree = machine_device_tree(machine, &size);
     char *fresh = NULL;
+    struct stat st;
     int fd, r;
 
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+        r = dump_into(path, tree, size);
+        if (r)
+            error_set(error, -r, "cannot write the device tree to \"%s\": %s", path,
+                      error_words(-r));
+        return r;
+    }
     if (asprintf(&fresh, "%s.%d.new", path, (int)getpid()) < 0)
         return error_set(error, ENOMEM, "cannot write \"%s\": out of memory", path);
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -258,3 +258,25 @@ def test_nobody_reads_the_console(guests):
     process = start(guests, "--net", "none", "--kernel", "talk", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     process.stdout.close()
     assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("arguments,words", [(["--kernel", "no\nsuch\x1b[31m\rfile"], '"no?such?[31m?file"'), (["no\nsuch.raw"], '"no?such.raw"'), (["a\nb"], '"a?b"')])
+def test_a_failure_is_one_line_whatever_a_path_holds(guests, arguments, words):
+    result = guests.run(*guests.arguments, *arguments)
+    assert result.stderr.count("\n") == 1 and "\x1b" not in result.stderr and "\r" not in result.stderr
+    assert words in result.stderr
+    assert result.returncode in (1, 2)
+
+
+def test_dump_dtb_into_a_pipe_leaves_the_pipe(guests):
+    """As /dev/stdout is one; root must not replace a device by a file."""
+    pipe = guests.path / "pipe"
+    os.mkfifo(pipe)
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        result = guests.run(*guests.arguments, "--kernel", "off", "--dump-dtb", "pipe")
+        assert (result.returncode, result.stderr) == (0, "")
+        assert os.read(fd, 4) == b"\xd0\x0d\xfe\xed"
+    finally:
+        os.close(fd)
+    assert pipe.is_fifo()
