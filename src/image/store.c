@@ -54,6 +54,9 @@ int image_store_open(struct image_store *store, struct error *error)
     found.directory =
         own && *own ? strdup(own) : xdg_directory("XDG_DATA_HOME", ".local/share", "hospes/images");
     found.cache = xdg_directory("XDG_CACHE_HOME", ".cache", "hospes");
+    /* No HOME, as in a service: no image's name begins with a dot. */
+    if (!found.cache && own && *own)
+        found.cache = text_format("%s/.cache", own);
     if (!found.directory || !found.cache) {
         image_store_release(&found);
         return error_set(error, ENOENT,
@@ -219,7 +222,10 @@ int store_lock(const struct image_store *store, const char *name, struct store_l
         CLEANUP(file_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
         if (fd < 0)
-            return error_set(error, errno, "cannot open \"%s\": %s", path, error_words(errno));
+            return error_set(error, errno,
+                             "cannot open \"%s\": %s; name a directory of yours in "
+                             "HOSPES_IMAGE_DIR",
+                             path, error_words(errno));
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
             return error_set(error, EBUSY,
                              "image \"%s\" is being built or removed; wait until that is done",

@@ -269,6 +269,15 @@ static void directories_come_from_the_environment(void **state)
     assert_int_equal(unsetenv("HOME"), 0);
     assert_int_equal(image_store_open(&store, &error), -ENOENT);
     error_release(&error);
+    assert_int_equal(setenv("HOSPES_IMAGE_DIR", "/images", 1), 0);
+    assert_int_equal(image_store_open(&store, &error), 0);
+    assert_string_equal(store.directory, "/images");
+    assert_string_equal(store.cache, "/images/.cache");
+    image_store_release(&store);
+    assert_int_equal(unsetenv("HOSPES_IMAGE_DIR"), 0);
+    assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
+    assert_int_equal(image_store_open(&store, &error), -ENOENT);
+    error_release(&error);
 }
 
 static void builds_are_checked_first(void **state)
