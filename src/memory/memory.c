@@ -403,17 +403,18 @@ int memory_io_write(const struct range *range, gpa addr, unsigned width, uint64_
 
 uint32_t memory_mark_code(struct address_space *as, struct ram *ram, uint64_t page)
 {
+    uint32_t generation;
+
+    /* Under the lock also where the flag is set already: whoever set it may still be telling the
+     * listeners, and until all know, the page is written through pointers that nobody counts. */
+    mutex_lock(&as->lock);
     /* Read before the flag is set: whoever clears the flag from here on moves the generation past
      * this value. Read after, it could be that of a page whose flag is clear again already. */
-    uint32_t generation = atomic_load(&ram->code_gen[page]);
-    uint8_t old = atomic_fetch_or(&ram->flags[page], PAGE_CODE);
-
-    if (!(old & PAGE_CODE)) {
-        mutex_lock(&as->lock);
+    generation = atomic_load(&ram->code_gen[page]);
+    if (!(atomic_fetch_or(&ram->flags[page], PAGE_CODE) & PAGE_CODE))
         for (struct memory_listener *l = as->listeners; l; l = l->next)
             l->write_protect(l->ctx, ram, page);
-        mutex_unlock(&as->lock);
-    }
+    mutex_unlock(&as->lock);
     return generation;
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/thread.h"
 #include "device_fixture.h"
 #include "memory/memory.h"
 
@@ -366,6 +367,47 @@ static void test_code_pages(void **state)
         assert_int_equal(ram->flags[i], PAGE_DIRTY);
 }
 
+struct second_marker {
+    struct fixture *f;
+    pthread_t thread;
+    bool early; /* it was answered while the listeners were being told */
+    _Atomic bool done;
+    struct memory_listener listener;
+};
+
+static void *mark_too(void *arg)
+{
+    struct second_marker *second = arg;
+
+    (void)memory_mark_code(second->f->as, memory_main_ram(second->f->as), 3);
+    atomic_store(&second->done, true);
+    return NULL;
+}
+
+static void start_second(void *ctx, struct ram *ram, uint64_t page)
+{
+    struct second_marker *second = ctx;
+
+    assert_int_equal(thread_start(&second->thread, "second", mark_too, second), 0);
+    usleep(50000);
+    second->early = atomic_load(&second->done);
+}
+
+/* Whoever marks a page that another marks just now may read the code only when everybody has been
+ * told: until then it is written by cached pointers that nobody knows of. */
+static void test_code_page_marked_twice(void **state)
+{
+    struct second_marker second = {.f = *state};
+
+    second.listener = (struct memory_listener){.write_protect = start_second, .ctx = &second};
+    memory_listen(second.f->as, &second.listener);
+    (void)memory_mark_code(second.f->as, memory_main_ram(second.f->as), 3);
+    pthread_join(second.thread, NULL);
+    assert_false(second.early);
+    assert_true(second.done);
+    assert_int_equal(second.f->protected_count, 1);
+}
+
 static void test_clear(void **state)
 {
     struct fixture *f = *state;
@@ -405,10 +447,19 @@ static void test_free_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_find),      TEST(test_bad_ranges),   TEST(test_many_ranges),
-        TEST(test_copy),      TEST(test_copy_refused), TEST(test_pin),
-        TEST(test_io_widths), TEST(test_io_edges),     TEST(test_code_pages),
-        TEST(test_clear),     TEST(test_shared),       cmocka_unit_test(test_free_nothing),
+        TEST(test_find),
+        TEST(test_bad_ranges),
+        TEST(test_many_ranges),
+        TEST(test_copy),
+        TEST(test_copy_refused),
+        TEST(test_pin),
+        TEST(test_io_widths),
+        TEST(test_io_edges),
+        TEST(test_code_pages),
+        TEST(test_clear),
+        TEST(test_shared),
+        TEST(test_code_page_marked_twice),
+        cmocka_unit_test(test_free_nothing),
     };
 
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
