@@ -4,6 +4,7 @@
  * the other executes is never stale, and CPUs that flush each other do not wait for ever. Meant to
  * be run under ThreadSanitizer too.
  */
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -171,6 +172,64 @@ static void test_code_of_another_cpu(void **state)
     assert_int_equal(f->hart[1].x[11], 0);
 }
 
+struct gate {
+    sem_t entered, leave;
+};
+
+/* Holds a CPU in the middle of a block. */
+static uint64_t gate_read(void *ctx, uint64_t offset, unsigned width)
+{
+    struct gate *gate = ctx;
+
+    sem_post(&gate->entered);
+    sem_wait(&gate->leave);
+    return 0;
+}
+
+static void gate_write(void *ctx, uint64_t offset, unsigned width, uint64_t value) {}
+
+/* CPU 1 decodes a page that CPU 0 has for writing, and CPU 0 writes there before it comes to drop
+ * its pointer. A flush of CPU 1's code from outside finds that, as a fence.i of its own does. */
+static void test_flush_code_and_late_writer(void **state)
+{
+    struct fixture *f = *state;
+    static const struct io_ops ops = {.widths = 4, .read = gate_read, .write = gate_write};
+    static const uint32_t writer[] = {
+        0x1002a023, /* sw zero, 256(t0) */
+        0x00032e03, /* lw t3, 0(t1) */
+        0x0072a023, /* sw t2, 0(t0) */
+        0x00032e03, /* lw t3, 0(t1) */
+        0x10500073, /* wfi */
+    };
+    static const uint32_t function[] = {0x00100513, 0x10500073}; /* li a0, 1; wfi */
+    struct runner runner = {f, 0, CPU_STOP_KICK};
+    struct gate gate;
+    pthread_t thread;
+
+    assert_int_equal(sem_init(&gate.entered, 0, 0) | sem_init(&gate.leave, 0, 0), 0);
+    assert_int_equal(memory_add_io(f->as, "gate", 0x10000000, 0x1000, &ops, &gate, NULL), 0);
+    put(f, 0, writer, sizeof(writer));
+    put(f, 0x2000, function, sizeof(function));
+    f->hart[0].x[5] = RAM_BASE + 0x2000;
+    f->hart[0].x[6] = 0x10000000;
+    f->hart[0].x[7] = 0x00200513; /* li a0, 2 */
+    assert_int_equal(thread_start(&thread, "cpu", run_to_wait, &runner), 0);
+    sem_wait(&gate.entered);
+    f->hart[1].pc = RAM_BASE + 0x2000;
+    assert_int_equal(riscv_interpreter.run(f->cpu[1], 0), CPU_STOP_WAIT);
+    assert_int_equal(f->hart[1].x[10], 1);
+    sem_post(&gate.leave);
+    sem_wait(&gate.entered);
+    riscv_interpreter.flush_code(f->cpu[1]);
+    f->hart[1].pc = RAM_BASE + 0x2000;
+    assert_int_equal(riscv_interpreter.run(f->cpu[1], 0), CPU_STOP_WAIT);
+    sem_post(&gate.leave);
+    pthread_join(thread, NULL);
+    assert_int_equal(f->hart[1].x[10], 2);
+    sem_destroy(&gate.leave);
+    sem_destroy(&gate.entered);
+}
+
 static void *run_and_flush(void *arg)
 {
     struct runner *r = arg;
@@ -207,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_atomics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_code_of_another_cpu, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flush_code_and_late_writer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mutual_flush, setup, teardown),
     };
 

@@ -128,8 +128,11 @@ static void flush_range(struct engine_cpu *cpu, const struct flush_request *requ
         tlb_flush(cpu, false, first + (i << PAGE_SHIFT), all_spaces, request->asid);
 }
 
-static void requests_handle_locked(struct engine_cpu *cpu) REQUIRES(cpu->lock)
+/* True: code was to be flushed, and protect_assume_written() is to be called without the lock. */
+static bool requests_handle_locked(struct engine_cpu *cpu) REQUIRES(cpu->lock)
 {
+    bool blocks = cpu->flush_blocks;
+
     protect_handle(cpu);
     for (unsigned i = 0; i < cpu->flush_count; i++)
         flush_range(cpu, &cpu->flush[i]);
@@ -143,33 +146,7 @@ static void requests_handle_locked(struct engine_cpu *cpu) REQUIRES(cpu->lock)
         cpu->flush_done = cpu->flush_asked;
         condition_broadcast(&cpu->done);
     }
-}
-
-static void requests_handle(struct engine_cpu *cpu)
-{
-    mutex_lock(&cpu->lock);
-    requests_handle_locked(cpu);
-    mutex_unlock(&cpu->lock);
-}
-
-static void set_running(struct engine_cpu *cpu, bool running)
-{
-    mutex_lock(&cpu->lock);
-    requests_handle_locked(cpu);
-    cpu->running = running;
-    cpu->thread = pthread_self();
-    mutex_unlock(&cpu->lock);
-}
-
-/* Returns when `cpu` has done it, or does not run: then it will before it does. */
-static void request_wait(struct engine_cpu *cpu) REQUIRES(cpu->lock)
-{
-    uint64_t asked = ++cpu->flush_asked;
-
-    if (cpu->running)
-        cpu_signal_raise(&cpu->hart->signal);
-    while (cpu->running && (int64_t)(cpu->flush_done - asked) < 0)
-        condition_wait(&cpu->done, &cpu->lock);
+    return blocks;
 }
 
 /*
@@ -180,6 +157,8 @@ static void protect_assume_written(struct engine_cpu *cpu)
 {
     struct engine *engine = cpu->engine;
 
+    if (!atomic_load_explicit(&engine->protect_pending, memory_order_acquire))
+        return;
     for (unsigned i = 0; i < engine->cpu_count; i++) {
         struct engine_cpu *other = __atomic_load_n(&engine->cpus[i], __ATOMIC_ACQUIRE);
         bool all;
@@ -195,6 +174,41 @@ static void protect_assume_written(struct engine_cpu *cpu)
         if (all)
             code_cache_flush(cpu);
     }
+}
+
+static void requests_handle(struct engine_cpu *cpu)
+{
+    bool blocks;
+
+    mutex_lock(&cpu->lock);
+    blocks = requests_handle_locked(cpu);
+    mutex_unlock(&cpu->lock);
+    if (blocks)
+        protect_assume_written(cpu);
+}
+
+static void set_running(struct engine_cpu *cpu, bool running)
+{
+    bool blocks;
+
+    mutex_lock(&cpu->lock);
+    blocks = requests_handle_locked(cpu);
+    cpu->running = running;
+    cpu->thread = pthread_self();
+    mutex_unlock(&cpu->lock);
+    if (blocks)
+        protect_assume_written(cpu);
+}
+
+/* Returns when `cpu` has done it, or does not run: then it will before it does. */
+static void request_wait(struct engine_cpu *cpu) REQUIRES(cpu->lock)
+{
+    uint64_t asked = ++cpu->flush_asked;
+
+    if (cpu->running)
+        cpu_signal_raise(&cpu->hart->signal);
+    while (cpu->running && (int64_t)(cpu->flush_done - asked) < 0)
+        condition_wait(&cpu->done, &cpu->lock);
 }
 
 void cpu_fence_i(struct engine_cpu *cpu)
