@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "base/thread.h"
 
 #define RANGES_MAX 64
 /* Inaccessible bytes before and after each RAM block: nothing of hospes's own is adjacent. */
@@ -43,6 +42,7 @@ static void ram_free(struct ram *ram)
         close(ram->fd);
     free((void *)ram->flags);
     free((void *)ram->code_gen);
+    mutex_release(&ram->lock);
     free(ram);
 }
 
@@ -100,6 +100,7 @@ static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writa
 
     if (!ram)
         return NULL;
+    mutex_init(&ram->lock);
     ram->base = base;
     ram->size = size;
     ram->writable = writable;
@@ -404,14 +405,16 @@ int memory_io_write(const struct range *range, gpa addr, unsigned width, uint64_
 uint32_t memory_mark_code(struct address_space *as, struct ram *ram, uint64_t page)
 {
     uint32_t generation;
+    uint8_t old;
 
     /* Under the lock also where the flag is set already: whoever set it may still be telling the
      * listeners, and until all know, the page is written through pointers that nobody counts. */
     mutex_lock(&as->lock);
-    /* Read before the flag is set: whoever clears the flag from here on moves the generation past
-     * this value. Read after, it could be that of a page whose flag is clear again already. */
+    mutex_lock(&ram->lock);
     generation = atomic_load(&ram->code_gen[page]);
-    if (!(atomic_fetch_or(&ram->flags[page], PAGE_CODE) & PAGE_CODE))
+    old = atomic_fetch_or(&ram->flags[page], PAGE_CODE);
+    mutex_unlock(&ram->lock);
+    if (!(old & PAGE_CODE))
         for (struct memory_listener *l = as->listeners; l; l = l->next)
             l->write_protect(l->ctx, ram, page);
     mutex_unlock(&as->lock);
@@ -432,8 +435,13 @@ void memory_note_write(struct ram *ram, uint64_t offset, uint64_t len)
 
         if (!(flags & PAGE_CODE))
             continue;
-        flags = atomic_exchange(&ram->flags[page], PAGE_DIRTY);
-        if (flags & PAGE_CODE)
+        /* The generation goes first: who finds the flag clear writes on without a word. Nobody
+         * marks the page in between, and is left with a new generation and no flag. */
+        mutex_lock(&ram->lock);
+        if (atomic_load(&ram->flags[page]) & PAGE_CODE) {
             atomic_fetch_add(&ram->code_gen[page], 1);
+            atomic_fetch_and(&ram->flags[page], (uint8_t)~PAGE_CODE);
+        }
+        mutex_unlock(&ram->lock);
     }
 }

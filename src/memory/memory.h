@@ -23,6 +23,7 @@
 
 #include "base/compiler.h"
 #include "base/error.h"
+#include "base/thread.h"
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  (1u << PAGE_SHIFT)
@@ -44,6 +45,7 @@ struct ram {
     int fd;                     /* the memfd, so that another process can be handed it */
     _Atomic uint8_t *flags;     /* one enum page_flag set a page */
     _Atomic uint32_t *code_gen; /* one generation a page, see M4 */
+    struct mutex lock;          /* PAGE_CODE and code_gen change under it; both are read without */
 };
 
 /* Register accesses of a device. Called on a vCPU's thread (or the thread of whoever does DMA to

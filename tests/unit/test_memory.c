@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guest-physical address space: the map, checked copies, pins, devices' widths, tracking. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -408,6 +409,62 @@ static void test_code_page_marked_twice(void **state)
     assert_int_equal(second.f->protected_count, 1);
 }
 
+#define WRITER_ROUNDS 100000u
+
+struct writer {
+    struct fixture *f;
+    _Atomic unsigned *round; /* the writers' go */
+    _Atomic unsigned done;
+    _Atomic uint32_t generation;
+    unsigned unmoved;
+};
+
+/* Both go on at the same moment; on a busy host the other may not even be running. */
+static void spin_until(_Atomic unsigned *value, unsigned wanted)
+{
+    for (unsigned i = 0; atomic_load(value) < wanted; i++)
+        if (i > 10000)
+            sched_yield();
+}
+
+static void *write_rounds(void *arg)
+{
+    struct writer *writer = arg;
+    struct ram *ram = memory_main_ram(writer->f->as);
+
+    for (unsigned i = 1; i <= WRITER_ROUNDS; i++) {
+        spin_until(writer->round, i);
+        memory_note_write(ram, 3 * PAGE_SIZE, 1);
+        writer->unmoved += atomic_load(&ram->code_gen[3]) == atomic_load(&writer->generation);
+        atomic_store(&writer->done, i);
+    }
+    return NULL;
+}
+
+/* Two write to a page with code at once: to both the generation has moved when they are through,
+ * whichever of them moved it (M4). */
+static void test_code_page_written_twice(void **state)
+{
+    struct fixture *f = *state;
+    _Atomic unsigned round = 0;
+    struct writer writer[2] = {{.f = f, .round = &round}, {.f = f, .round = &round}};
+    pthread_t thread;
+
+    assert_int_equal(thread_start(&thread, "writer", write_rounds, &writer[1]), 0);
+    for (unsigned i = 1; i <= WRITER_ROUNDS; i++) {
+        struct ram *ram = memory_main_ram(f->as);
+        uint32_t generation = memory_mark_code(f->as, ram, 3);
+
+        atomic_store(&writer[1].generation, generation);
+        atomic_store(&round, i);
+        memory_note_write(ram, 3 * PAGE_SIZE, 1);
+        writer[0].unmoved += atomic_load(&ram->code_gen[3]) == generation;
+        spin_until(&writer[1].done, i);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(writer[0].unmoved + writer[1].unmoved, 0);
+}
+
 static void test_clear(void **state)
 {
     struct fixture *f = *state;
@@ -459,6 +516,7 @@ int main(void)
         TEST(test_clear),
         TEST(test_shared),
         TEST(test_code_page_marked_twice),
+        TEST(test_code_page_written_twice),
         cmocka_unit_test(test_free_nothing),
     };
 
