@@ -142,6 +142,8 @@ static void on_signal(void *ctx, int fd, uint32_t events)
     if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
     if (info.ssi_signo == SIGCONT) {
+        if (session->console)
+            stream_terminal_continued(session->console);
         on_proceed(session);
         return;
     }

@@ -107,6 +107,8 @@ NORETURN static void child_exec(const struct child *child, const char **environm
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
+    /* A job in a script's background ignores it, and child_stop() needs it. */
+    signal(SIGINT, SIG_DFL);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(output, STDERR_FILENO) < 0)
         _exit(STATUS_NO_PROGRAM);

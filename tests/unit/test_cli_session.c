@@ -316,6 +316,30 @@ static void test_full_disk_by_signal(void **state)
     assert_int_equal(person_end(person), 0);
 }
 
+/* A shell takes the terminal back from a process that was stopped. */
+static void test_raw_again_after_a_stop(void **state)
+{
+    struct person *person = person_new(state);
+    struct termios now;
+    int status;
+
+    person_start(person, ACT_WAIT, &plain);
+    person_expect(person, "STARTED");
+    kill(person->child, SIGSTOP);
+    assert_int_equal(waitpid(person->child, &status, WUNTRACED), person->child);
+    assert_int_equal(tcsetattr(person->terminal, TCSANOW, &person->before), 0);
+    kill(person->child, SIGCONT);
+    for (unsigned i = 0; i < SECONDS_MAX * 100; i++) {
+        assert_int_equal(tcgetattr(person->terminal, &now), 0);
+        if (!(now.c_lflag & ICANON))
+            break;
+        usleep(10000);
+    }
+    assert_raw(person);
+    person_type(person, "\001x");
+    assert_int_equal(person_end(person), 0);
+}
+
 static void test_signals(void **state)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
@@ -443,6 +467,7 @@ int main(void)
         WITH_PERSON(test_keys),
         WITH_PERSON(test_full_disk),
         WITH_PERSON(test_full_disk_by_signal),
+        WITH_PERSON(test_raw_again_after_a_stop),
         WITH_PERSON(test_signals),
         WITH_PERSON(test_asked_twice),
         WITH_PERSON(test_dies),

@@ -110,19 +110,26 @@ static void silence_ends_it(void **state)
     error_release(&error);
 }
 
+static void line_stop(void *ctx, const char *text)
+{
+    line_see(ctx, text);
+    kill(getpid(), SIGTERM);
+}
+
 /* The signal ends the child with all that it started, and reaches us only afterwards. */
 static void held_signals_end_it(void **state)
 {
     struct error error = ERROR_INIT;
     sigset_t before, pending;
     struct seen seen;
-    char script[100];
+    const char *const argv[] = {"sh", "-c", "sleep 100 & echo $!; sleep 100", NULL};
+    const struct child child = {.argv = argv, .log = -1, .line = line_stop, .ctx = &seen};
     int signal, grandchild;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that an orphan does not stay a zombie */
     child_hold_stops(&before);
-    snprintf(script, sizeof(script), "sleep 100 & echo $!; kill -TERM %d; sleep 100", getpid());
-    assert_int_equal(run(script, &seen, 20, &error), -EINTR);
+    seen = (struct seen){0};
+    assert_int_equal(child_run(&child, &error), -EINTR);
     assert_non_null(strstr(error.message, "stopped by a signal"));
     error_release(&error);
     assert_int_equal(sscanf(seen.text, "[%d]", &grandchild), 1);
@@ -141,6 +148,18 @@ static void held_signals_end_it(void **state)
     assert_int_equal(sigwait(&pending, &signal), 0);
     sigprocmask(SIG_SETMASK, &before, NULL);
     assert_int_equal(run("echo again", &seen, 0, NULL), 0);
+}
+
+/* A script's background job ignores SIGINT; what ends a child must not be ignored by it. */
+static void children_can_be_interrupted(void **state)
+{
+    void (*before)(int) = signal(SIGINT, SIG_IGN);
+    struct seen seen;
+
+    /* A shell cannot trap what it was born to ignore. */
+    assert_int_equal(run("trap 'echo caught' INT; kill -INT $$", &seen, 20, NULL), 0);
+    assert_string_equal(seen.text, "[caught]");
+    signal(SIGINT, before);
 }
 
 static void output_is_gathered_up_to_its_limit(void **state)
@@ -166,6 +185,7 @@ int main(void)
         cmocka_unit_test(absent_program_is_named),
         cmocka_unit_test(silence_ends_it),
         cmocka_unit_test(held_signals_end_it),
+        cmocka_unit_test(children_can_be_interrupted),
         cmocka_unit_test(output_is_gathered_up_to_its_limit),
     };
 
