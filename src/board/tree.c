@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TREE_SLACK 8192u /* bytes */
+
 static void tree_note(struct tree *tree, int result)
 {
     if (!tree->fault && result < 0)
@@ -30,6 +32,13 @@ int tree_end(struct tree *tree, uint32_t *used, struct error *error)
         return error_set(error, ENOMEM, "cannot write the device tree: %s",
                          fdt_strerror(tree->fault));
     *used = fdt_totalsize(tree->buffer);
+    /* Room to grow, as other firmware leaves it: boot loaders add to the tree where it lies, and
+     * U-Boot 2023.01 copies it with too little of its own. */
+    if (tree->size - *used >= TREE_SLACK) {
+        memset((uint8_t *)tree->buffer + *used, 0, TREE_SLACK);
+        *used += TREE_SLACK;
+        fdt_set_totalsize(tree->buffer, *used);
+    }
     return 0;
 }
 

@@ -4,6 +4,7 @@
 import os
 import re
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -218,6 +219,44 @@ def test_disk_image_boots_through_uboot(boot, tmp_path):
     guest.expect("Capacity: 16.0 MB", 30)
     guest.process.sendline("poweroff")
     assert guest.wait(30) == 0
+
+
+EXTLINUX = """default debian
+label debian
+  kernel /boot/vmlinux
+  initrd /boot/initrd
+  append console=ttyS0 root=/dev/vdb rw quiet
+"""
+
+
+def make_boot_disk(path, image_files, scratch):
+    """A disk as an installer makes it: a partition table, a file system with a boot loader's menu."""
+    tree = scratch / "tree" / "boot"
+    (tree / "extlinux").mkdir(parents=True)
+    (tree / "extlinux" / "extlinux.conf").write_text(EXTLINUX)
+    for name, of in (("vmlinux", "kernel"), ("initrd", "initrd")):
+        subprocess.run(["cp", image_files[of], str(tree / name)], check=True)
+    size, start = 160 << 20, 2048
+    entry = struct.pack("<B3sB3sII", 0x80, b"\0\0\0", 0x83, b"\0\0\0", start, size // 512 - start)
+    with open(path, "wb") as disk:
+        disk.write(b"\0" * 446 + entry + b"\0" * 48 + b"\x55\xaa")
+        disk.truncate(size)
+    command = ["/sbin/mke2fs", "-q", "-t", "ext4", "-d", str(scratch / "tree"), "-E", f"offset={start * 512}", str(path)]
+    subprocess.run([*command, f"{(size - start * 512) // 1024}k"], check=True)
+
+
+def test_disk_image_boots_to_its_system(boot, image_files, disk, tmp_path):
+    """From a disk image file alone: U-Boot finds the menu, the kernel and the RAM disk on it."""
+    if not os.path.exists("/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin"):
+        pytest.skip("the package u-boot-qemu is not installed")
+    image = tmp_path / "boot.raw"
+    make_boot_disk(image, image_files, tmp_path)
+    guest = boot(str(image), "--disk", str(disk), "--cpus", "2")
+    guest.expect("U-Boot 20", 60)
+    guest.boot()
+    assert guest.check("nproc") == "2"
+    assert "vdb" in guest.check("findmnt -n -o SOURCE /")
+    assert guest.power_off() == 0
 
 
 @pytest.mark.long
