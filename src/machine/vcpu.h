@@ -51,7 +51,8 @@ void vcpu_gate_init(struct vcpu_gate *gate); /* closed */
 void vcpu_gate_release(struct vcpu_gate *gate);
 /* Lets the CPUs run. */
 void vcpu_gate_open(struct vcpu_gate *gate);
-/* Closes and returns when all `count` CPUs are parked. Never on a CPU's thread. */
+/* Closes and returns when all `count` CPUs are parked. Never on a CPU's thread, and not while
+ * another thread is in vcpu_gate_end(): CPUs that ended are parked no more. */
 void vcpu_gate_close(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
 /* From a CPU's thread, or any: closes without waiting. */
 void vcpu_gate_shut(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);

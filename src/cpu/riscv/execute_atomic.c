@@ -2,8 +2,9 @@
 /*
  * The A extension, on the host's own atomic operations with full ordering, whatever aq and rl ask
  * for. A reservation is the value that lr read: sc succeeds if memory holds it still, which
- * compare-exchange finds out. (A value that was changed and changed back is not told apart; nothing
- * that the guest can see differs from an sc just before the first change.)
+ * compare-exchange finds out. A value that other harts changed and changed back is not told apart,
+ * which the specification does not allow and which other emulators do alike: to see it, a guest has
+ * to load something else between lr and sc, as a lock-free list's pop does. docs/plan.md lists it.
  *
  * Source: volume I, "A" Extension for Atomic Instructions; volume II, "Atomicity PMAs": the
  * operations are for main memory only and naturally aligned.

@@ -82,7 +82,7 @@ struct riscv_hart {
     uint64_t pmpaddr[RISCV_PMP_COUNT];
 
     /* Supervisor level. */
-    uint64_t stvec, sscratch, sepc, scause, stval, satp, senvcfg, stimecmp;
+    uint64_t stvec, sscratch, sepc, scause, stval, satp, senvcfg;
     uint32_t scounteren;
 
     /* Counters: the value is what was written plus what was counted since. */
@@ -92,6 +92,10 @@ struct riscv_hart {
     bool reserved;
     uint8_t reserved_width;
     uint64_t reserved_address, reserved_value;
+
+    /* Supervisor level too (Sstc), but set all the time, and nothing that an engine caches follows
+     * from it. Written by the hart's thread, read by whoever ticks: by atomic operations. */
+    uint64_t stimecmp;
 
     /* Interrupt sources. `lines` are the levels of the wires (devices, IPIs, timers), `soft` the
      * bits of mip that software writes; mip is both or'ed. Both by atomic operations. */
