@@ -123,11 +123,16 @@ bool htif_symbol(const char *path, const char *name, uint64_t *value)
         sections = table_read(fd, le64toh(ehdr.e_shoff), le16toh(ehdr.e_shnum), sizeof(Elf64_Shdr),
                               SECTIONS_MAX);
     count = sections ? le16toh(ehdr.e_shnum) : 0;
-    for (unsigned i = 0; i < count && !found; i++) {
+    /* A file has one symbol table (System V gABI, "Sections", SHT_SYMTAB), and a hostile one that
+     * claims more is not searched for minutes. */
+    for (unsigned i = 0; i < count; i++) {
         unsigned strings = le32toh(sections[i].sh_link);
 
-        if (le32toh(sections[i].sh_type) == SHT_SYMTAB && strings < count)
+        if (le32toh(sections[i].sh_type) != SHT_SYMTAB)
+            continue;
+        if (strings < count)
             found = symbols_search(fd, &sections[i], &sections[strings], name, value);
+        break;
     }
     free(sections);
     close(fd);

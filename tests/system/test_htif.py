@@ -2,6 +2,7 @@
 """Bare-metal programs that end by the symbol `tohost`, as conformance suites are built."""
 
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -42,3 +43,16 @@ def test_tohost(home, code, status):
     result = home.run("run", "--quiet", "--bios", "a.elf", "--cpus", "1", "--memory", "32M", "--net", "none")
     assert result.stdout.replace("\r", "") == "hello from tohost\n"
     assert result.returncode == status, result.stderr
+
+
+def test_a_hostile_file_costs_no_minutes(home):
+    """4,096 section headers that all name the same large symbol table."""
+    count, symbols = 4096, 1 << 20
+    header = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 243, 1, 0x80000000, 64, 120, 0, 64, 56, 1, 64, count, 0)
+    segment = struct.pack("<IIQQQQQQ", 1, 7, 0, 0x80000000, 0x80000000, 16, 16, 0)
+    section = struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, symbols, symbols * 24, 0, 0, 0, 24)
+    with open(home.path / "evil.elf", "wb") as file:
+        file.write(header + segment + section * count)
+        file.truncate(100 << 20)
+    result = home.run("run", "--net", "none", "--memory", "32M", "--bios", "evil.elf", "--dump-dtb", "tree", seconds=20)
+    assert result.returncode == 0, result.stderr
