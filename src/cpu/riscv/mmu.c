@@ -206,7 +206,7 @@ int riscv_translate(const struct riscv_hart *hart, const struct address_space *m
 int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memory, uint64_t vaddr,
                             void *to, uint64_t length)
 {
-    struct riscv_translation translation;
+    struct riscv_translation translation = {0};
     struct riscv_regime regime;
 
     regime_of(hart, RISCV_S, &regime);
