@@ -22,7 +22,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     facts.slots = (uint32_t)input_take(&input, 1);
     facts.initrd_start = input_take(&input, 8);
     facts.initrd_end = input_take(&input, 8);
-    facts.hosted_firmware = input_take(&input, 1) & 1;
     room = (uint32_t)input_take(&input, 3) % (1u << 17);
     length = input_bytes(&input, append, sizeof(append) - 1);
     append[length] = 0;

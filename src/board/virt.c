@@ -330,7 +330,6 @@ static int virt_put_tree(struct virt *virt, const struct virt_boot *boot,
         .append = boot->append,
         .initrd_start = initrd->start,
         .initrd_end = initrd->end,
-        .hosted_firmware = !boot->firmware,
         .seed = getrandom(seed, sizeof(seed), 0) == sizeof(seed) ? seed : NULL,
     };
     int r = virt_tree_write(&facts, virt->tree, VIRT_TREE_MAX, &virt->tree_size, error);

@@ -17,8 +17,7 @@ struct virt_tree_facts {
     uint32_t slots; /* bit n: virtio slot n is occupied */
     const char *append;
     gpa initrd_start, initrd_end; /* equal: none */
-    bool hosted_firmware;
-    const uint8_t *seed; /* 64 random bytes, or NULL */
+    const uint8_t *seed;          /* 64 random bytes, or NULL */
 };
 
 int virt_tree_write(const struct virt_tree_facts *facts, void *buffer, uint32_t size,

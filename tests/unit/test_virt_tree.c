@@ -35,9 +35,7 @@ static uint32_t cell(const void *tree, int node, const char *name, unsigned inde
 
 static void test_memory_and_cpus(void **state)
 {
-    struct virt_tree_facts facts = {.ram_size = 3ull << 30,
-                                    .hart_count = 3,
-                                    .hosted_firmware = true};
+    struct virt_tree_facts facts = {.ram_size = 3ull << 30, .hart_count = 3};
     uint32_t used;
     uint8_t *tree = write_tree(&facts, &used);
     int node = fdt_path_offset(tree, "/memory@80000000");
