@@ -260,9 +260,26 @@ static void stats_print(struct session *session, uint64_t ns)
         {"TLB misses", c.tlb_misses},
         {"TLB flushes", c.tlb_flushes},
         {"traps", c.traps},
+        {"units", c.units},
+        {"unit instructions", c.unit_instructions},
+        {"unit bytes", c.unit_bytes},
+        {"code bytes", c.code_bytes},
+        {"translation us", c.translation_ns / 1000},
+        {"units dropped", c.units_dropped},
+        {"segments evicted", c.segments_evicted},
+        {"exits to link", c.exits_link},
+        {"exits to look up", c.exits_jump},
+        {"exits to poll", c.exits_poll},
+        {"exits to step", c.exits_step},
+        {"exits of helpers", c.exits_helper},
+        {"helped loads", c.helped_loads},
+        {"helped stores", c.helped_stores},
+        {"helped instructions", c.helped_instructions},
     };
+    /* An interpreter translates nothing. */
+    const size_t count = c.units ? ARRAY_SIZE(rows) : 6;
 
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+    for (size_t i = 0; i < count; i++)
         say_always(&session->say, "%-20s %16" PRIu64, rows[i].name, rows[i].value);
     say_always(&session->say, "%-20s %16.3f", "seconds", seconds);
     say_always(&session->say, "%-20s %16.1f", "million a second",

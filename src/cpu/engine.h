@@ -38,6 +38,8 @@ struct engine_config {
     struct address_space *memory;
     unsigned cpu_count;
     const struct log *log;
+    /* What the engine's own documentation tells, as "name=value,name=value"; NULL: nothing. */
+    const char *options;
 };
 
 struct engine_counters {
@@ -47,6 +49,15 @@ struct engine_counters {
     uint64_t tlb_misses;         /* page-table walks */
     uint64_t tlb_flushes;
     uint64_t traps;
+
+    /* A translator's; 0 elsewhere. What belongs to the machine is told by its first CPU. */
+    uint64_t units, unit_instructions, unit_bytes; /* translated in all; of guest code */
+    uint64_t code_bytes;                           /* what they became */
+    uint64_t translation_ns;
+    uint64_t units_dropped; /* written to, or evicted */
+    uint64_t segments_evicted;
+    uint64_t exits_link, exits_jump, exits_poll, exits_step, exits_helper;
+    uint64_t helped_loads, helped_stores, helped_instructions; /* out of line */
 };
 
 /* All hooks are mandatory. */

@@ -9,6 +9,7 @@ void cpu_signal_raise(struct cpu_signal *signal)
 {
     uint32_t old = atomic_fetch_or_explicit(&signal->word, CPU_SIGNAL_RAISED, memory_order_acq_rel);
 
+    atomic_store_explicit(&signal->limit, UINT64_MAX, memory_order_release);
     if (old & CPU_SIGNAL_WAITING)
         syscall(SYS_futex, &signal->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

@@ -31,6 +31,7 @@ struct machine {
     struct clock clock;
     struct riscv_platform platform;
     const struct engine_type *engine_type;
+    const char *engine_options; /* in the description */
     struct engine *engine;
     struct vcpu *cpus;
     unsigned cpu_count;
@@ -53,14 +54,20 @@ struct machine {
     int request_status GUARDED_BY(lock);
 };
 
-static const struct engine_type *const engines[] = {&riscv_interpreter};
+static const struct engine_type *const engines[] = {&riscv_translator, &riscv_interpreter};
 
-static const struct engine_type *engine_find(const char *name)
+/* "name" or "name,options". "auto" is the first one that can run here. */
+static const struct engine_type *engine_find(const char *name, const char **options)
 {
+    size_t length = name ? strcspn(name, ",") : 0;
+
+    *options = name && name[length] ? name + length + 1 : NULL;
     for (unsigned i = 0; i < ARRAY_SIZE(engines); i++)
-        if (!name || !strcmp(name, "auto") || !strcmp(name, engines[i]->name))
+        if (name && strlen(engines[i]->name) == length && !strncmp(name, engines[i]->name, length))
             return engines[i];
-    return NULL;
+    if (name && (length != 4 || strncmp(name, "auto", 4)))
+        return NULL;
+    return riscv_translator_missing() ? &riscv_interpreter : &riscv_translator;
 }
 
 /* ---- what the parts ask of the machine ---- */
@@ -275,7 +282,8 @@ static int machine_build_cpus(struct machine *machine, struct error *error)
 {
     struct engine_config config = {.memory = machine->memory,
                                    .cpu_count = machine->cpu_count,
-                                   .log = machine->log};
+                                   .log = machine->log,
+                                   .options = machine->engine_options};
     bool hosted = !machine->description.firmware;
     int r = machine->engine_type->create(&config, &machine->engine, error);
 
@@ -419,12 +427,14 @@ int machine_new(struct machine **out, const struct machine_description *descript
     machine->loop = loop;
     machine->log = log;
     machine->events = *events;
-    machine->engine_type = engine_find(description->engine);
-    if (!machine->engine_type)
-        r = error_usage(error, "no engine \"%s\"; there is: %s", description->engine,
-                        engines[0]->name);
-    else if (description_copy(&machine->description, description))
+    if (description_copy(&machine->description, description))
         r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
+    machine->engine_type = engine_find(machine->description.engine, &machine->engine_options);
+    if (!r && !machine->engine_type)
+        r = error_usage(error, "no engine \"%s\"; there are: auto, %s, %s", description->engine,
+                        engines[0]->name, engines[1]->name);
+    else if (r)
+        ; /* said */
     else
         r = machine_build(machine, console, error);
     if (r) {
@@ -593,12 +603,9 @@ void machine_counters(const struct machine *machine, struct engine_counters *cou
         struct engine_counters one;
 
         machine->engine_type->counters(machine->cpus[i].cpu, &one);
-        counters->instructions += one.instructions;
-        counters->blocks_decoded += one.blocks_decoded;
-        counters->blocks_invalidated += one.blocks_invalidated;
-        counters->tlb_misses += one.tlb_misses;
-        counters->tlb_flushes += one.tlb_flushes;
-        counters->traps += one.traps;
+        /* All fields are sums. */
+        for (unsigned j = 0; j < sizeof(one) / sizeof(uint64_t); j++)
+            ((uint64_t *)counters)[j] += ((const uint64_t *)&one)[j];
     }
 }
 

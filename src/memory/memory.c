@@ -439,7 +439,12 @@ void memory_note_write(struct ram *ram, uint64_t offset, uint64_t len)
          * marks the page in between, and is left with a new generation and no flag. */
         mutex_lock(&ram->lock);
         if (atomic_load(&ram->flags[page]) & PAGE_CODE) {
+            uint64_t n = atomic_load_explicit(&ram->code_writes, memory_order_relaxed);
+
             atomic_fetch_add(&ram->code_gen[page], 1);
+            atomic_store_explicit(&ram->code_written[n % RAM_CODE_WRITES], page,
+                                  memory_order_relaxed);
+            atomic_store_explicit(&ram->code_writes, n + 1, memory_order_release);
             atomic_fetch_and(&ram->flags[page], (uint8_t)~PAGE_CODE);
         }
         mutex_unlock(&ram->lock);

@@ -36,6 +36,8 @@ enum page_flag {
     PAGE_DIRTY = 2, /* written since the flag was last cleared */
 };
 
+enum { RAM_CODE_WRITES = 64 };
+
 /* A block of guest RAM or ROM. */
 struct ram {
     uint8_t *host; /* first byte; size is a multiple of the page size */
@@ -46,6 +48,10 @@ struct ram {
     _Atomic uint8_t *flags;     /* one enum page_flag set a page */
     _Atomic uint32_t *code_gen; /* one generation a page, see M4 */
     struct mutex lock;          /* PAGE_CODE and code_gen change under it; both are read without */
+    /* How many generations have moved, and which pages' the last RAM_CODE_WRITES of them were: the
+     * n-th is at n % RAM_CODE_WRITES. Written under the lock. */
+    _Atomic uint64_t code_writes;
+    _Atomic uint64_t code_written[RAM_CODE_WRITES];
 };
 
 /* Register accesses of a device. Called on a vCPU's thread (or the thread of whoever does DMA to

@@ -59,36 +59,42 @@ static void *file_read(const char *path, size_t *size)
     return bytes;
 }
 
-/* Each segment gets RAM of its own, at its virtual address. */
+/* One RAM holds all segments: engines have shortcuts for the main one. */
 static int load(struct address_space *memory, const uint8_t *bytes, size_t size, uint64_t *entry)
 {
+    uint64_t low = UINT64_MAX, high = 0;
     Elf64_Ehdr ehdr;
 
     if (size < sizeof(ehdr))
         return -EINVAL;
     memcpy(&ehdr, bytes, sizeof(ehdr));
-    for (unsigned i = 0; i < le16toh(ehdr.e_phnum); i++) {
-        uint64_t at = le64toh(ehdr.e_phoff) + i * sizeof(Elf64_Phdr), offset, length, address;
-        Elf64_Phdr phdr;
-        int error;
-
-        if (at > size || size - at < sizeof(phdr))
-            return -EINVAL;
-        memcpy(&phdr, bytes + at, sizeof(phdr));
-        offset = le64toh(phdr.p_offset);
-        length = le64toh(phdr.p_filesz);
-        address = le64toh(phdr.p_vaddr);
-        if (offset > size || size - offset < length)
-            return -EINVAL;
-        error = memory_add_ram(memory, "segment", address,
-                               (le64toh(phdr.p_memsz) + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1),
-                               true, NULL);
-        if (!error)
-            error = memory_write(memory, address, bytes + offset, length);
-        if (error)
-            return error;
-    }
     *entry = le64toh(ehdr.e_entry);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < le16toh(ehdr.e_phnum); i++) {
+            uint64_t at = le64toh(ehdr.e_phoff) + i * sizeof(Elf64_Phdr), offset, length, address;
+            Elf64_Phdr phdr;
+
+            if (at > size || size - at < sizeof(phdr))
+                return -EINVAL;
+            memcpy(&phdr, bytes + at, sizeof(phdr));
+            offset = le64toh(phdr.p_offset);
+            length = le64toh(phdr.p_filesz);
+            address = le64toh(phdr.p_vaddr);
+            if (offset > size || size - offset < length)
+                return -EINVAL;
+            if (address < low)
+                low = address;
+            if (address + le64toh(phdr.p_memsz) > high)
+                high = address + le64toh(phdr.p_memsz);
+            if (pass && memory_write(memory, address, bytes + offset, length))
+                return -EINVAL;
+        }
+        low &= ~(uint64_t)(PAGE_SIZE - 1);
+        high = (high + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
+        if (!pass &&
+            (low >= high || memory_add_ram(memory, "program", low, high - low, true, NULL)))
+            return -ENOMEM;
+    }
     return 0;
 }
 
@@ -120,7 +126,11 @@ static bool handle_trap(struct riscv_hart *hart, struct address_space *memory, i
 
 static int run(const struct engine_type *type, struct address_space *memory, uint64_t entry)
 {
-    const struct engine_config config = {.memory = memory, .cpu_count = 1};
+    const char *name = getenv("HOSPES_ENGINE");
+    const char *options = name ? strchr(name, ',') : NULL;
+    const struct engine_config config = {.memory = memory,
+                                         .cpu_count = 1,
+                                         .options = options ? options + 1 : NULL};
     struct riscv_hart hart = {.platform = &platform, .hosted_firmware = true};
     struct engine *engine = NULL;
     struct engine_cpu *cpu = NULL;
@@ -148,6 +158,16 @@ static int run(const struct engine_type *type, struct address_space *memory, uin
     return status;
 }
 
+/* As `hospes run --engine`: by HOSPES_ENGINE, the translator where it can run. */
+static const struct engine_type *engine_type(void)
+{
+    const char *name = getenv("HOSPES_ENGINE");
+
+    if (name && !strncmp(name, "interpreter", 11))
+        return &riscv_interpreter;
+    return riscv_translator_missing() ? &riscv_interpreter : &riscv_translator;
+}
+
 int main(int argc, char **argv)
 {
     struct address_space *memory;
@@ -163,7 +183,7 @@ int main(int argc, char **argv)
     bytes = file_read(argv[1], &size);
     if (bytes && !address_space_new(&memory)) {
         if (!load(memory, bytes, size, &entry))
-            status = run(&riscv_interpreter, memory, entry);
+            status = run(engine_type(), memory, entry);
         else
             fprintf(stderr, "cannot load \"%s\"\n", argv[1]);
         address_space_free(memory);

@@ -16,18 +16,22 @@
 
 #include "base/bits.h"
 #include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
 
 /* Enough for all that a distribution executes from power-on to the login prompt; then it begins
  * anew. Reserved, and touched as it is used. */
 #define ARENA_SIZE (UINT64_C(64) << 20)
+/* With a translator, which takes over what is executed often. */
+#define ARENA_SIZE_COLD (UINT64_C(4) << 20)
 
 /* Ends every empty chain, so that execute() need not look for NULL. */
 static const struct code_block nothing = {.host = 1};
 
 int code_cache_init(struct engine_cpu *cpu)
 {
-    cpu->arena = malloc(ARENA_SIZE);
+    cpu->arena_size = cpu->engine->native ? ARENA_SIZE_COLD : ARENA_SIZE;
+    cpu->arena = malloc(cpu->arena_size);
     cpu->single = malloc(BLOCK_SIZE_MAX);
     if (!cpu->arena || !cpu->single)
         return -ENOMEM;
@@ -142,17 +146,9 @@ static bool has_second(const struct riscv_insn *insn)
            insn->id == RISCV_INSN_JALR || (type->flags & INSN_FLOAT);
 }
 
-/* `at`: bytes from the block's start. */
-static void builder_insn(struct builder *b, const struct riscv_insn *insn, unsigned at)
+/* What the op has besides its handler. `at`: bytes from the block's start. */
+static void op_fields(struct op *op, const struct riscv_insn *insn, unsigned at)
 {
-    unsigned handler = handler_of(insn);
-    struct op *op;
-
-    b->block->count++;
-    b->block->starts[at >> 7] |= UINT64_C(1) << (at >> 1 & 63);
-    if (is_nothing(insn))
-        return;
-    op = builder_add(b, handler);
     op->rd = insn->rd;
     op->rs1 = insn->rs1;
     op->rs2 = insn->rs2;
@@ -179,6 +175,29 @@ static void builder_insn(struct builder *b, const struct riscv_insn *insn, unsig
     default:
         break;
     }
+}
+
+void code_make_op(struct op *op, const struct riscv_insn *insn, unsigned count)
+{
+    op[0] = (struct op){.handler = NULL};
+    op_fields(op, insn, 0);
+    op[1].call = execute_function(insn->id);
+    op[1].raw = insn->raw;
+    op[1].count = count;
+}
+
+/* `at`: bytes from the block's start. */
+static void builder_insn(struct builder *b, const struct riscv_insn *insn, unsigned at)
+{
+    unsigned handler = handler_of(insn);
+    struct op *op;
+
+    b->block->count++;
+    b->block->starts[at >> 7] |= UINT64_C(1) << (at >> 1 & 63);
+    if (is_nothing(insn))
+        return;
+    op = builder_add(b, handler);
+    op_fields(op, insn, at);
     if (handler == OP_MV && insn->id == RISCV_INSN_ADD)
         op->rs1 = insn->rs2;
     if (handler == OP_LOAD_X0)
@@ -189,7 +208,7 @@ static void builder_insn(struct builder *b, const struct riscv_insn *insn, unsig
         builder_add_second(b, NULL, insn->raw);
 }
 
-static bool insn_ends_block(const struct riscv_insn *insn)
+bool code_insn_ends(const struct riscv_insn *insn)
 {
     const struct riscv_insn_type *type = &riscv_insn_types[insn->id];
 
@@ -235,11 +254,15 @@ static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
     struct riscv_insn insn;
 
     b->block->count = 0;
+    b->block->heated = false;
     b->block->starts[0] = b->block->starts[1] = 0;
     if (left == 2 && riscv_insn_length(code_half(host)) == 4)
         return build_crossing(b, pc, code_half(host));
     if (left > BLOCK_BYTES)
         left = BLOCK_BYTES;
+    b->block->heated = b->cpu->engine->native != NULL;
+    if (b->block->heated)
+        builder_add(b, OP_HEAT)->imm = b->cpu->engine->heat;
     while (b->block->count < limit && at < left) {
         uint32_t word = code_half(host + at);
 
@@ -251,7 +274,7 @@ static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
         riscv_decode(word, &insn);
         builder_insn(b, &insn, at);
         at += insn.length;
-        if (insn_ends_block(&insn))
+        if (code_insn_ends(&insn))
             break;
     }
     builder_fall(b, at);
@@ -317,7 +340,7 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
     unsigned slot = code_hash((uintptr_t)place->host);
     struct builder b = {.cpu = cpu};
 
-    if (cpu->arena_used + BLOCK_SIZE_MAX > ARENA_SIZE)
+    if (cpu->arena_used + BLOCK_SIZE_MAX > cpu->arena_size)
         code_cache_flush(cpu);
     b.block = (struct code_block *)(cpu->arena + cpu->arena_used);
     /* Our own stores so far come before the decoding; those that follow must be seen (I1). */
@@ -332,6 +355,8 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
     b.block->page = page;
     if (!build(&b, (uintptr_t)place->host, pc, BLOCK_INSTRUCTIONS))
         return NULL;
+    if (b.block->heated && native_has_unit(cpu, place->host))
+        b.block->ops[0].imm = 0; /* at its next execution */
     b.block->next = cpu->hash[slot];
     cpu->hash[slot] = b.block;
     cpu->arena_used += round_up(sizeof(struct code_block) + b.used * sizeof(struct op),

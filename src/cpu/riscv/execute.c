@@ -171,7 +171,7 @@ static GUEST_ACCESS enum execute_result run(struct engine_cpu *cpu, struct code_
         LABEL(ROLW), LABEL(RORW), LABEL(BEQ), LABEL(BNE), LABEL(BLT), LABEL(BGE), LABEL(BLTU),
         LABEL(BGEU), LABEL(JALR), LABEL(JAL), [OP_CALL] = &&op_CALL, [OP_FALL] = &&op_FALL,
         [OP_LI] = &&op_LI, [OP_MV] = &&op_MV, [OP_J] = &&op_J, [OP_JR] = &&op_JR,
-        [OP_LOAD_X0] = &&op_LOAD_X0,
+        [OP_LOAD_X0] = &&op_LOAD_X0, [OP_HEAT] = &&op_HEAT,
     };
     /* clang-format on */
     struct riscv_hart *hart;
@@ -379,6 +379,12 @@ op_CALL:
         cpu->budget = budget - op[1].count;
         return EXECUTE_NEXT;
     }
+
+op_HEAT:
+    /* Executed often enough to be translated: run() sees to it. */
+    if (unlikely(--((struct op *)op)->imm < 0) && cpu->translating)
+        goto leave;
+    NEXT;
 
 take_unlinked : {
     struct code_block *next;

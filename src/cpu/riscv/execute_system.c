@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
 
 enum op_result exec_illegal(struct engine_cpu *cpu, const struct op *op)
@@ -132,22 +133,31 @@ static enum op_result exec_cbo_zero(struct engine_cpu *cpu, const struct op *op)
 
 /* ---- Zicsr ---- */
 
+/* cycle, instret, what they are written by and what stops them. */
+static bool is_counter(unsigned csr)
+{
+    return csr == 0xc00 || csr == 0xc02 || csr == 0xb00 || csr == 0xb02 || csr == 0x320;
+}
+
 static enum op_result csr_do(struct engine_cpu *cpu, const struct op *op, enum riscv_csr_op kind,
                              uint64_t operand)
 {
     struct riscv_hart *hart = cpu->hart;
     uint64_t value = operand;
     unsigned effects;
+    bool counts_now = is_counter(op->imm) && cpu->native && native_count(cpu);
 
     cpu_count_sync(cpu, op);
     effects = riscv_csr_access(hart, op->imm, kind, op->rd != 0, &value);
     if (effects & RISCV_CSR_ILLEGAL)
         return op_illegal(cpu, op);
     op_write_x(cpu, op, value);
-    if (!effects)
+    if (!effects && !counts_now)
         return OP_NEXT;
     if (effects & RISCV_CSR_FLUSH)
         tlb_flush_all(cpu);
+    else if (!counts_now && tlb_is_current(cpu) && riscv_interrupt_pick(hart) < 0)
+        return OP_NEXT; /* most often: interrupts were disabled or enabled, and none waits */
     else
         tlb_review(cpu);
     return op_exit(cpu, op);

@@ -147,5 +147,12 @@ const char *const *riscv_isa_extensions(void);
 /* The engine table of the interpreter. */
 struct engine_type;
 extern const struct engine_type riscv_interpreter;
+/* And of the translator. NULL from riscv_translator_missing(): it works here; else what the host
+ * lacks. Its options (engine_config.options; for tests and measurements):
+ *   heat=N   executions before a block is translated (0: at once)
+ *   unit=N   instructions in a unit, at most
+ *   code=N   bytes of code memory, with a suffix K, M or G */
+extern const struct engine_type riscv_translator;
+const char *riscv_translator_missing(void);
 
 #endif

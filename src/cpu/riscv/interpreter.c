@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
 
 op_function *execute_function(enum riscv_insn_id id)
@@ -176,6 +177,14 @@ static void protect_assume_written(struct engine_cpu *cpu)
     }
 }
 
+/* What was written before must be seen. */
+static void code_changed(struct engine_cpu *cpu)
+{
+    protect_assume_written(cpu);
+    if (cpu->native)
+        native_code_changed(cpu);
+}
+
 static void requests_handle(struct engine_cpu *cpu)
 {
     bool blocks;
@@ -184,7 +193,7 @@ static void requests_handle(struct engine_cpu *cpu)
     blocks = requests_handle_locked(cpu);
     mutex_unlock(&cpu->lock);
     if (blocks)
-        protect_assume_written(cpu);
+        code_changed(cpu);
 }
 
 static void set_running(struct engine_cpu *cpu, bool running)
@@ -197,7 +206,7 @@ static void set_running(struct engine_cpu *cpu, bool running)
     cpu->thread = pthread_self();
     mutex_unlock(&cpu->lock);
     if (blocks)
-        protect_assume_written(cpu);
+        code_changed(cpu);
 }
 
 /* Returns when `cpu` has done it, or does not run: then it will before it does. */
@@ -218,6 +227,8 @@ void cpu_fence_i(struct engine_cpu *cpu)
         requests_handle(cpu);
         protect_assume_written(cpu);
     }
+    if (cpu->native)
+        native_code_changed(cpu);
 }
 
 /* ---- the state ---- */
@@ -253,7 +264,7 @@ static bool at_breakpoint(const struct engine_cpu *cpu)
     return false;
 }
 
-static bool take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
+bool cpu_take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval)
 {
     cpu->counters.traps++;
     /* A trap is a step of the limit, though nothing retires: a handler that is not there traps for
@@ -291,7 +302,7 @@ static bool before_block(struct engine_cpu *cpu)
     }
     interrupt = riscv_interrupt_pick(cpu->hart);
     if (unlikely(interrupt >= 0))
-        take_trap(cpu, RISCV_CAUSE_INTERRUPT | interrupt, 0);
+        cpu_take_trap(cpu, RISCV_CAUSE_INTERRUPT | interrupt, 0);
     return true;
 }
 
@@ -304,6 +315,7 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
         max_instructions && max_instructions < INT64_MAX ? (int64_t)max_instructions : INT64_MAX;
     cpu->low_water = cpu->breakpoint_count ? INT64_MAX : BLOCK_INSTRUCTIONS;
     cpu->stopping = false;
+    cpu->translating = cpu->native && !max_instructions && !cpu->breakpoint_count;
     set_running(cpu, true);
     tlb_review(cpu);
     /* A kick before run() may have left no signal: whoever slept consumed it. */
@@ -320,11 +332,15 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
             break;
         }
         first = false;
+        if (cpu->translating && native_run(cpu))
+            continue;
         block = code_find(cpu, hart->pc, single);
+        if (cpu->translating && block && code_is_hot(block) && native_translate(cpu, block))
+            continue;
         if (likely(block != NULL) && block->count > cpu->budget)
             block = code_find(cpu, hart->pc, true);
         if (!block || execute(cpu, block) == EXECUTE_TRAP)
-            take_trap(cpu, cpu->cause, cpu->tval);
+            cpu_take_trap(cpu, cpu->cause, cpu->tval);
     }
     count(cpu, cpu->budget);
     set_running(cpu, false);
@@ -380,12 +396,14 @@ static int interpreter_breakpoint(struct engine_cpu *cpu, uint64_t vaddr, bool s
 static void interpreter_counters(const struct engine_cpu *cpu, struct engine_counters *counters)
 {
     *counters = cpu->counters;
+    if (cpu->native && cpu == cpu->engine->cpus[0])
+        native_counters(cpu, counters);
 }
 
 /* ---- making and freeing ---- */
 
-static int interpreter_create(const struct engine_config *config, struct engine **engine,
-                              struct error *error)
+int interpreter_create(const struct engine_config *config, struct engine **engine,
+                       struct error *error)
 {
     struct engine *e = calloc(1, sizeof(*e));
 
@@ -403,6 +421,7 @@ static int interpreter_create(const struct engine_config *config, struct engine 
 
 static void interpreter_free(struct engine *engine)
 {
+    native_free(engine->native);
     free(engine->cpus);
     free(engine);
 }
@@ -414,13 +433,18 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
 
     if (!c)
         return error_set(error, ENOMEM, "no memory for cpu %u", index);
+    c->hart = state;
+    c->engine = engine;
     if (code_cache_init(c)) {
         code_cache_release(c);
         free(c);
         return error_set(error, ENOMEM, "no memory for the code of cpu %u", index);
     }
-    c->hart = state;
-    c->engine = engine;
+    if (engine->native && native_cpu_create(c)) {
+        code_cache_release(c);
+        free(c);
+        return error_set(error, ENOMEM, "no memory for the translated code of cpu %u", index);
+    }
     mutex_init(&c->lock);
     condition_init(&c->done);
     c->listener.write_protect = write_protect;
@@ -433,25 +457,29 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
 
 static void interpreter_cpu_free(struct engine_cpu *cpu)
 {
+    native_cpu_free(cpu);
     code_cache_release(cpu);
     condition_release(&cpu->done);
     mutex_release(&cpu->lock);
     free(cpu);
 }
 
+#define HOOKS                                                                                      \
+    .version = ENGINE_VERSION, .free = interpreter_free, .cpu_create = interpreter_cpu_create,     \
+    .cpu_free = interpreter_cpu_free, .run = interpreter_run, .kick = interpreter_kick,            \
+    .state_out = interpreter_state_out, .state_in = interpreter_state_in,                          \
+    .flush_tlb = interpreter_flush_tlb, .flush_code = interpreter_flush_code,                      \
+    .breakpoint = interpreter_breakpoint, .counters = interpreter_counters
+
 const struct engine_type riscv_interpreter = {
     .name = "interpreter",
-    .version = ENGINE_VERSION,
     .create = interpreter_create,
-    .free = interpreter_free,
-    .cpu_create = interpreter_cpu_create,
-    .cpu_free = interpreter_cpu_free,
-    .run = interpreter_run,
-    .kick = interpreter_kick,
-    .state_out = interpreter_state_out,
-    .state_in = interpreter_state_in,
-    .flush_tlb = interpreter_flush_tlb,
-    .flush_code = interpreter_flush_code,
-    .breakpoint = interpreter_breakpoint,
-    .counters = interpreter_counters,
+    HOOKS,
+};
+
+/* The interpreter for what is executed seldom, and translated code for the rest. */
+const struct engine_type riscv_translator = {
+    .name = "translate",
+    .create = native_engine_create,
+    HOOKS,
 };

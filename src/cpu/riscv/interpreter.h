@@ -5,7 +5,7 @@
  *
  *   interpreter.c  the engine's table, run(), requests from other threads
  *   tlb.c          translations by regime, and the slow path of every access
- *   code.c        decoded blocks: finding, making, dropping
+ *   code.c         decoded blocks: finding, making, dropping
  *   execute.c      the inner loop: the instructions that are executed most
  *   execute_*.c    the others, one function each, called by the inner loop
  *
@@ -30,10 +30,12 @@
 #include "cpu/riscv/decode.h"
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/mmu.h"
+#include "cpu/translate/native.h"
 
 enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16,  /* regimes that are remembered */
+    JUMP_PAGES = 4096,
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
     CODE_HASH_SIZE = 1 << 15,
@@ -54,6 +56,7 @@ struct tlb_entry {
 };
 
 struct tlb {
+    struct native_context native; /* first: translated code finds all of the TLB from it */
     struct riscv_regime regime;
     bool valid;
     /* [0] below, [1] above the middle of the address space: what mappings greater than a page lie
@@ -62,7 +65,22 @@ struct tlb {
         uint64_t base, mask; /* va is inside when (va & mask) == base; mask 0 and base 1: empty */
     } large[2];
     struct tlb_entry entries[TLB_SIZE];
+    uint64_t jump_pages[JUMP_PAGES / 64]; /* which pages native.jumps may hold, by their low bits */
 };
+
+static inline bool tlb_has_jumps(const struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned page = vaddr >> PAGE_SHIFT & (JUMP_PAGES - 1);
+
+    return tlb->jump_pages[page / 64] >> (page % 64) & 1;
+}
+
+static inline void tlb_note_jump(struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned page = vaddr >> PAGE_SHIFT & (JUMP_PAGES - 1);
+
+    tlb->jump_pages[page / 64] |= UINT64_C(1) << (page % 64);
+}
 
 struct engine_cpu;
 struct op;
@@ -103,6 +121,7 @@ struct code_block {
     struct ram *ram;
     uint32_t page, generation; /* of `ram` */
     uint16_t count;            /* instructions */
+    bool heated;               /* begins with OP_HEAT */
     uint64_t starts[2];        /* bit n: an instruction begins n halfwords into the block */
     struct op ops[];
 };
@@ -120,6 +139,7 @@ enum op_handler {
     OP_J,
     OP_JR,
     OP_LOAD_X0, /* a load that drops its value: rs2 is the width */
+    OP_HEAT,    /* counts down to the block's translation */
     OP_HANDLER_COUNT
 };
 
@@ -153,7 +173,9 @@ struct engine_cpu {
     uint8_t watched[sizeof(struct riscv_hart)]; /* what state_in() compares with */
 
     uint8_t *arena; /* blocks */
-    uint64_t arena_used;
+    uint64_t arena_used, arena_size;
+    bool translating;          /* this run() may use translated code */
+    struct native_cpu *native; /* NULL without a translator */
     struct code_block *hash[CODE_HASH_SIZE];
     struct tlb tlbs[TLB_COUNT];
 
@@ -179,6 +201,8 @@ struct engine_cpu {
 };
 
 struct engine {
+    struct native *native; /* the translator, or NULL */
+    int32_t heat;          /* executions before a block is translated */
     struct address_space *memory;
     unsigned cpu_count;
     struct engine_cpu **cpus;
@@ -188,6 +212,10 @@ struct engine {
 
 /* ---- interpreter.c ---- */
 
+/* engine_type.create without a translator. */
+int interpreter_create(const struct engine_config *config, struct engine **engine,
+                       struct error *error) MUST_CHECK;
+
 /* Brings mcycle and minstret up to date before the op_function's instruction. */
 void cpu_count_sync(struct engine_cpu *cpu, const struct op *op);
 /* Before a write tag goes for any other reason than a request to drop it: a request that waits is
@@ -196,14 +224,21 @@ void cpu_before_eviction(struct engine_cpu *cpu);
 /* fence.i: what is executed from now on was read from memory after this. */
 void cpu_fence_i(struct engine_cpu *cpu);
 
+/* Takes the trap of the instruction at hart->pc; false: run() returns. */
+bool cpu_take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval);
+
 /* ---- tlb.c ---- */
 
 /* Sets cpu->fetch and cpu->data after the regime may have changed. */
 void tlb_review(struct engine_cpu *cpu);
+/* Whether cpu->fetch and cpu->data are still those of the regimes of now. */
+bool tlb_is_current(const struct engine_cpu *cpu);
 void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid);
+/* Empties the jump caches of all regimes. */
+void tlb_flush_jumps(struct engine_cpu *cpu);
 /* Drops write tags of the host page; true if there was one. */
 bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page);
 /* Drops every write tag, and takes every page with code as written. */
@@ -241,6 +276,12 @@ struct code_block *code_find(struct engine_cpu *cpu, uint64_t pc, bool single);
 /* Makes the block that begins with `first` dead. */
 void code_drop(struct engine_cpu *cpu, const struct op *first);
 
+/* Its OP_HEAT counted to the end. */
+static inline bool code_is_hot(const struct code_block *block)
+{
+    return block->heated && block->ops[0].imm < 0;
+}
+
 static inline unsigned code_hash(uint64_t host)
 {
     return (host >> 1 ^ host >> 16) & (CODE_HASH_SIZE - 1);
@@ -254,6 +295,11 @@ static inline unsigned code_count_before(const struct code_block *block, unsigne
     return __builtin_popcountll(block->starts[0]) +
            __builtin_popcountll(block->starts[1] & ((UINT64_C(1) << (at - 64)) - 1));
 }
+
+/* The two slots of an instruction that a function does, `count` instructions into its block, and
+ * whether it ends a block. */
+void code_make_op(struct op *op, const struct riscv_insn *insn, unsigned count);
+bool code_insn_ends(const struct riscv_insn *insn);
 
 /* ---- execute.c ---- */
 

@@ -3,6 +3,7 @@
 
 #include "base/bits.h"
 #include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
 
 static bool regime_equal(const struct riscv_regime *a, const struct riscv_regime *b)
@@ -32,6 +33,11 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
         tlb->large[i].mask = 0;
     }
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+    if (cpu->native) {
+        memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps)); /* NATIVE_NO_TAG */
+        memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
+        native_context_init(cpu, &tlb->native);
+    }
     return tlb;
 }
 
@@ -45,6 +51,17 @@ void tlb_review(struct engine_cpu *cpu)
     riscv_regime_data(cpu->hart, &regime);
     if (!cpu->data || !cpu->data->valid || !regime_equal(&regime, &cpu->data->regime))
         cpu->data = tlb_of(cpu, &regime);
+}
+
+bool tlb_is_current(const struct engine_cpu *cpu)
+{
+    struct riscv_regime regime;
+
+    riscv_regime_fetch(cpu->hart, &regime);
+    if (!regime_equal(&regime, &cpu->fetch->regime))
+        return false;
+    riscv_regime_data(cpu->hart, &regime);
+    return regime_equal(&regime, &cpu->data->regime);
 }
 
 void tlb_flush_all(struct engine_cpu *cpu)
@@ -67,6 +84,25 @@ static struct tlb_entry *entry_of(struct tlb *tlb, uint64_t vaddr)
     return &tlb->entries[(vaddr >> PAGE_SHIFT) & (TLB_SIZE - 1)];
 }
 
+/* Entries lie by bits 1 to 12 of the address. Most pages that are flushed never held code. */
+static void jumps_flush_page(struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned half = vaddr >> 12 & 1 ? NATIVE_JUMPS / 2 : 0;
+
+    if (!tlb_has_jumps(tlb, vaddr))
+        return;
+    for (unsigned i = half; i < half + NATIVE_JUMPS / 2; i++)
+        if ((tlb->native.jumps[i].tag & PAGE_MASK) == (vaddr & PAGE_MASK))
+            tlb->native.jumps[i].tag = NATIVE_NO_TAG;
+}
+
+void tlb_flush_jumps(struct engine_cpu *cpu)
+{
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        if (cpu->tlbs[i].valid)
+            memset(cpu->tlbs[i].native.jumps, 0xff, sizeof(cpu->tlbs[i].native.jumps));
+}
+
 static uint64_t regime_asid(const struct riscv_regime *regime)
 {
     return bits_get(regime->satp, 44, 16);
@@ -86,10 +122,13 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
             continue;
         if (!all_spaces && regime_asid(&tlb->regime) != (asid & 0xffff))
             continue;
-        if (all_addresses || (vaddr & mask) == base)
+        if (all_addresses || (vaddr & mask) == base) {
             tlb->valid = false;
-        else
+        } else {
             entry_clear(entry_of(tlb, vaddr));
+            if (cpu->native)
+                jumps_flush_page(tlb, vaddr);
+        }
     }
     tlb_review(cpu);
 }

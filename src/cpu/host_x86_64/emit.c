@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One unit: poll, body, and behind it what is seldom executed.
+ *
+ *   start   cmp rsp, limit; jb poll          the poll entry: 5 bytes of it become a jump when the
+ *   entry   ...                              unit dies
+ *           out-of-line parts
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/bits.h"
+#include "base/error.h"
+#include "cpu/host_x86_64/emitter.h"
+#include "cpu/host_x86_64/host.h"
+
+struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct ir_insn *insn,
+                            unsigned index)
+{
+    struct cold *cold = &e->cold[e->cold_count];
+
+    if (e->cold_count == COLD_MAX - 1)
+        e->full = true;
+    else
+        e->cold_count++;
+    *cold = (struct cold){
+        .kind = kind, .from = here(&e->b), .back = here(&e->b), .insn = insn, .index = index};
+    return cold;
+}
+
+struct cold *emit_cold(struct emitter *e, enum x86_cc cc, enum cold_kind kind,
+                       const struct ir_insn *insn, unsigned index)
+{
+    jcc_to(&e->b, cc, 0);
+    return emit_cold_from(e, kind, insn, index);
+}
+
+void cold_back(struct emitter *e, struct cold *cold)
+{
+    cold->back = here(&e->b);
+}
+
+unsigned emit_link(struct emitter *e, int32_t target, bool polls)
+{
+    unsigned index = e->result->link_count;
+
+    if (index == HOST_LINKS_MAX) {
+        e->full = true;
+        return 0;
+    }
+    e->result->link_count++;
+    e->result->links[index] = (struct host_link){.target = target, .polls = polls};
+    return index;
+}
+
+/* Instructions are fetched by 16 aligned bytes at least, and stores within them are seen whole. */
+void emit_patchable(struct emitter *e, unsigned before)
+{
+    unsigned at = (here(&e->b) + before) & 15;
+
+    if (at > 12)
+        nops(&e->b, 16 - at);
+}
+
+void emit_count(struct emitter *e, unsigned instructions)
+{
+    if (e->runtime->counting && instructions)
+        alu_imm(&e->b, OP_W, ALU_ADD, CONTEXT(counted), (int32_t)instructions);
+}
+
+void emit_exit_link(struct emitter *e, unsigned index)
+{
+    e->result->links[index].stub = here(&e->b);
+    mov_ri(&e->b, RAX, (uintptr_t)link_record(e->records, index));
+    jmp_to(&e->b, e->runtime->parts[PART_EXIT_LINK]);
+}
+
+static void cold_guest(struct emitter *e, const struct cold *cold)
+{
+    const struct ir_insn *insn = cold->insn;
+
+    emit_guest(e, insn);
+    jmp_to(&e->b, cold->back);
+}
+
+void emit_guest(struct emitter *e, const struct ir_insn *insn)
+{
+    mov_ri(&e->b, RAX, (uintptr_t)insn->fallback);
+    mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, 0u, 0u, (uint32_t)insn->done));
+    call_to(&e->b, e->runtime->parts[PART_GUEST]);
+}
+
+static void cold_nan(struct emitter *e, const struct cold *cold)
+{
+    mov_ri(&e->b, RAX,
+           cold->insn->width == 4 ? UINT64_C(0xffffffff7fc00000) : UINT64_C(0x7ff8) << 48);
+    vex(&e->b, OP_66 | OP_W, 0x6e, cold->index, 0, in_reg(RAX));
+    jmp_to(&e->b, cold->back);
+}
+
+static void cold_step(struct emitter *e, const struct cold *cold)
+{
+    emit_count(e, cold->insn->done);
+    mov_ri(&e->b, RAX, cold->insn->at);
+    jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+}
+
+static void cold_counted_link(struct emitter *e, const struct cold *cold)
+{
+    unsigned index = cold->index;
+
+    emit_count(e, cold->insn->done + 1);
+    emit_patchable(e, 1);
+    put8(&e->b, 0xe9);
+    e->result->links[index].patch = here(&e->b);
+    put32(&e->b, 0);
+    emit_exit_link(e, index);
+}
+
+static void emit_cold_part(struct emitter *e, const struct cold *cold)
+{
+    patch_here(&e->b, cold->from);
+    switch (cold->kind) {
+    case COLD_LOAD:
+        cold_load(e, cold);
+        break;
+    case COLD_STORE:
+        cold_store(e, cold);
+        break;
+    case COLD_GUEST:
+        cold_guest(e, cold);
+        break;
+    case COLD_NAN:
+        cold_nan(e, cold);
+        break;
+    case COLD_STEP:
+        cold_step(e, cold);
+        break;
+    case COLD_LINK:
+        emit_exit_link(e, cold->index);
+        break;
+    case COLD_COUNTED_LINK:
+        cold_counted_link(e, cold);
+        break;
+    case COLD_LOOKUP:
+        cold_lookup(e, cold);
+        break;
+    case COLD_MISS:
+        jmp_to(&e->b, e->runtime->parts[PART_EXIT_JUMP]);
+        break;
+    case COLD_RETURN:
+        cold_return(e, cold);
+        break;
+    case COLD_POLL:
+        mov_ri(&e->b, RAX, e->unit->start);
+        jmp_to(&e->b, e->runtime->parts[PART_EXIT_POLL]);
+        break;
+    case COLD_DIVIDE:
+        cold_divide(e, cold);
+        break;
+    }
+}
+
+static bool has_room(const struct emitter *e)
+{
+    return !e->full && here(&e->b) + OPERATION_MAX + (e->cold_count + 4) * COLD_ROOM < e->end;
+}
+
+static void emit_insn(struct emitter *e, const struct ir_insn *insn)
+{
+    BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
+           !emit_flow(e, insn));
+}
+
+static void emit_poll(struct emitter *e)
+{
+    alu_load(&e->b, OP_W, ALU_CMP, RSP, state_place(e->layout->poll_offset));
+    emit_cold(e, CC_B, COLD_POLL, NULL, 0);
+    nops(&e->b, -here(&e->b) & 15);
+}
+
+int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
+                 struct code_memory *memory, struct link *records, struct host_unit *result)
+{
+    struct host_map map;
+    struct emitter e;
+
+    host_map_fill(&map, runtime->layout);
+    e.b.start = memory->write;
+    e.b.at = memory->write + round_up(memory->used, 16);
+    e.runtime = runtime;
+    e.layout = runtime->layout;
+    e.map = &map;
+    e.unit = unit;
+    e.result = result;
+    e.records = records;
+    e.end = memory->end;
+    e.full = false;
+    e.cold_count = 0;
+    memset(e.boxed, 0, sizeof(e.boxed));
+    result->link_count = 0;
+    result->start = here(&e.b);
+    if (!has_room(&e))
+        return -ENOSPC;
+    emit_poll(&e);
+    result->entry = here(&e.b);
+    for (unsigned i = 0; i < unit->count; i++) {
+        if (!has_room(&e))
+            return e.full ? -E2BIG : -ENOSPC;
+        emit_insn(&e, &unit->insns[i]);
+    }
+    for (unsigned i = 0; i < e.cold_count; i++)
+        emit_cold_part(&e, &e.cold[i]);
+    if (e.full)
+        return -E2BIG;
+    BUG_ON(here(&e.b) > e.end);
+    result->size = here(&e.b) - result->start;
+    memory->used = here(&e.b);
+    return 0;
+}

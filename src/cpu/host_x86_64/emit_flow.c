@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a unit goes on. Within its page a jump leads straight to the other unit once there is one;
+ * backward, to its poll entry. Elsewhere the jump cache tells.
+ *
+ * A call pushes the guest's return address and calls, so that the host predicts the return; a
+ * return compares the address with what was pushed. Behind the call rax is the guest's address
+ * again, and with it the page.
+ */
+#include <stddef.h>
+
+#include "cpu/host_x86_64/emitter.h"
+
+static bool is_inside(int64_t target)
+{
+    return target >= 0 && target < 4096;
+}
+
+/* Going to `target` from `insn` may close a loop. */
+static bool is_backward(const struct ir_insn *insn, int64_t target)
+{
+    return target <= insn->at;
+}
+
+/* rax: the address. Ends in a jump to the code, with the page set. */
+static void emit_lookup(struct emitter *e, bool call)
+{
+    lea(&e->b, 0, RCX, at_index(X86_NONE, RAX, 3, 0));
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * (int)sizeof(struct native_jump));
+    alu_load(&e->b, OP_W, ALU_CMP, RAX,
+             at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].tag)));
+    emit_cold(e, CC_NE, COLD_MISS, NULL, 0);
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
+    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
+    op(&e->b, 0, 0xff, call ? 2 : 4,
+       at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+}
+
+/* The same within an out-of-line part, which can have none of its own. */
+static void emit_lookup_inline(struct emitter *e)
+{
+    uint8_t *miss;
+
+    lea(&e->b, 0, RCX, at_index(X86_NONE, RAX, 3, 0));
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * (int)sizeof(struct native_jump));
+    alu_load(&e->b, OP_W, ALU_CMP, RAX,
+             at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].tag)));
+    miss = jcc_short(&e->b, CC_NE);
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
+    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
+    op(&e->b, 0, 0xff, 4, at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+    jump_here(&e->b, miss);
+    jmp_to(&e->b, e->runtime->parts[PART_EXIT_JUMP]);
+}
+
+/* rax = page + offset. */
+static void load_address(struct emitter *e, int64_t offset)
+{
+    mov_load(&e->b, OP_W, RAX, CONTEXT(page));
+    if (offset)
+        alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), (int32_t)offset);
+}
+
+/* A jump or a call whose displacement is the link's. */
+static void emit_to_link(struct emitter *e, unsigned opcode, unsigned index)
+{
+    emit_patchable(e, 1);
+    put8(&e->b, opcode);
+    e->result->links[index].patch = here(&e->b);
+    put32(&e->b, 0);
+    emit_cold_from(e, COLD_LINK, NULL, index);
+}
+
+static void jump_to_target(struct emitter *e, int64_t target, bool polls)
+{
+    unsigned index;
+
+    if (!is_inside(target)) {
+        load_address(e, target);
+        emit_lookup(e, false);
+        return;
+    }
+    index = emit_link(e, (int32_t)target, polls);
+    emit_to_link(e, 0xe9, index);
+}
+
+static void emit_branch(struct emitter *e, const struct ir_insn *insn)
+{
+    bool inside = is_inside(insn->imm);
+    struct ir_insn compare = *insn;
+    uint8_t *start = e->b.at;
+    unsigned index, at;
+    enum x86_cc cc;
+
+    compare.imm = 0;
+    cc = int_compare(e, &compare);
+    if (!inside) {
+        emit_cold(e, cc, COLD_LOOKUP, insn, 0);
+        return;
+    }
+    index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
+    if (e->runtime->counting) {
+        emit_cold(e, cc, COLD_COUNTED_LINK, insn, index);
+        return;
+    }
+    at = (here(&e->b) + 2) & 15;
+    if (at > 12) { /* again further on: nothing comes between a compare and its jump */
+        e->b.at = start;
+        nops(&e->b, 16 - at);
+        int_compare(e, &compare);
+    }
+    emit_cold(e, cc, COLD_LINK, insn, index);
+    e->result->links[index].patch = here(&e->b) - 4;
+}
+
+void cold_lookup(struct emitter *e, const struct cold *cold)
+{
+    emit_count(e, cold->insn->done + 1);
+    load_address(e, cold->insn->imm);
+    emit_lookup_inline(e);
+}
+
+static void emit_jump(struct emitter *e, const struct ir_insn *insn)
+{
+    emit_count(e, insn->done + 1);
+    jump_to_target(e, insn->imm, is_backward(insn, insn->imm));
+}
+
+/* rax: the return address; `what` calls. */
+static void emit_landing(struct emitter *e, const struct ir_insn *insn)
+{
+    lea(&e->b, OP_W, RSP, at_mem(RSP, 8));
+    if (insn->next == 4096) {
+        emit_lookup(e, false);
+        return;
+    }
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
+    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
+    jump_to_target(e, insn->next, false);
+}
+
+static void emit_call(struct emitter *e, const struct ir_insn *insn)
+{
+    unsigned index;
+
+    emit_count(e, insn->done + 1);
+    load_address(e, insn->next);
+    int_store(e, insn->dst, RAX);
+    push_reg(&e->b, RAX);
+    if (!is_inside(insn->imm)) {
+        load_address(e, insn->imm);
+        emit_lookup(e, true);
+    } else {
+        index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
+        emit_to_link(e, 0xe8, index);
+    }
+    emit_landing(e, insn);
+}
+
+static void load_target(struct emitter *e, const struct ir_insn *insn, unsigned reg)
+{
+    if (is_pinned(e, insn->a) && insn->imm) {
+        lea(&e->b, OP_W, reg, at_mem(e->map->reg[insn->a], (int32_t)insn->imm));
+        return;
+    }
+    int_load(e, reg, insn->a, 0);
+    if (insn->imm)
+        alu_imm(&e->b, OP_W, ALU_ADD, in_reg(reg), (int32_t)insn->imm);
+}
+
+static void emit_jump_to(struct emitter *e, const struct ir_insn *insn)
+{
+    emit_count(e, insn->done + 1);
+    load_target(e, insn, RAX);
+    emit_lookup(e, false);
+}
+
+static void emit_call_to(struct emitter *e, const struct ir_insn *insn)
+{
+    emit_count(e, insn->done + 1);
+    load_target(e, insn, RDX);
+    load_address(e, insn->next);
+    int_store(e, insn->dst, RAX);
+    push_reg(&e->b, RAX);
+    mov_rr(&e->b, OP_W, RAX, RDX);
+    emit_lookup(e, true);
+    emit_landing(e, insn);
+}
+
+static void emit_return(struct emitter *e, const struct ir_insn *insn)
+{
+    emit_count(e, insn->done + 1);
+    load_target(e, insn, RAX);
+    alu_load(&e->b, OP_W, ALU_CMP, RAX, at_mem(RSP, 8));
+    emit_cold(e, CC_NE, COLD_RETURN, insn, 0);
+    put8(&e->b, 0xc3);
+}
+
+/* Not where the last call came from: a change of stacks, a long jump, or the stack was emptied.
+ * What is on it is worth nothing now. */
+void cold_return(struct emitter *e, const struct cold *cold)
+{
+    mov_load(&e->b, OP_W, RSP, CONTEXT(stack_top));
+    emit_lookup_inline(e);
+}
+
+bool emit_flow(struct emitter *e, const struct ir_insn *insn)
+{
+    switch (insn->op) {
+    case IR_BRANCH:
+        emit_branch(e, insn);
+        break;
+    case IR_JUMP:
+        emit_jump(e, insn);
+        break;
+    case IR_CALL:
+        emit_call(e, insn);
+        break;
+    case IR_JUMP_TO:
+        emit_jump_to(e, insn);
+        break;
+    case IR_CALL_TO:
+        emit_call_to(e, insn);
+        break;
+    case IR_RETURN_TO:
+        emit_return(e, insn);
+        break;
+    case IR_GUEST:
+        emit_guest(e, insn);
+        break;
+    case IR_STEP:
+        emit_count(e, insn->done);
+        mov_ri(&e->b, RAX, insn->at);
+        jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory accesses by the guest's translations: the entry of the page is looked at inline, and if it
+ * is not the page's, or the access reaches into the next page, a helper does the access. In both
+ * cases rax holds the address.
+ */
+#include "base/error.h"
+#include "cpu/host_x86_64/emitter.h"
+
+static unsigned log2_of(unsigned value)
+{
+    return (unsigned)__builtin_ctz(value);
+}
+
+/* rax = the address. */
+static void emit_address(struct emitter *e, const struct ir_insn *insn)
+{
+    if (is_pinned(e, insn->a) && insn->imm) {
+        lea(&e->b, OP_W, RAX, at_mem(e->map->reg[insn->a], (int32_t)insn->imm));
+        return;
+    }
+    int_load(e, RAX, insn->a, 0);
+    if (insn->imm && insn->a == IR_ZERO)
+        mov_ri(&e->b, RAX, (uint64_t)insn->imm);
+    else if (insn->imm)
+        alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), (int32_t)insn->imm);
+}
+
+/* From the address in rax to the host's place of it, rax + rcx, or out by the cold part. `keep`:
+ * bits of the address that must be 0 besides, for an access that must be aligned; else all of
+ * `width` bytes must be in the page. */
+static struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn, uint32_t tag,
+                                   unsigned width, bool aligned, enum cold_kind kind)
+{
+    const struct guest_layout *l = e->layout;
+    unsigned shift = 12 - log2_of(l->tlb_entry_size);
+    struct cold *cold;
+
+    /* rorx ecx, eax, shift */
+    vex(&e->b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX));
+    put8(&e->b, shift);
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (int32_t)((l->tlb_entries - 1) * l->tlb_entry_size));
+    if (aligned || width == 1)
+        mov_rr(&e->b, OP_W, RDX, RAX);
+    else
+        lea(&e->b, OP_W, RDX, at_mem(RAX, (int32_t)width - 1));
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RDX), aligned ? -4096 | (int32_t)(width - 1) : -4096);
+    alu_load(&e->b, OP_W, ALU_CMP, RDX, at_index(R14, RCX, 0, (int32_t)(l->tlb_offset + tag)));
+    cold = emit_cold(e, CC_NE, kind, insn, 0);
+    mov_load(&e->b, OP_W, RCX, at_index(R14, RCX, 0, (int32_t)(l->tlb_offset + l->tlb_addend)));
+    return cold;
+}
+
+static bool is_float(const struct emitter *e, ir_ref ref)
+{
+    return is_global(ref) && e->layout->is_float(ref);
+}
+
+/* ---- loads ---- */
+
+static void load_int(struct emitter *e, const struct ir_insn *insn, struct place from)
+{
+    unsigned to = int_target(e, insn->dst, RAX);
+
+    switch (insn->width | (insn->sign ? 16 : 0)) {
+    case 1:
+        op(&e->b, OP_0F, 0xb6, to, from);
+        break;
+    case 2:
+        op(&e->b, OP_0F, 0xb7, to, from);
+        break;
+    case 4:
+        mov_load(&e->b, 0, to, from);
+        break;
+    case 1 | 16:
+        op(&e->b, OP_W | OP_0F, 0xbe, to, from);
+        break;
+    case 2 | 16:
+        op(&e->b, OP_W | OP_0F, 0xbf, to, from);
+        break;
+    case 4 | 16:
+        movsxd(&e->b, to, from);
+        break;
+    default:
+        mov_load(&e->b, OP_W, to, from);
+        break;
+    }
+    int_store(e, insn->dst, to);
+}
+
+/* vmovsd or vmovss from memory, which clear what is above. */
+static void load_float(struct emitter *e, const struct ir_insn *insn, struct place from)
+{
+    unsigned to = int_target(e, insn->dst, XMM14);
+
+    if (insn->width == 8) {
+        vex(&e->b, OP_F2, 0x10, to, 0, from);
+        if (!is_pinned(e, insn->dst))
+            vex(&e->b, OP_F2, 0x11, to, 0, global_place(e, insn->dst));
+        float_store_boxed(e, insn->dst, 8);
+        return;
+    }
+    if (!is_pinned(e, insn->dst)) {
+        struct place home = global_place(e, insn->dst);
+
+        mov_load(&e->b, 0, RAX, from);
+        mov_store(&e->b, 0, home, RAX);
+        home.disp += 4;
+        mov_mi(&e->b, 0, home, -1);
+    } else {
+        vex(&e->b, OP_F3, 0x10, to, 0, from);
+        vex(&e->b, 0, 0x56, to, to, at_fixed(e->runtime->parts[PART_BOX])); /* vorps */
+    }
+    float_store_boxed(e, insn->dst, 4);
+}
+
+static void emit_load(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold;
+
+    emit_address(e, insn);
+    cold = emit_translate(e, insn, e->layout->tlb_read, insn->width, false, COLD_LOAD);
+    if (is_float(e, insn->dst))
+        load_float(e, insn, at_index(RAX, RCX, 0, 0));
+    else
+        load_int(e, insn, at_index(RAX, RCX, 0, 0));
+    cold_back(e, cold);
+}
+
+void cold_load(struct emitter *e, const struct cold *cold)
+{
+    const struct ir_insn *insn = cold->insn;
+
+    mov_ri(&e->b, RCX,
+           NATIVE_INFO(insn->at, (uint32_t)insn->width, insn->sign ? 1u : 0, (uint32_t)insn->done));
+    call_to(&e->b, e->runtime->parts[PART_LOAD]);
+    if (!is_float(e, insn->dst)) {
+        int_store(e, insn->dst, RAX);
+    } else {
+        if (insn->width == 4) {
+            mov_ri(&e->b, RCX, UINT64_C(0xffffffff00000000));
+            alu_load(&e->b, OP_W, ALU_OR, RAX, in_reg(RCX));
+        }
+        if (is_pinned(e, insn->dst))
+            vex(&e->b, OP_66 | OP_W, 0x6e, e->map->reg[insn->dst], 0, in_reg(RAX));
+        else
+            mov_store(&e->b, OP_W, global_place(e, insn->dst), RAX);
+    }
+    jmp_to(&e->b, cold->back);
+}
+
+/* ---- stores ---- */
+
+/* rdx = the value to store, where it is no register's already. */
+static unsigned store_value(struct emitter *e, const struct ir_insn *insn)
+{
+    if (is_float(e, insn->b)) {
+        if (is_pinned(e, insn->b))
+            vex(&e->b, OP_66 | OP_W, 0x7e, e->map->reg[insn->b], 0, in_reg(RDX));
+        else
+            mov_load(&e->b, OP_W, RDX, global_place(e, insn->b));
+        return RDX;
+    }
+    return int_operand(e, insn->b, 0, RDX);
+}
+
+static void store_reg(struct emitter *e, unsigned width, struct place to, unsigned reg)
+{
+    if (width == 1)
+        op(&e->b, OP_BYTE, 0x88, reg, to);
+    else if (width == 2)
+        op(&e->b, OP_66, 0x89, reg, to);
+    else
+        mov_store(&e->b, width == 8 ? OP_W : 0, to, reg);
+}
+
+static void store_zero(struct emitter *e, unsigned width, struct place to)
+{
+    if (width == 1) {
+        op(&e->b, 0, 0xc6, 0, to);
+        put8(&e->b, 0);
+    } else if (width == 2) {
+        op(&e->b, OP_66, 0xc7, 0, to);
+        put8(&e->b, 0);
+        put8(&e->b, 0);
+    } else {
+        mov_mi(&e->b, width == 8 ? OP_W : 0, to, 0);
+    }
+}
+
+static void emit_store(struct emitter *e, const struct ir_insn *insn)
+{
+    struct place to = at_index(RAX, RCX, 0, 0);
+    struct cold *cold;
+
+    emit_address(e, insn);
+    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, false, COLD_STORE);
+    if (insn->b == IR_ZERO)
+        store_zero(e, insn->width, to);
+    else if (is_float(e, insn->b) && is_pinned(e, insn->b))
+        vex(&e->b, insn->width == 8 ? OP_F2 : OP_F3, 0x11, e->map->reg[insn->b], 0, to);
+    else
+        store_reg(e, insn->width, to, store_value(e, insn));
+    cold_back(e, cold);
+}
+
+void cold_store(struct emitter *e, const struct cold *cold)
+{
+    const struct ir_insn *insn = cold->insn;
+    unsigned value = store_value(e, insn);
+
+    if (value != RDX)
+        mov_rr(&e->b, OP_W, RDX, value);
+    mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, (uint32_t)insn->width, 0u, (uint32_t)insn->done));
+    call_to(&e->b, e->runtime->parts[PART_STORE]);
+    jmp_to(&e->b, cold->back);
+}
+
+/* ---- atomics: of pages that may be written, aligned; all else is the guest's to do ---- */
+
+static unsigned atomic_width(const struct ir_insn *insn)
+{
+    return insn->width == 8 ? OP_W : 0;
+}
+
+/* What memory held, in `reg`. */
+static void atomic_result(struct emitter *e, const struct ir_insn *insn, unsigned reg)
+{
+    if (insn->width == 4 && is_global(insn->dst))
+        movsxd(&e->b, reg, in_reg(reg));
+    int_store(e, insn->dst, reg);
+}
+
+static void emit_exchange(struct emitter *e, const struct ir_insn *insn)
+{
+    struct place at = at_index(RAX, RCX, 0, 0);
+    unsigned w = atomic_width(insn);
+
+    int_load(e, RDX, insn->b, 0);
+    if (insn->op == IR_ATOMIC_SWAP) {
+        op(&e->b, w, 0x87, RDX, at);
+    } else {
+        put8(&e->b, 0xf0);
+        op(&e->b, w | OP_0F, 0xc1, RDX, at); /* lock xadd */
+    }
+    atomic_result(e, insn, RDX);
+}
+
+static void emit_logic(struct emitter *e, const struct ir_insn *insn)
+{
+    enum x86_alu alu = insn->op == IR_ATOMIC_AND  ? ALU_AND
+                       : insn->op == IR_ATOMIC_OR ? ALU_OR
+                                                  : ALU_XOR;
+    unsigned w = atomic_width(insn);
+    uint8_t *loop;
+
+    if (insn->dst == IR_ZERO) {
+        int_load(e, RDX, insn->b, 0);
+        put8(&e->b, 0xf0);
+        alu_store(&e->b, w, alu, at_index(RAX, RCX, 0, 0), RDX);
+        return;
+    }
+    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
+    mov_load(&e->b, w, RAX, at_mem(RCX, 0));
+    loop = e->b.at;
+    int_load(e, RDX, insn->b, 0);
+    alu_load(&e->b, w, alu, RDX, in_reg(RAX));
+    put8(&e->b, 0xf0);
+    op(&e->b, w | OP_0F, 0xb1, RDX, at_mem(RCX, 0)); /* lock cmpxchg */
+    put8(&e->b, 0x70 | CC_NE);
+    put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
+    atomic_result(e, insn, RAX);
+}
+
+static void emit_load_reserved(struct emitter *e, const struct ir_insn *insn)
+{
+    const struct guest_layout *l = e->layout;
+
+    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
+    if (insn->width == 4)
+        movsxd(&e->b, RDX, at_mem(RCX, 0));
+    else
+        mov_load(&e->b, OP_W, RDX, at_mem(RCX, 0));
+    alu_load(&e->b, OP_W, ALU_ADD, RCX, CONTEXT(gpa_offset));
+    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_offset));
+    put8(&e->b, 1);
+    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_width_offset));
+    put8(&e->b, insn->width);
+    mov_store(&e->b, OP_W, state_place(l->reserved_address_offset), RCX);
+    mov_store(&e->b, OP_W, state_place(l->reserved_value_offset), RDX);
+    int_store(e, insn->dst, RDX);
+}
+
+static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn)
+{
+    const struct guest_layout *l = e->layout;
+    uint8_t *fail[4], *done;
+
+    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
+    mov_rr(&e->b, OP_W, RDX, RCX);
+    alu_load(&e->b, OP_W, ALU_ADD, RDX, CONTEXT(gpa_offset));
+    alu_load(&e->b, OP_W, ALU_CMP, RDX, state_place(l->reserved_address_offset));
+    fail[0] = jcc_short(&e->b, CC_NE);
+    op(&e->b, 0, 0x80, ALU_CMP, state_place(l->reserved_offset));
+    put8(&e->b, 1);
+    fail[1] = jcc_short(&e->b, CC_NE);
+    op(&e->b, 0, 0x80, ALU_CMP, state_place(l->reserved_width_offset));
+    put8(&e->b, insn->width);
+    fail[2] = jcc_short(&e->b, CC_NE);
+    mov_load(&e->b, OP_W, RAX, state_place(l->reserved_value_offset));
+    int_load(e, RDX, insn->b, 0);
+    put8(&e->b, 0xf0);
+    op(&e->b, atomic_width(insn) | OP_0F, 0xb1, RDX, at_mem(RCX, 0)); /* lock cmpxchg */
+    fail[3] = jcc_short(&e->b, CC_NE);
+    mov_ri(&e->b, RAX, 0);
+    done = jmp_short(&e->b);
+    for (unsigned i = 0; i < 4; i++)
+        jump_here(&e->b, fail[i]);
+    mov_ri(&e->b, RAX, 1);
+    jump_here(&e->b, done);
+    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_offset));
+    put8(&e->b, 0);
+    int_store(e, insn->dst, RAX);
+}
+
+static void emit_atomic(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold;
+
+    emit_address(e, insn);
+    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, true, COLD_GUEST);
+    switch (insn->op) {
+    case IR_ATOMIC_SWAP:
+    case IR_ATOMIC_ADD:
+        emit_exchange(e, insn);
+        break;
+    case IR_LOAD_RESERVED:
+        emit_load_reserved(e, insn);
+        break;
+    case IR_STORE_CONDITIONAL:
+        emit_store_conditional(e, insn);
+        break;
+    default:
+        emit_logic(e, insn);
+        break;
+    }
+    cold_back(e, cold);
+}
+
+bool emit_memory(struct emitter *e, const struct ir_insn *insn)
+{
+    switch (insn->op) {
+    case IR_LOAD:
+        emit_load(e, insn);
+        break;
+    case IR_STORE:
+        emit_store(e, insn);
+        break;
+    case IR_ATOMIC_SWAP ... IR_STORE_CONDITIONAL:
+        emit_atomic(e, insn);
+        break;
+    case IR_FENCE:
+        /* A locked operation that changes nothing, on memory that is at hand. */
+        put8(&e->b, 0xf0);
+        alu_imm(&e->b, 0, ALU_OR, at_mem(RSP, 0), 0);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}

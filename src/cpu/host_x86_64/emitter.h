@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The emitter's own parts.
+ *
+ *   host.c         the table, the runtime's thunks, links
+ *   emit.c         one unit: its frame, dispatch by operation, out-of-line parts
+ *   emit_int.c     integer operations
+ *   emit_memory.c  loads, stores, atomics
+ *   emit_float.c   floating point
+ *   emit_flow.c    branches, calls, returns
+ *
+ * Registers, in translated code:
+ *   rbp   the guest's state + STATE_BIAS, so that the first 32 doublewords have short offsets
+ *   r14   the context
+ *   rsp   the stack of return addresses: pairs of guest-virtual and host address
+ *   rax, rcx, rdx, xmm14, xmm15   free within an operation
+ *   the others hold globals, always the same ones
+ *
+ * MXCSR holds the guest's rounding mode and gathers its flags while context->float_ready.
+ */
+#ifndef HOSPES_CPU_HOST_X86_64_EMITTER_H
+#define HOSPES_CPU_HOST_X86_64_EMITTER_H
+
+#include "cpu/host_x86_64/assembler.h"
+#include "cpu/translate/host.h"
+
+enum {
+    STATE_BIAS = 128,
+    HOST_INT = 10, /* registers for globals */
+    HOST_FLOAT = 14,
+    XMM14 = 14,
+    XMM15 = 15,
+    COLD_MAX = 2 * IR_UNIT_MAX,
+    /* Room that must be left before an operation: itself, and later its cold part. */
+    OPERATION_MAX = 192,
+    COLD_ROOM = 96,
+};
+
+/* host_runtime.parts: offsets of shared code and constants. */
+enum {
+    PART_LOAD,
+    PART_STORE,
+    PART_GUEST,
+    PART_EXIT_LINK,
+    PART_EXIT_JUMP,
+    PART_EXIT_POLL,
+    PART_EXIT_STEP,
+    PART_SENTINEL,
+    PART_SIGN64, /* 16 bytes each: the sign bit; its complement */
+    PART_MAGNITUDE64,
+    PART_SIGN32,
+    PART_MAGNITUDE32,
+    PART_BOX, /* ones above 32 bits */
+    PART_COUNT
+};
+
+/* Which register holds a global, X86_NONE for none. */
+struct host_map {
+    uint8_t reg[IR_GLOBALS];
+};
+
+enum cold_kind {
+    COLD_LOAD,         /* rax: the address; calls the helper, moves the result to dst */
+    COLD_STORE,        /* rax: the address */
+    COLD_GUEST,        /* does the whole instruction by its fallback */
+    COLD_NAN,          /* the canonical NaN to xmm `reg` */
+    COLD_STEP,         /* leaves */
+    COLD_LINK,         /* leaves by a link's record */
+    COLD_COUNTED_LINK, /* counts, and goes on with a link of its own */
+    COLD_LOOKUP,       /* a branch to another page */
+    COLD_MISS,         /* rax: where to; the jump cache does not know it */
+    COLD_RETURN,       /* rax: where to; not where the last call came from */
+    COLD_POLL,
+    COLD_DIVIDE, /* by 0 or -1 */
+};
+
+struct cold {
+    enum cold_kind kind;
+    uint32_t from; /* offset behind the jump's displacement */
+    uint32_t back; /* where to go on */
+    const struct ir_insn *insn;
+    unsigned index; /* a link's, a register's */
+};
+
+struct emitter {
+    struct buffer b;
+    const struct host_runtime *runtime;
+    const struct guest_layout *layout;
+    const struct host_map *map;
+    const struct ir_unit *unit;
+    struct host_unit *result;
+    struct link *records;
+    uint32_t end; /* offset that code must not reach */
+    bool full;
+    uint64_t boxed[IR_GLOBALS / 64]; /* float globals that are known to be boxed */
+    unsigned cold_count;
+    struct cold cold[COLD_MAX];
+};
+
+static inline bool is_pinned(const struct emitter *e, ir_ref ref)
+{
+    return ref < IR_GLOBALS && e->map->reg[ref] != X86_NONE;
+}
+
+/* Where a global is. */
+static inline struct place global_place(const struct emitter *e, ir_ref ref)
+{
+    if (is_pinned(e, ref))
+        return in_reg(e->map->reg[ref]);
+    return at_mem(RBP, e->layout->offsets[ref] - STATE_BIAS);
+}
+
+static inline struct place state_place(uint32_t offset)
+{
+    return at_mem(RBP, (int32_t)offset - STATE_BIAS);
+}
+
+#define CONTEXT(field) at_mem(R14, offsetof(struct native_context, field))
+
+static inline bool is_global(ir_ref ref)
+{
+    return ref != IR_ZERO && ref < IR_GLOBALS;
+}
+
+/* ---- emit.c ---- */
+
+/* A jcc to an out-of-line part. `back` is where the part goes on: here, if cold_back() is not
+ * called. */
+struct cold *emit_cold(struct emitter *e, enum x86_cc cc, enum cold_kind kind,
+                       const struct ir_insn *insn, unsigned index);
+/* The same for a jump that was written, with its displacement last. */
+struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct ir_insn *insn,
+                            unsigned index);
+void cold_back(struct emitter *e, struct cold *cold);
+/* Adds a link and returns its index. */
+unsigned emit_link(struct emitter *e, int32_t target, bool polls);
+/* Puts what stands behind so that 4 bytes, `before` bytes from here, can be patched at once. */
+void emit_patchable(struct emitter *e, unsigned before);
+void emit_count(struct emitter *e, unsigned instructions);
+/* Has the guest execute the instruction by its fallback. */
+void emit_guest(struct emitter *e, const struct ir_insn *insn);
+/* Leaves to the link `index`, which nobody patched yet. */
+void emit_exit_link(struct emitter *e, unsigned index);
+
+/* ---- emit_int.c ---- */
+
+/* The register that holds the operand: a global's own, or `scratch` after a load. */
+unsigned int_operand(struct emitter *e, ir_ref ref, int64_t imm, unsigned scratch);
+void int_load(struct emitter *e, unsigned reg, ir_ref ref, int64_t imm);
+/* The register to compute a result in, and what brings it home. */
+unsigned int_target(const struct emitter *e, ir_ref dst, unsigned scratch);
+void int_store(struct emitter *e, ir_ref dst, unsigned reg);
+/* Compares, and returns the condition code of `cond`. */
+enum x86_cc int_compare(struct emitter *e, const struct ir_insn *insn);
+bool emit_int(struct emitter *e, const struct ir_insn *insn);
+void cold_divide(struct emitter *e, const struct cold *cold);
+
+/* ---- emit_memory.c ---- */
+
+bool emit_memory(struct emitter *e, const struct ir_insn *insn);
+void cold_load(struct emitter *e, const struct cold *cold);
+void cold_store(struct emitter *e, const struct cold *cold);
+
+/* ---- emit_float.c ---- */
+
+bool emit_float(struct emitter *e, const struct ir_insn *insn);
+void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
+
+/* ---- emit_flow.c ---- */
+
+bool emit_flow(struct emitter *e, const struct ir_insn *insn);
+void cold_lookup(struct emitter *e, const struct cold *cold);
+void cold_return(struct emitter *e, const struct cold *cold);
+
+/* ---- host.c ---- */
+
+/* The assignment of globals to registers. Pure. */
+void host_map_fill(struct host_map *map, const struct guest_layout *layout);
+
+#endif

@@ -1,0 +1,900 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/riscv/lift.h"
+
+#include "base/bits.h"
+#include "cpu/riscv/privileged.h"
+
+struct lifter {
+    struct ir_unit *unit;
+    struct riscv_insn insn;
+    unsigned at;  /* bytes from the page's start to the instruction */
+    bool guarded; /* floating point was found to be ready */
+    bool ended;
+    struct lift_record *records;
+    unsigned record_count;
+};
+
+static struct ir_insn *add(struct lifter *l, enum ir_op op)
+{
+    struct ir_insn *insn = &l->unit->insns[l->unit->count++];
+
+    *insn = (struct ir_insn){
+        .op = op,
+        .width = 8,
+        .at = l->at,
+        .next = l->at + l->insn.length,
+        .done = l->unit->guest_count,
+    };
+    return insn;
+}
+
+static ir_ref x(unsigned reg)
+{
+    return reg; /* x0 is IR_ZERO */
+}
+
+static ir_ref f(unsigned reg)
+{
+    return 32 + reg;
+}
+
+/* ---- integer ---- */
+
+static void add_mov(struct lifter *l, ir_ref from)
+{
+    struct ir_insn *insn = add(l, IR_MOV);
+
+    insn->dst = x(l->insn.rd);
+    insn->b = from;
+}
+
+static void add_mov_imm(struct lifter *l, ir_ref kind, int64_t value)
+{
+    struct ir_insn *insn = add(l, IR_MOV);
+
+    insn->dst = x(l->insn.rd);
+    insn->b = kind == IR_IMM && !value ? IR_ZERO : kind;
+    insn->imm = value;
+}
+
+/* rd = rs1 op rs2 */
+static struct ir_insn *add_rr(struct lifter *l, enum ir_op op, unsigned width)
+{
+    struct ir_insn *insn = add(l, op);
+
+    insn->width = width;
+    insn->dst = x(l->insn.rd);
+    insn->a = x(l->insn.rs1);
+    insn->b = x(l->insn.rs2);
+    return insn;
+}
+
+/* rd = rs1 op imm */
+static struct ir_insn *add_ri(struct lifter *l, enum ir_op op, unsigned width)
+{
+    struct ir_insn *insn = add_rr(l, op, width);
+
+    insn->b = IR_IMM;
+    insn->imm = l->insn.imm;
+    return insn;
+}
+
+static void add_set(struct lifter *l, enum ir_cond cond, bool immediate)
+{
+    struct ir_insn *insn = immediate ? add_ri(l, IR_SET, 8) : add_rr(l, IR_SET, 8);
+
+    insn->cond = cond;
+}
+
+static void add_shladd(struct lifter *l, enum ir_op op, unsigned scale)
+{
+    add_rr(l, op, 8)->scale = scale;
+}
+
+/* add, or, xor, and with x0 are moves; `add rd, x0, rs2` is c.mv. */
+static void add_add(struct lifter *l)
+{
+    if (!l->insn.rs1)
+        add_mov(l, x(l->insn.rs2));
+    else if (!l->insn.rs2)
+        add_mov(l, x(l->insn.rs1));
+    else
+        add_rr(l, IR_ADD, 8);
+}
+
+static void add_addi(struct lifter *l)
+{
+    if (!l->insn.rs1)
+        add_mov_imm(l, IR_IMM, l->insn.imm);
+    else if (!l->insn.imm)
+        add_mov(l, x(l->insn.rs1));
+    else
+        add_ri(l, IR_ADD, 8);
+}
+
+/* ---- memory ---- */
+
+static void add_load(struct lifter *l, unsigned width, bool sign)
+{
+    struct ir_insn *insn = add_ri(l, IR_LOAD, width);
+
+    insn->b = IR_ZERO;
+    insn->sign = sign;
+}
+
+static void add_store(struct lifter *l, unsigned width)
+{
+    struct ir_insn *insn = add_rr(l, IR_STORE, width);
+
+    insn->dst = IR_ZERO;
+    insn->imm = l->insn.imm;
+}
+
+/* ---- instructions that the interpreter's functions do ---- */
+
+static const struct lift_record *add_record(struct lifter *l)
+{
+    struct lift_record *record = &l->records[l->record_count++];
+
+    code_make_op(record->op, &l->insn, l->unit->guest_count + 1);
+    record->length = l->insn.length;
+    return record;
+}
+
+static void add_jump(struct lifter *l, int64_t target)
+{
+    add(l, IR_JUMP)->imm = target;
+    l->ended = true;
+}
+
+static void add_guest(struct lifter *l)
+{
+    add(l, IR_GUEST)->fallback = add_record(l);
+    /* A CSR may turn floating point off. */
+    l->guarded = false;
+    if (code_insn_ends(&l->insn))
+        add_jump(l, l->at + l->insn.length);
+}
+
+static void add_step(struct lifter *l)
+{
+    add(l, IR_STEP);
+    l->ended = true;
+}
+
+static void add_atomic(struct lifter *l, enum ir_op op, unsigned width)
+{
+    struct ir_insn *insn = add_rr(l, op, width);
+
+    insn->fallback = add_record(l);
+}
+
+/* ---- floating point ---- */
+
+static void add_guard(struct lifter *l)
+{
+    if (!l->guarded)
+        add(l, IR_FLOAT_GUARD);
+    l->guarded = true;
+}
+
+static struct ir_insn *add_float(struct lifter *l, enum ir_op op, unsigned width)
+{
+    struct ir_insn *insn;
+
+    add_guard(l);
+    insn = add(l, op);
+    insn->width = width;
+    insn->dst = f(l->insn.rd);
+    insn->a = f(l->insn.rs1);
+    insn->b = f(l->insn.rs2);
+    insn->c = f(l->insn.rs3);
+    insn->fallback = add_record(l);
+    return insn;
+}
+
+/* Of one operand. */
+static struct ir_insn *add_float_unary(struct lifter *l, enum ir_op op, unsigned width)
+{
+    struct ir_insn *insn = add_float(l, op, width);
+
+    insn->b = insn->c = IR_ZERO;
+    return insn;
+}
+
+static struct ir_insn *add_float_to_x(struct lifter *l, enum ir_op op, unsigned width,
+                                      unsigned scale)
+{
+    struct ir_insn *insn = add_float_unary(l, op, width);
+
+    insn->dst = x(l->insn.rd);
+    insn->scale = scale;
+    return insn;
+}
+
+static struct ir_insn *add_x_to_float(struct lifter *l, enum ir_op op, unsigned width,
+                                      unsigned scale)
+{
+    struct ir_insn *insn = add_float_unary(l, op, width);
+
+    insn->a = x(l->insn.rs1);
+    insn->scale = scale;
+    return insn;
+}
+
+static void add_float_compare(struct lifter *l, enum ir_op op, unsigned width)
+{
+    add_float(l, op, width)->dst = x(l->insn.rd);
+}
+
+static bool is_dynamic(const struct lifter *l)
+{
+    return l->insn.rm == RISCV_RM_DYN;
+}
+
+/* What rounds: in the dynamic mode here, in others by the interpreter. */
+static void add_rounding(struct lifter *l, enum ir_op op, unsigned width)
+{
+    if (!is_dynamic(l))
+        add_guest(l);
+    else if (op == IR_FSQRT)
+        add_float_unary(l, op, width);
+    else
+        add_float(l, op, width);
+}
+
+static void add_to_int(struct lifter *l, unsigned width, unsigned scale)
+{
+    if (l->insn.rm == 1)
+        add_float_to_x(l, IR_FTOI_ZERO, width, scale);
+    else if (is_dynamic(l))
+        add_float_to_x(l, IR_FTOI_ROUND, width, scale);
+    else
+        add_guest(l);
+}
+
+static void add_from_int(struct lifter *l, unsigned width, unsigned scale)
+{
+    if (is_dynamic(l) || (width == 8 && scale == 4))
+        add_x_to_float(l, IR_ITOF, width, scale);
+    else
+        add_guest(l);
+}
+
+static void add_float_load(struct lifter *l, unsigned width)
+{
+    struct ir_insn *insn;
+
+    add_guard(l);
+    insn = add_ri(l, IR_LOAD, width);
+    insn->dst = f(l->insn.rd);
+    insn->b = IR_ZERO;
+}
+
+static void add_float_store(struct lifter *l, unsigned width)
+{
+    struct ir_insn *insn;
+
+    add_guard(l);
+    insn = add_rr(l, IR_STORE, width);
+    insn->dst = IR_ZERO;
+    insn->b = f(l->insn.rs2);
+    insn->imm = l->insn.imm;
+}
+
+/* ---- control ---- */
+
+static void add_branch(struct lifter *l, enum ir_cond cond)
+{
+    struct ir_insn *insn = add_rr(l, IR_BRANCH, 8);
+
+    insn->dst = IR_ZERO;
+    insn->cond = cond;
+    insn->imm = (int64_t)l->at + l->insn.imm;
+}
+
+/* x1 and x5, by which calls and returns are known. Volume I, "Unconditional Jumps". */
+static bool is_link(unsigned reg)
+{
+    return reg == 1 || reg == 5;
+}
+
+static void add_jal(struct lifter *l)
+{
+    int64_t target = (int64_t)l->at + l->insn.imm;
+
+    if (is_link(l->insn.rd)) {
+        struct ir_insn *insn = add(l, IR_CALL);
+
+        insn->dst = x(l->insn.rd);
+        insn->imm = target;
+        l->ended = true;
+        return;
+    }
+    if (l->insn.rd)
+        add_mov_imm(l, IR_PAGE, (int64_t)l->at + l->insn.length);
+    add_jump(l, target);
+}
+
+static void add_jalr(struct lifter *l)
+{
+    struct ir_insn *insn;
+
+    if (l->insn.rd)
+        insn = add(l, IR_CALL_TO);
+    else if (is_link(l->insn.rs1))
+        insn = add(l, IR_RETURN_TO);
+    else
+        insn = add(l, IR_JUMP_TO);
+    insn->dst = x(l->insn.rd);
+    insn->a = x(l->insn.rs1);
+    insn->imm = l->insn.imm;
+    l->ended = true;
+}
+
+/* Only one that orders stores before loads costs anything; see execute_system.c. */
+static void add_fence(struct lifter *l)
+{
+    int32_t imm = l->insn.imm;
+    bool store_load = (imm >> 4 & 1) && (imm >> 1 & 1);
+
+    if (store_load || (imm >> 6 & 1) || (imm >> 3 & 1))
+        add(l, IR_FENCE);
+}
+
+/* ---- all of them ---- */
+
+/* False: not an integer instruction. */
+static bool lift_int(struct lifter *l)
+{
+    switch (l->insn.id) {
+    case RISCV_INSN_LUI:
+        add_mov_imm(l, IR_IMM, l->insn.imm);
+        break;
+    case RISCV_INSN_AUIPC:
+        add_mov_imm(l, IR_PAGE, (int64_t)l->at + l->insn.imm);
+        break;
+    case RISCV_INSN_ADDI:
+        add_addi(l);
+        break;
+    case RISCV_INSN_SLTI:
+        add_set(l, IR_LT, true);
+        break;
+    case RISCV_INSN_SLTIU:
+        add_set(l, IR_LTU, true);
+        break;
+    case RISCV_INSN_XORI:
+        add_ri(l, IR_XOR, 8);
+        break;
+    case RISCV_INSN_ORI:
+        add_ri(l, IR_OR, 8);
+        break;
+    case RISCV_INSN_ANDI:
+        add_ri(l, IR_AND, 8);
+        break;
+    case RISCV_INSN_SLLI:
+        add_ri(l, IR_SHL, 8);
+        break;
+    case RISCV_INSN_SRLI:
+        add_ri(l, IR_SHR, 8);
+        break;
+    case RISCV_INSN_SRAI:
+        add_ri(l, IR_SAR, 8);
+        break;
+    case RISCV_INSN_ADDIW:
+        if (l->insn.imm)
+            add_ri(l, IR_ADD, 4);
+        else
+            add_rr(l, IR_SEXT32, 8)->b = IR_ZERO;
+        break;
+    case RISCV_INSN_SLLIW:
+        add_ri(l, IR_SHL, 4);
+        break;
+    case RISCV_INSN_SRLIW:
+        add_ri(l, IR_SHR, 4);
+        break;
+    case RISCV_INSN_SRAIW:
+        add_ri(l, IR_SAR, 4);
+        break;
+    case RISCV_INSN_ADD:
+        add_add(l);
+        break;
+    case RISCV_INSN_SUB:
+        add_rr(l, IR_SUB, 8);
+        break;
+    case RISCV_INSN_SLL:
+        add_rr(l, IR_SHL, 8);
+        break;
+    case RISCV_INSN_SLT:
+        add_set(l, IR_LT, false);
+        break;
+    case RISCV_INSN_SLTU:
+        add_set(l, IR_LTU, false);
+        break;
+    case RISCV_INSN_XOR:
+        add_rr(l, IR_XOR, 8);
+        break;
+    case RISCV_INSN_SRL:
+        add_rr(l, IR_SHR, 8);
+        break;
+    case RISCV_INSN_SRA:
+        add_rr(l, IR_SAR, 8);
+        break;
+    case RISCV_INSN_OR:
+        add_rr(l, IR_OR, 8);
+        break;
+    case RISCV_INSN_AND:
+        add_rr(l, IR_AND, 8);
+        break;
+    case RISCV_INSN_ADDW:
+        add_rr(l, IR_ADD, 4);
+        break;
+    case RISCV_INSN_SUBW:
+        add_rr(l, IR_SUB, 4);
+        break;
+    case RISCV_INSN_SLLW:
+        add_rr(l, IR_SHL, 4);
+        break;
+    case RISCV_INSN_SRLW:
+        add_rr(l, IR_SHR, 4);
+        break;
+    case RISCV_INSN_SRAW:
+        add_rr(l, IR_SAR, 4);
+        break;
+    case RISCV_INSN_MUL:
+        add_rr(l, IR_MUL, 8);
+        break;
+    case RISCV_INSN_MULH:
+        add_rr(l, IR_MULH, 8);
+        break;
+    case RISCV_INSN_MULHSU:
+        add_rr(l, IR_MULHSU, 8);
+        break;
+    case RISCV_INSN_MULHU:
+        add_rr(l, IR_MULHU, 8);
+        break;
+    case RISCV_INSN_MULW:
+        add_rr(l, IR_MUL, 4);
+        break;
+    case RISCV_INSN_DIV:
+        add_rr(l, IR_DIV, 8);
+        break;
+    case RISCV_INSN_DIVU:
+        add_rr(l, IR_DIVU, 8);
+        break;
+    case RISCV_INSN_REM:
+        add_rr(l, IR_REM, 8);
+        break;
+    case RISCV_INSN_REMU:
+        add_rr(l, IR_REMU, 8);
+        break;
+    case RISCV_INSN_DIVW:
+        add_rr(l, IR_DIV, 4);
+        break;
+    case RISCV_INSN_DIVUW:
+        add_rr(l, IR_DIVU, 4);
+        break;
+    case RISCV_INSN_REMW:
+        add_rr(l, IR_REM, 4);
+        break;
+    case RISCV_INSN_REMUW:
+        add_rr(l, IR_REMU, 4);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+/* Zba, Zbb, Zbs, Zicond. */
+static bool lift_bits(struct lifter *l)
+{
+    switch (l->insn.id) {
+    case RISCV_INSN_SH1ADD:
+        add_shladd(l, IR_SHLADD, 1);
+        break;
+    case RISCV_INSN_SH2ADD:
+        add_shladd(l, IR_SHLADD, 2);
+        break;
+    case RISCV_INSN_SH3ADD:
+        add_shladd(l, IR_SHLADD, 3);
+        break;
+    case RISCV_INSN_ADD_UW:
+        add_shladd(l, IR_SHLADDU, 0);
+        break;
+    case RISCV_INSN_SH1ADD_UW:
+        add_shladd(l, IR_SHLADDU, 1);
+        break;
+    case RISCV_INSN_SH2ADD_UW:
+        add_shladd(l, IR_SHLADDU, 2);
+        break;
+    case RISCV_INSN_SH3ADD_UW:
+        add_shladd(l, IR_SHLADDU, 3);
+        break;
+    case RISCV_INSN_SLLI_UW:
+        add_shladd(l, IR_SHLADDU, l->insn.imm);
+        break;
+    case RISCV_INSN_ANDN:
+        add_rr(l, IR_ANDN, 8);
+        break;
+    case RISCV_INSN_ORN:
+        add_rr(l, IR_ORN, 8);
+        break;
+    case RISCV_INSN_XNOR:
+        add_rr(l, IR_XNOR, 8);
+        break;
+    case RISCV_INSN_CLZ:
+        add_rr(l, IR_CLZ, 8);
+        break;
+    case RISCV_INSN_CTZ:
+        add_rr(l, IR_CTZ, 8);
+        break;
+    case RISCV_INSN_CPOP:
+        add_rr(l, IR_POPCNT, 8);
+        break;
+    case RISCV_INSN_CLZW:
+        add_rr(l, IR_CLZ, 4);
+        break;
+    case RISCV_INSN_CTZW:
+        add_rr(l, IR_CTZ, 4);
+        break;
+    case RISCV_INSN_CPOPW:
+        add_rr(l, IR_POPCNT, 4);
+        break;
+    case RISCV_INSN_MIN:
+        add_rr(l, IR_MIN, 8);
+        break;
+    case RISCV_INSN_MINU:
+        add_rr(l, IR_MINU, 8);
+        break;
+    case RISCV_INSN_MAX:
+        add_rr(l, IR_MAX, 8);
+        break;
+    case RISCV_INSN_MAXU:
+        add_rr(l, IR_MAXU, 8);
+        break;
+    case RISCV_INSN_SEXT_B:
+        add_rr(l, IR_SEXT8, 8);
+        break;
+    case RISCV_INSN_SEXT_H:
+        add_rr(l, IR_SEXT16, 8);
+        break;
+    case RISCV_INSN_ZEXT_H:
+        add_rr(l, IR_ZEXT16, 8);
+        break;
+    case RISCV_INSN_ROL:
+        add_rr(l, IR_ROTL, 8);
+        break;
+    case RISCV_INSN_ROR:
+        add_rr(l, IR_ROTR, 8);
+        break;
+    case RISCV_INSN_RORI:
+        add_ri(l, IR_ROTR, 8);
+        break;
+    case RISCV_INSN_ROLW:
+        add_rr(l, IR_ROTL, 4);
+        break;
+    case RISCV_INSN_RORW:
+        add_rr(l, IR_ROTR, 4);
+        break;
+    case RISCV_INSN_RORIW:
+        add_ri(l, IR_ROTR, 4);
+        break;
+    case RISCV_INSN_REV8:
+        add_rr(l, IR_BSWAP, 8);
+        break;
+    case RISCV_INSN_ORC_B:
+        add_rr(l, IR_ORCB, 8);
+        break;
+    case RISCV_INSN_BSET:
+        add_rr(l, IR_BSET, 8);
+        break;
+    case RISCV_INSN_BCLR:
+        add_rr(l, IR_BCLR, 8);
+        break;
+    case RISCV_INSN_BINV:
+        add_rr(l, IR_BINV, 8);
+        break;
+    case RISCV_INSN_BEXT:
+        add_rr(l, IR_BEXT, 8);
+        break;
+    case RISCV_INSN_BSETI:
+        add_ri(l, IR_BSET, 8);
+        break;
+    case RISCV_INSN_BCLRI:
+        add_ri(l, IR_BCLR, 8);
+        break;
+    case RISCV_INSN_BINVI:
+        add_ri(l, IR_BINV, 8);
+        break;
+    case RISCV_INSN_BEXTI:
+        add_ri(l, IR_BEXT, 8);
+        break;
+    case RISCV_INSN_CZERO_EQZ:
+        add_rr(l, IR_KEEP_NEZ, 8);
+        break;
+    case RISCV_INSN_CZERO_NEZ:
+        add_rr(l, IR_KEEP_EQZ, 8);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+static bool lift_memory(struct lifter *l)
+{
+    switch (l->insn.id) {
+    case RISCV_INSN_LB:
+        add_load(l, 1, true);
+        break;
+    case RISCV_INSN_LH:
+        add_load(l, 2, true);
+        break;
+    case RISCV_INSN_LW:
+        add_load(l, 4, true);
+        break;
+    case RISCV_INSN_LD:
+        add_load(l, 8, false);
+        break;
+    case RISCV_INSN_LBU:
+        add_load(l, 1, false);
+        break;
+    case RISCV_INSN_LHU:
+        add_load(l, 2, false);
+        break;
+    case RISCV_INSN_LWU:
+        add_load(l, 4, false);
+        break;
+    case RISCV_INSN_SB:
+        add_store(l, 1);
+        break;
+    case RISCV_INSN_SH:
+        add_store(l, 2);
+        break;
+    case RISCV_INSN_SW:
+        add_store(l, 4);
+        break;
+    case RISCV_INSN_SD:
+        add_store(l, 8);
+        break;
+    case RISCV_INSN_FLW:
+        add_float_load(l, 4);
+        break;
+    case RISCV_INSN_FLD:
+        add_float_load(l, 8);
+        break;
+    case RISCV_INSN_FSW:
+        add_float_store(l, 4);
+        break;
+    case RISCV_INSN_FSD:
+        add_float_store(l, 8);
+        break;
+    case RISCV_INSN_LR_W:
+        add_atomic(l, IR_LOAD_RESERVED, 4);
+        break;
+    case RISCV_INSN_LR_D:
+        add_atomic(l, IR_LOAD_RESERVED, 8);
+        break;
+    case RISCV_INSN_SC_W:
+        add_atomic(l, IR_STORE_CONDITIONAL, 4);
+        break;
+    case RISCV_INSN_SC_D:
+        add_atomic(l, IR_STORE_CONDITIONAL, 8);
+        break;
+    case RISCV_INSN_AMOSWAP_W:
+        add_atomic(l, IR_ATOMIC_SWAP, 4);
+        break;
+    case RISCV_INSN_AMOSWAP_D:
+        add_atomic(l, IR_ATOMIC_SWAP, 8);
+        break;
+    case RISCV_INSN_AMOADD_W:
+        add_atomic(l, IR_ATOMIC_ADD, 4);
+        break;
+    case RISCV_INSN_AMOADD_D:
+        add_atomic(l, IR_ATOMIC_ADD, 8);
+        break;
+    case RISCV_INSN_AMOAND_W:
+        add_atomic(l, IR_ATOMIC_AND, 4);
+        break;
+    case RISCV_INSN_AMOAND_D:
+        add_atomic(l, IR_ATOMIC_AND, 8);
+        break;
+    case RISCV_INSN_AMOOR_W:
+        add_atomic(l, IR_ATOMIC_OR, 4);
+        break;
+    case RISCV_INSN_AMOOR_D:
+        add_atomic(l, IR_ATOMIC_OR, 8);
+        break;
+    case RISCV_INSN_AMOXOR_W:
+        add_atomic(l, IR_ATOMIC_XOR, 4);
+        break;
+    case RISCV_INSN_AMOXOR_D:
+        add_atomic(l, IR_ATOMIC_XOR, 8);
+        break;
+    case RISCV_INSN_FENCE:
+        add_fence(l);
+        break;
+    case RISCV_INSN_FENCE_TSO:
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+/* Instructions that come for single and double with the same shape. */
+#define BOTH(id)                                                                                   \
+    case RISCV_INSN_##id##_S:                                                                      \
+    case RISCV_INSN_##id##_D
+
+static bool lift_float(struct lifter *l)
+{
+    unsigned width;
+
+    switch (l->insn.id) {
+    case RISCV_INSN_FCVT_S_D:
+        if (is_dynamic(l))
+            add_float_unary(l, IR_FTOF, 8)->scale = 4;
+        else
+            add_guest(l);
+        return true;
+    case RISCV_INSN_FCVT_D_S: /* exact in any mode */
+        add_float_unary(l, IR_FTOF, 4)->scale = 8;
+        return true;
+    case RISCV_INSN_FCVT_S_W:
+        add_from_int(l, 4, 4);
+        return true;
+    case RISCV_INSN_FCVT_S_L:
+        add_from_int(l, 4, 8);
+        return true;
+    case RISCV_INSN_FCVT_D_W:
+        add_from_int(l, 8, 4);
+        return true;
+    case RISCV_INSN_FCVT_D_L:
+        add_from_int(l, 8, 8);
+        return true;
+    case RISCV_INSN_FMV_X_W:
+        add_float_to_x(l, IR_FBITS, 4, 4);
+        return true;
+    case RISCV_INSN_FMV_X_D:
+        add_float_to_x(l, IR_FBITS, 8, 8);
+        return true;
+    case RISCV_INSN_FMV_W_X:
+        add_x_to_float(l, IR_BITSF, 4, 4);
+        return true;
+    case RISCV_INSN_FMV_D_X:
+        add_x_to_float(l, IR_BITSF, 8, 8);
+        return true;
+    default:
+        break;
+    }
+    width = riscv_insn_types[l->insn.id].extension == RISCV_EXT_F ? 4 : 8;
+    switch (l->insn.id) {
+        BOTH(FADD) : add_rounding(l, IR_FADD, width);
+        break;
+        BOTH(FSUB) : add_rounding(l, IR_FSUB, width);
+        break;
+        BOTH(FMUL) : add_rounding(l, IR_FMUL, width);
+        break;
+        BOTH(FDIV) : add_rounding(l, IR_FDIV, width);
+        break;
+        BOTH(FSQRT) : add_rounding(l, IR_FSQRT, width);
+        break;
+        BOTH(FMADD) : add_rounding(l, IR_FMADD, width);
+        break;
+        BOTH(FMSUB) : add_rounding(l, IR_FMSUB, width);
+        break;
+        BOTH(FNMSUB) : add_rounding(l, IR_FNMSUB, width);
+        break;
+        BOTH(FNMADD) : add_rounding(l, IR_FNMADD, width);
+        break;
+        BOTH(FMIN) : add_float(l, IR_FMIN, width);
+        break;
+        BOTH(FMAX) : add_float(l, IR_FMAX, width);
+        break;
+        BOTH(FSGNJ) : add_float(l, IR_FSGNJ, width);
+        break;
+        BOTH(FSGNJN) : add_float(l, IR_FSGNJN, width);
+        break;
+        BOTH(FSGNJX) : add_float(l, IR_FSGNJX, width);
+        break;
+        BOTH(FEQ) : add_float_compare(l, IR_FEQ, width);
+        break;
+        BOTH(FLT) : add_float_compare(l, IR_FLT, width);
+        break;
+        BOTH(FLE) : add_float_compare(l, IR_FLE, width);
+        break;
+        BOTH(FCVT_W) : add_to_int(l, width, 4);
+        break;
+        BOTH(FCVT_L) : add_to_int(l, width, 8);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+static bool lift_control(struct lifter *l)
+{
+    switch (l->insn.id) {
+    case RISCV_INSN_BEQ:
+        add_branch(l, IR_EQ);
+        break;
+    case RISCV_INSN_BNE:
+        add_branch(l, IR_NE);
+        break;
+    case RISCV_INSN_BLT:
+        add_branch(l, IR_LT);
+        break;
+    case RISCV_INSN_BGE:
+        add_branch(l, IR_GE);
+        break;
+    case RISCV_INSN_BLTU:
+        add_branch(l, IR_LTU);
+        break;
+    case RISCV_INSN_BGEU:
+        add_branch(l, IR_GEU);
+        break;
+    case RISCV_INSN_JAL:
+        add_jal(l);
+        break;
+    case RISCV_INSN_JALR:
+        add_jalr(l);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+static void lift_insn(struct lifter *l)
+{
+    if (lift_int(l) || lift_bits(l) || lift_memory(l) || lift_float(l) || lift_control(l))
+        return;
+    if (execute_function(l->insn.id))
+        add_guest(l);
+    else if (riscv_insn_types[l->insn.id].format != RISCV_FORMAT_PREFETCH)
+        add_step(l);
+}
+
+static GUEST_ACCESS uint16_t code_half(const uint8_t *host)
+{
+    return le16toh(__atomic_load_n((const uint16_t *)(const void *)host, __ATOMIC_RELAXED));
+}
+
+bool lift(const uint8_t *host, unsigned offset, unsigned limit, struct ir_unit *unit,
+          struct lift_record *records, unsigned *count)
+{
+    struct lifter l = {.unit = unit, .at = offset, .records = records};
+
+    unit->start = offset;
+    unit->count = 0;
+    unit->guest_count = 0;
+    while (!l.ended && unit->guest_count < limit && l.at < PAGE_SIZE) {
+        uint32_t word = code_half(host + l.at);
+
+        if (riscv_insn_length(word) == 4) {
+            if (l.at + 4 > PAGE_SIZE)
+                break;
+            word |= (uint32_t)code_half(host + l.at + 2) << 16;
+        }
+        riscv_decode(word, &l.insn);
+        lift_insn(&l);
+        unit->guest_count++;
+        l.at += l.insn.length;
+    }
+    unit->bytes = l.at - offset;
+    *count = l.record_count;
+    if (!unit->guest_count)
+        return false;
+    if (!l.ended) {
+        /* On behind the last instruction, as that instruction. */
+        struct ir_insn *insn = add(&l, IR_JUMP);
+
+        insn->imm = l.at;
+        insn->at = l.at - l.insn.length;
+        insn->done = unit->guest_count - 1;
+    }
+    return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From riscv64 code to the translator's operations. Globals: x1 to x31 are 1 to 31, f0 to f31 are
+ * 32 to 63.
+ */
+#ifndef HOSPES_CPU_RISCV_LIFT_H
+#define HOSPES_CPU_RISCV_LIFT_H
+
+#include "cpu/riscv/interpreter.h"
+#include "cpu/translate/ir.h"
+
+enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 96 };
+
+/* A record for an instruction that the interpreter's functions do: two slots, as there. */
+struct lift_record {
+    struct op op[2];
+    uint32_t length; /* bytes */
+};
+
+/* Lifts what begins `offset` bytes into the page at `host`, at most `limit` instructions. The
+ * records that it needs go to `records`, which has room for LIFT_INSTRUCTIONS; *count says how
+ * many. False: there is nothing that could be translated. */
+bool lift(const uint8_t *host, unsigned offset, unsigned limit, struct ir_unit *unit,
+          struct lift_record *records, unsigned *count);
+
+#endif

@@ -1,0 +1,635 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/riscv/native.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/privileged.h"
+#include "cpu/translate/translator.h"
+
+enum { HEAT = 30, UNIT_INSTRUCTIONS = 64 };
+
+#define CODE_MEMORY (UINT64_C(64) << 20)
+
+struct native {
+    struct translator translator;
+    struct ram *ram; /* main RAM: the only one from which is translated */
+    uint64_t checked GUARDED_BY(translator.lock); /* of ram->code_writes */
+    _Atomic bool counting;
+    unsigned unit_limit; /* instructions in a unit */
+    struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
+};
+
+/* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same
+ * for all address spaces. What holds for jump caches (T1, T2) holds for it. */
+struct place_code {
+    uint64_t place; /* bytes into main RAM; UINT64_MAX: empty */
+    const void *code;
+};
+
+enum { PLACE_CODES = 1 << 14 };
+
+struct native_cpu {
+    struct translator_cpu translator;
+    struct place_code places[PLACE_CODES];
+    uint64_t *stack;
+    bool trapped; /* why a helper left: cpu->cause, or hart->pc is where to go on */
+};
+
+/* ---- the guest's layout ---- */
+
+#define X(n)          (offsetof(struct riscv_hart, x) + 8 * (n))
+#define F(n)          (offsetof(struct riscv_hart, f) + 8 * (n))
+#define FOUR(what, n) what(n), what((n) + 1), what((n) + 2), what((n) + 3)
+#define ALL_32(what)                                                                               \
+    FOUR(what, 0), FOUR(what, 4), FOUR(what, 8), FOUR(what, 12), FOUR(what, 16), FOUR(what, 20),   \
+        FOUR(what, 24), FOUR(what, 28)
+
+static const uint16_t offsets[LIFT_GLOBALS] = {ALL_32(X), ALL_32(F)};
+
+/* The registers that compilers use most: the arguments, the stack, the first saved ones, and the
+ * return address. */
+static const uint8_t pinned_int[] = {10, 11, 12, 13, 14, 15, 2, 8, 9, 1};
+/* fa0 to fa7, ft0 to ft3, fs0, fs1 */
+static const uint8_t pinned_float[] = {42, 43, 44, 45, 46, 47, 48, 49, 32, 33, 34, 35, 40, 41};
+
+static bool is_float(unsigned ref)
+{
+    return ref >= 32;
+}
+
+static const struct guest_layout layout = {
+    .globals = LIFT_GLOBALS,
+    .offsets = offsets,
+    .is_float = is_float,
+    .pinned_int = pinned_int,
+    .pinned_int_count = ARRAY_SIZE(pinned_int),
+    .pinned_float = pinned_float,
+    .pinned_float_count = ARRAY_SIZE(pinned_float),
+    .poll_offset = offsetof(struct riscv_hart, signal.limit),
+    .reserved_offset = offsetof(struct riscv_hart, reserved),
+    .reserved_width_offset = offsetof(struct riscv_hart, reserved_width),
+    .reserved_address_offset = offsetof(struct riscv_hart, reserved_address),
+    .reserved_value_offset = offsetof(struct riscv_hart, reserved_value),
+    .tlb_offset = offsetof(struct tlb, entries),
+    .tlb_entries = TLB_SIZE,
+    .tlb_entry_size = sizeof(struct tlb_entry),
+    .tlb_read = offsetof(struct tlb_entry, read),
+    .tlb_write = offsetof(struct tlb_entry, write),
+    .tlb_addend = offsetof(struct tlb_entry, addend),
+};
+
+/* ---- what translated code asks for ---- */
+
+static struct native_context *context_of(struct engine_cpu *cpu)
+{
+    return &cpu->data->native;
+}
+
+/* Instructions that translated code counted. */
+static void counted_take(struct engine_cpu *cpu, uint64_t more)
+{
+    struct native_context *context = context_of(cpu);
+
+    cpu->budget -= (int64_t)(context->counted + more);
+    context->counted = 0;
+}
+
+static bool is_counting(const struct engine_cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->engine->native->counting, memory_order_relaxed);
+}
+
+static struct native_value leave_by_trap(struct engine_cpu *cpu, uint32_t info)
+{
+    cpu->hart->pc = context_of(cpu)->page + NATIVE_INFO_AT(info);
+    cpu->native->trapped = true;
+    if (is_counting(cpu))
+        counted_take(cpu, NATIVE_INFO_DONE(info));
+    return (struct native_value){0, false};
+}
+
+static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
+{
+    struct engine_cpu *cpu = ctx;
+    unsigned width = NATIVE_INFO_WIDTH(info), unused = 64 - 8 * width;
+    uint64_t value;
+
+    cpu->counters.helped_loads++;
+    if (!access_load(cpu, vaddr, width, &value))
+        return leave_by_trap(cpu, info);
+    if (NATIVE_INFO_SIGN(info))
+        value = (uint64_t)((int64_t)(value << unused) >> unused);
+    return (struct native_value){value, true};
+}
+
+static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value)
+{
+    struct engine_cpu *cpu = ctx;
+
+    cpu->counters.helped_stores++;
+    if (!access_store(cpu, vaddr, NATIVE_INFO_WIDTH(info), value))
+        return leave_by_trap(cpu, info);
+    return (struct native_value){0, true};
+}
+
+/* Floating point is the host's when the guest's is on, its state already dirty, and its rounding
+ * one that the host has. */
+static void float_begin(struct engine_cpu *cpu)
+{
+    const struct riscv_hart *hart = cpu->hart;
+    struct native_context *context = context_of(cpu);
+
+    context->float_ready = (hart->mstatus & MSTATUS_FS) == MSTATUS_FS && hart->frm <= 3;
+    if (context->float_ready)
+        cpu->engine->native->translator.host->float_load(hart->frm);
+}
+
+static void float_end(struct engine_cpu *cpu)
+{
+    if (context_of(cpu)->float_ready)
+        cpu->hart->fflags |= cpu->engine->native->translator.host->float_flags();
+}
+
+static struct native_value help_guest(void *ctx, const void *data, uint32_t info)
+{
+    struct engine_cpu *cpu = ctx;
+    struct native_context *context = context_of(cpu);
+    const struct lift_record *record = data;
+    enum op_result result;
+
+    cpu->counters.helped_instructions++;
+    if (is_counting(cpu))
+        counted_take(cpu, 0);
+    float_end(cpu);
+    cpu->base = context->page + NATIVE_INFO_AT(info);
+    result = record->op[1].call(cpu, record->op);
+    if (likely(result == OP_NEXT)) {
+        float_begin(cpu);
+        return (struct native_value){0, true};
+    }
+    context->float_ready = false; /* nothing to take over any more */
+    if (result == OP_TRAP)
+        return leave_by_trap(cpu, info);
+    cpu->native->trapped = false;
+    if (is_counting(cpu))
+        cpu->budget -= record->op[1].count;
+    return (struct native_value){0, false};
+}
+
+static const struct native_helpers helpers = {
+    .load = help_load,
+    .store = help_store,
+    .guest = help_guest,
+};
+
+/* ---- finding code ---- */
+
+/* Where the virtual `pc` is in main RAM; false: elsewhere, or nowhere. */
+static bool find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
+{
+    const struct ram *ram = cpu->engine->native->ram;
+    const struct tlb_entry *entry = &cpu->fetch->entries[(pc >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    struct tlb_place place;
+    uint64_t offset;
+
+    if (entry->fetch == (pc & PAGE_MASK))
+        place.host = (uint8_t *)(uintptr_t)(pc + entry->addend);
+    else if (tlb_lookup(cpu, cpu->fetch, pc, 2, RISCV_FETCH, &place) || !place.cached)
+        return false;
+    offset = (uintptr_t)place.host - (uintptr_t)ram->host;
+    if (offset >= ram->size)
+        return false;
+    *at = offset;
+    return true;
+}
+
+static uint32_t generation_of(void *ctx, uint64_t page)
+{
+    const struct native *native = ctx;
+
+    return atomic_load_explicit(&native->ram->code_gen[page], memory_order_acquire);
+}
+
+static struct native_jump *jump_of(struct engine_cpu *cpu, uint64_t pc)
+{
+    return &context_of(cpu)->jumps[pc >> 1 & (NATIVE_JUMPS - 1)];
+}
+
+static struct place_code *place_code_of(struct engine_cpu *cpu, uint64_t at)
+{
+    return &cpu->native->places[(at >> 1 ^ at >> 15) & (PLACE_CODES - 1)];
+}
+
+static void jump_fill(struct engine_cpu *cpu, uint64_t pc, const void *code)
+{
+    struct native_jump *jump = jump_of(cpu, pc);
+
+    jump->code = code;
+    jump->tag = pc;
+    tlb_note_jump(cpu->data, pc);
+}
+
+/* The unit at the virtual `pc`, which is at `at` in main RAM; the caches know it then. */
+static struct unit *find_locked(struct engine_cpu *cpu, uint64_t at, uint64_t pc)
+    REQUIRES(cpu->engine->native->translator.lock)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    uint64_t page = at >> PAGE_SHIFT;
+    struct unit *unit;
+
+    translator_check_page(t, page, generation_of(native, page));
+    unit = translator_find(t, page, at & (PAGE_SIZE - 1));
+    if (unit) {
+        const void *code = unit_poll_entry(t, unit);
+
+        jump_fill(cpu, pc, code);
+        *place_code_of(cpu, at) = (struct place_code){at, code};
+    }
+    return unit;
+}
+
+/* The code at hart->pc by the caches; NULL: they do not know. */
+static const void *find_code(struct engine_cpu *cpu)
+{
+    uint64_t pc = cpu->hart->pc, at;
+    const struct native_jump *jump = jump_of(cpu, pc);
+    const struct place_code *code;
+
+    if (likely(jump->tag == pc))
+        return jump->code;
+    if (!find_place(cpu, pc, &at))
+        return NULL;
+    code = place_code_of(cpu, at);
+    if (code->place != at)
+        return NULL;
+    jump_fill(cpu, pc, code->code);
+    return code->code;
+}
+
+static void forget_code(struct engine_cpu *cpu, uint64_t pc)
+{
+    uint64_t at;
+
+    jump_of(cpu, pc)->tag = NATIVE_NO_TAG;
+    if (find_place(cpu, pc, &at))
+        place_code_of(cpu, at)->place = UINT64_MAX;
+}
+
+static void forget_all_code(struct engine_cpu *cpu)
+{
+    tlb_flush_jumps(cpu);
+    memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
+}
+
+bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    uint64_t offset = (uintptr_t)host - (uintptr_t)native->ram->host;
+    bool has;
+
+    if (offset >= native->ram->size)
+        return false;
+    mutex_lock(&t->lock);
+    translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
+    has = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1)) != NULL;
+    mutex_unlock(&t->lock);
+    return has;
+}
+
+/* Leads the link to where the hart goes on, if that is translated. */
+static void follow_link(struct engine_cpu *cpu, struct link *link)
+{
+    struct native *native = cpu->engine->native;
+    struct unit *unit;
+    uint64_t at;
+
+    cpu->hart->pc = context_of(cpu)->page + (uint64_t)(int64_t)link->host.target;
+    if (!find_place(cpu, cpu->hart->pc, &at))
+        return;
+    mutex_lock(&native->translator.lock);
+    unit = find_locked(cpu, at, cpu->hart->pc);
+    /* The page may be mapped elsewhere by now. */
+    if (unit && at >> PAGE_SHIFT == link->from->page)
+        translator_link(&native->translator, link, unit);
+    mutex_unlock(&native->translator.lock);
+}
+
+/* ---- running ---- */
+
+static bool may_run(const struct engine_cpu *cpu)
+{
+    /* With MPRV loads and stores are another mode's, which translated code knows nothing of. */
+    return cpu->data->regime.satp == cpu->fetch->regime.satp &&
+           cpu->data->regime.privilege == cpu->fetch->regime.privilege;
+}
+
+/* One instruction, which translated code cannot do as things are. */
+static void step(struct engine_cpu *cpu)
+{
+    struct code_block *block = code_find(cpu, cpu->hart->pc, true);
+
+    if (!block || execute(cpu, block) == EXECUTE_TRAP)
+        cpu_take_trap(cpu, cpu->cause, cpu->tval);
+}
+
+static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
+{
+    struct native_context *context = context_of(cpu);
+    struct riscv_hart *hart = cpu->hart;
+
+    switch ((enum native_exit)exit.reason) {
+    case NATIVE_EXIT_LINK:
+        cpu->counters.exits_link++;
+        follow_link(cpu, (struct link *)(uintptr_t)exit.value);
+        break;
+    case NATIVE_EXIT_JUMP:
+        cpu->counters.exits_jump++;
+        hart->pc = exit.value & ~UINT64_C(1);
+        break;
+    case NATIVE_EXIT_POLL:
+        cpu->counters.exits_poll++;
+        hart->pc = context->page + exit.value;
+        cpu_signal_settle(&hart->signal);
+        /* Perhaps the unit is dead. */
+        forget_code(cpu, hart->pc);
+        break;
+    case NATIVE_EXIT_STEP:
+        cpu->counters.exits_step++;
+        hart->pc = context->page + exit.value;
+        step(cpu);
+        break;
+    case NATIVE_EXIT_HELPER:
+        cpu->counters.exits_helper++;
+        if (cpu->native->trapped)
+            cpu_take_trap(cpu, cpu->cause, cpu->tval);
+        break;
+    }
+}
+
+bool native_run(struct engine_cpu *cpu)
+{
+    struct translator *t = &cpu->engine->native->translator;
+    struct native_context *context = context_of(cpu);
+    struct native_result exit;
+    const void *code;
+
+    if (!may_run(cpu))
+        return false;
+    if (translator_enter(t, &cpu->native->translator))
+        forget_all_code(cpu);
+    code = find_code(cpu);
+    if (!code) {
+        /* The interpreter's block knows whether there is a unit: it is hot then. */
+        translator_leave(&cpu->native->translator);
+        return false;
+    }
+    context->page = cpu->hart->pc & PAGE_MASK;
+    float_begin(cpu);
+    exit = t->host->enter(&t->runtime, cpu->hart, context, code);
+    /* A helper that changed the regime has taken the flags over before. */
+    if (context->float_ready)
+        cpu->hart->fflags |= t->host->float_flags();
+    if (context->counted) {
+        cpu->budget -= (int64_t)context->counted;
+        context->counted = 0;
+    }
+    handle_exit(cpu, exit);
+    translator_leave(&cpu->native->translator);
+    return true;
+}
+
+/* ---- translating ---- */
+
+static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offset,
+                            uint32_t generation, struct unit **unit)
+    REQUIRES(cpu->engine->native->translator.lock)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    struct lift_record *records;
+    unsigned count;
+
+    if (!lift(native->ram->host + (page << PAGE_SHIFT), offset, native->unit_limit, &t->scratch,
+              native->records, &count))
+        return -E2BIG;
+    records = malloc((count + 1) * sizeof(*records));
+    if (!records)
+        return -ENOMEM;
+    memcpy(records, native->records, count * sizeof(*records));
+    for (unsigned i = 0; i < t->scratch.count; i++) {
+        struct ir_insn *insn = &t->scratch.insns[i];
+
+        if (insn->fallback)
+            insn->fallback =
+                records + ((const struct lift_record *)insn->fallback - native->records);
+    }
+    return translator_make(t, page, generation, records, unit);
+}
+
+bool native_translate(struct engine_cpu *cpu, struct code_block *block)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    uint64_t pc = cpu->hart->pc, at, page;
+    struct unit *unit = NULL;
+    uint32_t generation;
+    int r = 0;
+
+    /* Not again at once, if it cannot be. */
+    block->ops[0].imm = cpu->engine->heat + 1;
+    if (!may_run(cpu) || !find_place(cpu, pc, &at))
+        return false;
+    page = at >> PAGE_SHIFT;
+    /* As code_make() does. */
+    if (!(atomic_load_explicit(&native->ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
+        cpu_before_eviction(cpu);
+        tlb_protect(cpu, native->ram->host + (page << PAGE_SHIFT));
+    }
+    generation = memory_mark_code(cpu->engine->memory, native->ram, page);
+    mutex_lock(&t->lock);
+    unit = find_locked(cpu, at, pc);
+    if (!unit) {
+        r = translate_locked(cpu, page, pc & (PAGE_SIZE - 1), generation, &unit);
+        find_locked(cpu, at, pc);
+    }
+    mutex_unlock(&t->lock);
+    block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? cpu->engine->heat + 1 : -1;
+    return !r;
+}
+
+void native_code_changed(struct engine_cpu *cpu)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    uint64_t writes = atomic_load_explicit(&native->ram->code_writes, memory_order_acquire);
+
+    mutex_lock(&t->lock);
+    if (writes - native->checked <= RAM_CODE_WRITES / 2)
+        for (uint64_t n = native->checked; n != writes; n++) {
+            uint64_t page = atomic_load_explicit(&native->ram->code_written[n % RAM_CODE_WRITES],
+                                                 memory_order_relaxed);
+
+            translator_check_page(t, page, generation_of(native, page));
+        }
+    /* Too many, or the list went on while it was read. */
+    if (atomic_load(&native->ram->code_writes) - native->checked > RAM_CODE_WRITES)
+        translator_check_all(t, generation_of, native);
+    else if (writes - native->checked > RAM_CODE_WRITES / 2)
+        translator_check_all(t, generation_of, native);
+    native->checked = writes;
+    mutex_unlock(&t->lock);
+}
+
+void native_counters(const struct engine_cpu *cpu, struct engine_counters *counters)
+{
+    struct translator *t = &cpu->engine->native->translator;
+
+    mutex_lock(&t->lock);
+    counters->units = t->stats.units;
+    counters->unit_instructions = t->stats.guest_instructions;
+    counters->unit_bytes = t->stats.guest_bytes;
+    counters->code_bytes = t->stats.code_bytes;
+    counters->translation_ns = t->stats.nanoseconds;
+    counters->units_dropped = t->stats.killed;
+    counters->segments_evicted = t->stats.evicted_segments;
+    mutex_unlock(&t->lock);
+}
+
+bool native_count(struct engine_cpu *cpu)
+{
+    struct native *native = cpu->engine->native;
+
+    if (is_counting(cpu))
+        return false;
+    mutex_lock(&native->translator.lock);
+    atomic_store(&native->counting, true);
+    native->translator.runtime.counting = true;
+    translator_kill_all(&native->translator);
+    mutex_unlock(&native->translator.lock);
+    return true;
+}
+
+/* ---- making and freeing ---- */
+
+struct options {
+    uint64_t heat, unit, code;
+};
+
+static int options_read(struct options *options, const char *text, struct error *error)
+{
+    while (text && *text) {
+        size_t length = strcspn(text, ",");
+        uint64_t *value = !strncmp(text, "heat=", 5)   ? &options->heat
+                          : !strncmp(text, "unit=", 5) ? &options->unit
+                          : !strncmp(text, "code=", 5) ? &options->code
+                                                       : NULL;
+        char number[24];
+
+        if (!value || length - 5 >= sizeof(number))
+            return error_usage(error, "the translator does not know \"%.*s\"", (int)length, text);
+        memcpy(number, text + 5, length - 5);
+        number[length - 5] = 0;
+        if (size_parse(number, value))
+            return error_usage(error, "\"%.*s\" wants a number", (int)length, text);
+        text += length + (text[length] == ',');
+    }
+    if (options->heat > INT16_MAX || !options->unit || options->unit > UNIT_INSTRUCTIONS ||
+        options->code < (1 << 20) || options->code > (1 << 30))
+        return error_usage(error, "the translator takes heat up to 32767, unit from 1 to 64, code "
+                                  "from 1M to 1G");
+    return 0;
+}
+
+const char *riscv_translator_missing(void)
+{
+    const struct host_type *host = host_native();
+
+    return host ? host->missing() : "a code emitter for its architecture";
+}
+
+int native_engine_create(const struct engine_config *config, struct engine **engine,
+                         struct error *error)
+{
+    struct options options = {.heat = HEAT, .unit = UNIT_INSTRUCTIONS, .code = CODE_MEMORY};
+    const char *missing = riscv_translator_missing();
+    struct native *native;
+    int r;
+
+    if (missing)
+        return error_set(error, ENOTSUP, "this host cannot translate: it lacks %s", missing);
+    r = options_read(&options, config->options, error);
+    if (!r)
+        r = interpreter_create(config, engine, error);
+    if (r)
+        return r;
+    native = calloc(1, sizeof(*native));
+    r = native
+            ? translator_init(&native->translator, host_native(), &layout, &helpers, options.code)
+            : -ENOMEM;
+    if (r) {
+        free(native);
+        riscv_translator.free(*engine);
+        *engine = NULL;
+        return error_set(error, -r, "no memory for translated code");
+    }
+    native->ram = memory_main_ram(config->memory);
+    native->unit_limit = (unsigned)options.unit;
+    (*engine)->heat = (int32_t)options.heat;
+    (*engine)->native = native;
+    return 0;
+}
+
+void native_free(struct native *native)
+{
+    if (!native)
+        return;
+    translator_release(&native->translator);
+    free(native);
+}
+
+int native_cpu_create(struct engine_cpu *cpu)
+{
+    struct translator *t = &cpu->engine->native->translator;
+
+    cpu->native = calloc(1, sizeof(*cpu->native));
+    if (cpu->native)
+        cpu->native->stack = aligned_alloc(4096, NATIVE_STACK_SIZE);
+    if (!cpu->native || !cpu->native->stack) {
+        free(cpu->native);
+        cpu->native = NULL;
+        return -ENOMEM;
+    }
+    memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
+    t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
+    cpu->hart->signal.floor = (uintptr_t)cpu->native->stack + NATIVE_STACK_SLACK;
+    translator_add_cpu(t, &cpu->native->translator);
+    return 0;
+}
+
+void native_cpu_free(struct engine_cpu *cpu)
+{
+    if (!cpu->native)
+        return;
+    translator_remove_cpu(&cpu->engine->native->translator, &cpu->native->translator);
+    cpu->hart->signal.floor = 0;
+    free(cpu->native->stack);
+    free(cpu->native);
+}
+
+void native_context_init(struct engine_cpu *cpu, struct native_context *context)
+{
+    const struct ram *ram = cpu->engine->native->ram;
+
+    context->stack_top = (uintptr_t)(cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
+    context->cpu = cpu;
+    context->counted = 0;
+    context->gpa_offset = ram->base - (uintptr_t)ram->host;
+    context->float_ready = false;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The translator's riscv64 side: when to translate and run translated code, and what that code
+ * asks for. A CPU of the translating engine is the interpreter's with this beside it; the state is
+ * the same at every exit, so either can go on at any instruction.
+ *
+ * On the CPU's own thread but where it says otherwise.
+ */
+#ifndef HOSPES_CPU_RISCV_NATIVE_H
+#define HOSPES_CPU_RISCV_NATIVE_H
+
+#include "cpu/riscv/interpreter.h"
+
+struct native;     /* one a machine */
+struct native_cpu; /* one a CPU */
+
+/* engine_type.create with a translator. -ENOTSUP: none for this host. */
+int native_engine_create(const struct engine_config *config, struct engine **engine,
+                         struct error *error) MUST_CHECK;
+void native_free(struct native *native);
+/* Before the CPU is seen by others. -ENOMEM. */
+int native_cpu_create(struct engine_cpu *cpu) MUST_CHECK;
+void native_cpu_free(struct engine_cpu *cpu);
+/* A TLB is used for a regime from now on. */
+void native_context_init(struct engine_cpu *cpu, struct native_context *context);
+
+/* Runs translated code at hart->pc, if there is any, until it is left. False: there is none. */
+bool native_run(struct engine_cpu *cpu);
+/* Translates the code at hart->pc, which is the hot block's. False: it cannot be now. */
+bool native_translate(struct engine_cpu *cpu, struct code_block *block);
+/* Whether there is a unit for what begins at the host address. */
+bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host);
+/* fence.i: translations of pages that were written are dropped. */
+void native_code_changed(struct engine_cpu *cpu);
+/* The guest looks at a counter of instructions: from now on they are counted. True: that is new,
+ * and translated code must be left. */
+bool native_count(struct engine_cpu *cpu);
+
+/* Sets what is the machine's. Any thread. */
+void native_counters(const struct engine_cpu *cpu, struct engine_counters *counters);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/code_memory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+
+int code_memory_init(struct code_memory *memory, uint64_t size)
+{
+    void *write, *run;
+    int fd, r = 0;
+
+    *memory = (struct code_memory){0};
+    if (size < (1u << 20) || size > (1u << 30))
+        return -EINVAL;
+    fd = memfd_create("code", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (ftruncate(fd, (off_t)size) < 0)
+        r = -errno;
+    write = r ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    run = r ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    if (!r && (write == MAP_FAILED || run == MAP_FAILED))
+        r = -errno;
+    close(fd);
+    if (r) {
+        if (write != MAP_FAILED)
+            munmap(write, size);
+        if (run != MAP_FAILED)
+            munmap(run, size);
+        return r;
+    }
+    madvise(write, size, MADV_DONTDUMP);
+    madvise(run, size, MADV_DONTDUMP);
+    memory->write = write;
+    memory->run = run;
+    memory->size = size;
+    memory->end = (uint32_t)size;
+    return 0;
+}
+
+void code_memory_release(struct code_memory *memory)
+{
+    if (!memory->write)
+        return;
+    munmap(memory->write, memory->size);
+    munmap((void *)memory->run, memory->size);
+    memory->write = NULL;
+}
+
+void code_memory_fix(struct code_memory *memory)
+{
+    memory->fixed = (uint32_t)round_up(memory->used, 4096);
+    memory->segment_size = (uint32_t)((memory->size - memory->fixed) / CODE_SEGMENTS) & ~63u;
+    code_memory_use(memory, 0);
+}
+
+void code_memory_use(struct code_memory *memory, unsigned segment)
+{
+    memory->segment = segment;
+    memory->used = memory->fixed + segment * memory->segment_size;
+    memory->end = memory->used + memory->segment_size;
+}
+
+unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset)
+{
+    return (offset - memory->fixed) / memory->segment_size;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a host's code emitter offers. One is built in, for the architecture that hospes is built
+ * for; host_native() is NULL elsewhere, and there is no translator then.
+ *
+ * All functions under the translator's lock.
+ */
+#ifndef HOSPES_CPU_TRANSLATE_HOST_H
+#define HOSPES_CPU_TRANSLATE_HOST_H
+
+#include "cpu/translate/code_memory.h"
+#include "cpu/translate/ir.h"
+#include "cpu/translate/native.h"
+
+struct link;
+/* The i-th of the records given to compile(): what NATIVE_EXIT_LINK will tell. */
+struct link *link_record(struct link *records, unsigned i);
+
+/* The code that all units share, emitted once a machine. */
+struct host_runtime {
+    const struct guest_layout *layout;
+    const struct native_helpers *helpers;
+    const void *enter;  /* enter(state, context, code) */
+    uint64_t parts[16]; /* the emitter's own: addresses of thunks and constants */
+    bool counting;      /* units count guest instructions */
+};
+
+/* One jump out of a unit that can be led to another one. */
+struct host_link {
+    uint32_t patch; /* code_memory offset of the jump's displacement */
+    uint32_t stub;  /* and of where it leads when it leads to no unit */
+    int32_t target; /* bytes from the start of the unit's page */
+    bool polls;     /* must go to the other unit's poll entry */
+};
+
+enum { HOST_LINKS_MAX = 144 };
+
+struct host_unit {
+    uint32_t start; /* code_memory offset of the poll entry */
+    uint32_t entry; /* and of the entry behind the poll */
+    uint32_t size;  /* of all */
+    unsigned link_count;
+    struct host_link links[HOST_LINKS_MAX];
+};
+
+struct host_type {
+    const char *name;
+    /* NULL, or what the host's processor lacks. */
+    const char *(*missing)(void);
+    int (*make_runtime)(struct code_memory *memory, struct host_runtime *runtime) MUST_CHECK;
+    /* Translates into `memory`; links[i] of the unit will be told by records[i] (addresses that
+     * the code carries). -ENOSPC: no room in the segment; -E2BIG: the unit is too long. */
+    int (*compile)(const struct host_runtime *runtime, const struct ir_unit *unit,
+                   struct code_memory *memory, struct link *records,
+                   struct host_unit *result) MUST_CHECK;
+    /* Leads a link to `to`, an offset. Any CPU may be running the code. */
+    void (*set_link)(struct code_memory *memory, const struct host_link *link, uint32_t to);
+    /* Makes a unit's poll entry lead out by NATIVE_EXIT_POLL, for good. */
+    void (*close_entry)(struct code_memory *memory, uint32_t start);
+    /* Writes the two words that lie at the top of an empty stack of return addresses. */
+    void (*make_stack)(const struct host_runtime *runtime, const struct code_memory *memory,
+                       uint64_t *top);
+    struct native_result (*enter)(const struct host_runtime *runtime, void *state,
+                                  struct native_context *context, const void *code);
+    /* Floating point, on the CPU's thread: sets the rounding mode (0 nearest even, 1 zero, 2 down,
+     * 3 up) with no flags raised; and back to the host's own, returning the flags (inexact 1,
+     * underflow 2, overflow 4, division by zero 8, invalid 16). */
+    void (*float_load)(unsigned rounding);
+    unsigned (*float_flags)(void);
+};
+
+const struct host_type *host_native(void);
+
+#endif

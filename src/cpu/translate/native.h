@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What translated code and the C code around it agree on.
+ *
+ * Translated code runs on the CPU's own thread with three things in fixed host registers: the
+ * guest's state (globals that no host register holds are read and written there), the context of
+ * the current address space, and a stack of its own for return addresses. It reaches everything
+ * else by helpers that the guest's side provides, and by leaving.
+ */
+#ifndef HOSPES_CPU_TRANSLATE_NATIVE_H
+#define HOSPES_CPU_TRANSLATE_NATIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    NATIVE_JUMPS =
+        4096, /* entries of the cache of indirect jumps; by bits 1 to 12 of the address */
+    NATIVE_PINNED_INT = 16,
+    NATIVE_PINNED_FLOAT = 16,
+    /* The stack of return addresses. A poll finds it low and empties it; between two polls a unit
+     * calls forward within its page at most once an instruction, 16 bytes each. */
+    NATIVE_STACK_SIZE = 64 << 10,
+    NATIVE_STACK_SLACK = 40 << 10,
+};
+
+/* A tag that no address has. */
+#define NATIVE_NO_TAG UINT64_MAX
+
+/* Where code for a virtual address is: its poll entry. */
+struct native_jump {
+    uint64_t tag;
+    const void *code;
+};
+
+/* One address space of one CPU. The guest's translations (struct guest_layout) lie behind it in
+ * the same struct. */
+struct native_context {
+    uint64_t page;        /* virtual address of the page that is executed */
+    uint64_t host_stack;  /* of C code */
+    uint64_t stack_top;   /* of return addresses, when empty */
+    uint64_t stack;       /* and where it is, while a helper runs */
+    void *cpu;            /* for helpers */
+    uint64_t counted;     /* guest instructions, where units count */
+    uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
+    uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
+    struct native_jump jumps[NATIVE_JUMPS];
+};
+
+/* Why translated code was left. The guest's state is complete but for the pc. */
+enum native_exit {
+    NATIVE_EXIT_LINK,   /* value: struct link, whose target is not translated */
+    NATIVE_EXIT_JUMP,   /* value: the pc, for which the jump cache has no code */
+    NATIVE_EXIT_POLL,   /* value: bytes from the page to the pc; somebody wants the CPU */
+    NATIVE_EXIT_STEP,   /* value: the same; the guest shall execute one instruction itself */
+    NATIVE_EXIT_HELPER, /* a helper said so, having set the pc */
+};
+
+struct native_result {
+    uint64_t reason; /* enum native_exit */
+    uint64_t value;
+};
+
+/* A helper's answer: two registers. */
+struct native_value {
+    uint64_t value;
+    uint64_t ok; /* false: leave with NATIVE_EXIT_HELPER */
+};
+
+/* What a helper is told of the access: bytes from the page to the instruction, the shape, and how
+ * many instructions of the unit were done before it. */
+#define NATIVE_INFO(at, width, sign, done) ((at) | (width) << 13 | (sign) << 17 | (done) << 18)
+#define NATIVE_INFO_AT(info)               ((info)&0x1fff)
+#define NATIVE_INFO_WIDTH(info)            ((info) >> 13 & 15)
+#define NATIVE_INFO_SIGN(info)             ((info) >> 17 & 1)
+#define NATIVE_INFO_DONE(info)             ((info) >> 18)
+
+struct native_helpers {
+    struct native_value (*load)(void *cpu, uint64_t vaddr, uint32_t info);
+    struct native_value (*store)(void *cpu, uint64_t vaddr, uint32_t info, uint64_t value);
+    /* `record`: ir_insn.fallback. All globals are in the state, before and after. */
+    struct native_value (*guest)(void *cpu, const void *record, uint32_t info);
+};
+
+/* Where the guest's things are, for the host's emitter. Offsets from the state's first byte, or
+ * from the context's. */
+struct guest_layout {
+    uint16_t globals;           /* references in use */
+    const uint16_t *offsets;    /* of each in the state */
+    bool (*is_float)(unsigned); /* of a reference */
+    const uint8_t *pinned_int; /* those that host registers hold at all times, most wanted first; */
+    unsigned pinned_int_count; /* the host takes as many as it can */
+    const uint8_t *pinned_float;
+    unsigned pinned_float_count;
+    uint32_t poll_offset; /* in the state: struct cpu_signal.limit */
+
+    /* The reservation, in the state: a byte that is 1 while there is one, its width in bytes, the
+     * guest-physical address and the value that was read (width 4: sign-extended). */
+    uint32_t reserved_offset, reserved_width_offset;
+    uint32_t reserved_address_offset, reserved_value_offset;
+
+    /* The translations: a direct-mapped array in the context, indexed by the page's number. */
+    uint32_t tlb_offset, tlb_entries; /* a power of two, as is the size */
+    uint32_t tlb_entry_size;
+    uint32_t tlb_read, tlb_write, tlb_addend; /* in an entry */
+};
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/translate/translator.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+struct link *link_record(struct link *records, unsigned i)
+{
+    return &records[i];
+}
+
+static unsigned unit_hash(uint64_t page, unsigned offset)
+{
+    return ((page * UINT64_C(0x9e3779b97f4a7c15) >> 40) ^ offset >> 1) & (UNIT_HASH_SIZE - 1);
+}
+
+static unsigned page_hash(uint64_t page)
+{
+    return (page * UINT64_C(0x9e3779b97f4a7c15) >> 40) & (PAGE_HASH_SIZE - 1);
+}
+
+int translator_init(struct translator *t, const struct host_type *host,
+                    const struct guest_layout *layout, const struct native_helpers *helpers,
+                    uint64_t size)
+{
+    int r = code_memory_init(&t->memory, size);
+
+    if (r)
+        return r;
+    mutex_init(&t->lock);
+    t->host = host;
+    t->runtime.layout = layout;
+    t->runtime.helpers = helpers;
+    r = host->make_runtime(&t->memory, &t->runtime);
+    if (r) {
+        code_memory_release(&t->memory);
+        mutex_release(&t->lock);
+        return r;
+    }
+    code_memory_fix(&t->memory);
+    atomic_init(&t->epoch, 1);
+    return 0;
+}
+
+static void unit_free(struct unit *unit)
+{
+    free(unit->fallbacks);
+    free(unit);
+}
+
+static void segment_free(struct translator *t, unsigned segment)
+{
+    struct unit *unit = t->segment_units[segment];
+
+    t->segment_units[segment] = NULL;
+    while (unit) {
+        struct unit *next = unit->segment_next;
+
+        unit_free(unit);
+        unit = next;
+    }
+}
+
+void translator_release(struct translator *t)
+{
+    for (unsigned i = 0; i < CODE_SEGMENTS; i++)
+        segment_free(t, i);
+    for (unsigned i = 0; i < PAGE_HASH_SIZE; i++) {
+        struct unit_page *page = t->pages[i];
+
+        while (page) {
+            struct unit_page *next = page->next;
+
+            free(page);
+            page = next;
+        }
+    }
+    code_memory_release(&t->memory);
+    mutex_release(&t->lock);
+}
+
+/* ---- who is in translated code ---- */
+
+void translator_add_cpu(struct translator *t, struct translator_cpu *cpu)
+{
+    mutex_lock(&t->lock);
+    atomic_init(&cpu->seen, UINT64_MAX);
+    cpu->purged = atomic_load(&t->epoch);
+    cpu->next = t->cpus;
+    t->cpus = cpu;
+    mutex_unlock(&t->lock);
+}
+
+void translator_remove_cpu(struct translator *t, struct translator_cpu *cpu)
+{
+    mutex_lock(&t->lock);
+    for (struct translator_cpu **at = &t->cpus; *at; at = &(*at)->next)
+        if (*at == cpu) {
+            *at = cpu->next;
+            break;
+        }
+    mutex_unlock(&t->lock);
+}
+
+bool translator_enter(struct translator *t, struct translator_cpu *cpu)
+{
+    /* Announced, then looked at again: either the one who retires a segment sees the announcement,
+     * or this CPU sees the new epoch and empties its jump caches before it runs anything. */
+    uint64_t epoch = atomic_load_explicit(&t->epoch, memory_order_relaxed);
+
+    atomic_store_explicit(&cpu->seen, epoch, memory_order_seq_cst);
+    while (unlikely(atomic_load_explicit(&t->epoch, memory_order_seq_cst) != epoch)) {
+        epoch = atomic_load(&t->epoch);
+        atomic_store(&cpu->seen, epoch);
+    }
+    if (likely(cpu->purged == epoch))
+        return false;
+    cpu->purged = epoch;
+    return true;
+}
+
+void translator_leave(struct translator_cpu *cpu)
+{
+    atomic_store_explicit(&cpu->seen, UINT64_MAX, memory_order_release);
+}
+
+/* ---- pages ---- */
+
+static struct unit_page *page_find(struct translator *t, uint64_t number)
+{
+    struct unit_page *page = t->pages[page_hash(number)];
+
+    while (page && page->page != number)
+        page = page->next;
+    return page;
+}
+
+static struct unit_page *page_get(struct translator *t, uint64_t number, uint32_t generation)
+{
+    struct unit_page *page = page_find(t, number);
+
+    if (page)
+        return page;
+    page = calloc(1, sizeof(*page));
+    if (!page)
+        return NULL;
+    page->page = number;
+    page->generation = generation;
+    page->next = t->pages[page_hash(number)];
+    t->pages[page_hash(number)] = page;
+    return page;
+}
+
+/* ---- units ---- */
+
+struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset)
+{
+    struct unit *unit = t->hash[unit_hash(page, offset)];
+
+    while (unit && (unit->page != page || unit->offset != offset))
+        unit = unit->hash_next;
+    return unit;
+}
+
+void translator_link(struct translator *t, struct link *link, struct unit *to)
+{
+    if (link->to == to || link->from->dead || to->dead)
+        return;
+    link->to = to;
+    link->next = to->incoming;
+    to->incoming = link;
+    t->host->set_link(&t->memory, &link->host, link->host.polls ? to->start : to->entry);
+}
+
+static void incoming_remove(struct link *link)
+{
+    struct link **at = &link->to->incoming;
+
+    while (*at != link)
+        at = &(*at)->next;
+    *at = link->next;
+    link->to = NULL;
+}
+
+static void hash_remove(struct translator *t, struct unit *unit)
+{
+    struct unit **at = &t->hash[unit_hash(unit->page, unit->offset)];
+
+    while (*at != unit)
+        at = &(*at)->hash_next;
+    *at = unit->hash_next;
+}
+
+/* All but leaving its page's list. */
+static void unit_kill(struct translator *t, struct unit *unit)
+{
+    struct link *link;
+
+    while ((link = unit->incoming)) {
+        unit->incoming = link->next;
+        link->to = NULL;
+        t->host->set_link(&t->memory, &link->host, link->host.stub);
+    }
+    for (unsigned i = 0; i < unit->link_count; i++)
+        if (unit->links[i].to)
+            incoming_remove(&unit->links[i]);
+    hash_remove(t, unit);
+    t->host->close_entry(&t->memory, unit->start);
+    unit->dead = true;
+    t->stats.killed++;
+}
+
+static void page_kill(struct translator *t, struct unit_page *page)
+{
+    while (page->units) {
+        struct unit *unit = page->units;
+
+        page->units = unit->page_next;
+        unit_kill(t, unit);
+    }
+}
+
+static void page_check(struct translator *t, struct unit_page *page, uint32_t generation)
+{
+    if (page->generation == generation)
+        return;
+    page_kill(t, page);
+    page->generation = generation;
+}
+
+void translator_check_page(struct translator *t, uint64_t number, uint32_t generation)
+{
+    struct unit_page *page = page_find(t, number);
+
+    if (page)
+        page_check(t, page, generation);
+}
+
+void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *ctx, uint64_t page),
+                          void *ctx)
+{
+    for (unsigned i = 0; i < PAGE_HASH_SIZE; i++)
+        for (struct unit_page *page = t->pages[i]; page; page = page->next)
+            page_check(t, page, generation_of(ctx, page->page));
+}
+
+void translator_kill_all(struct translator *t)
+{
+    for (unsigned i = 0; i < PAGE_HASH_SIZE; i++)
+        for (struct unit_page *page = t->pages[i]; page; page = page->next)
+            page_kill(t, page);
+}
+
+/* ---- room ---- */
+
+static void page_list_remove(struct translator *t, struct unit *unit)
+{
+    struct unit **at = &page_find(t, unit->page)->units;
+
+    while (*at != unit)
+        at = &(*at)->page_next;
+    *at = unit->page_next;
+}
+
+static void segment_retire(struct translator *t, unsigned segment)
+{
+    for (struct unit *unit = t->segment_units[segment]; unit; unit = unit->segment_next) {
+        if (unit->dead)
+            continue;
+        page_list_remove(t, unit);
+        unit_kill(t, unit);
+    }
+    t->retired[segment] = atomic_fetch_add(&t->epoch, 1) + 1;
+    t->stats.evicted_segments++;
+}
+
+/* Nobody is in it any more. */
+static bool segment_is_free(const struct translator *t, unsigned segment)
+{
+    if (!t->segment_units[segment])
+        return true;
+    for (const struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next)
+        if (atomic_load(&cpu->seen) < t->retired[segment])
+            return false;
+    return true;
+}
+
+/* To the next segment. The one behind it is retired at the same time, so that it will have been
+ * left by everybody when its turn comes. */
+static int segment_next(struct translator *t)
+{
+    unsigned next = (t->memory.segment + 1) % CODE_SEGMENTS, after = (next + 1) % CODE_SEGMENTS;
+
+    if (t->segment_units[next] && !t->retired[next])
+        segment_retire(t, next);
+    if (!segment_is_free(t, next))
+        return -ENOSPC;
+    segment_free(t, next);
+    t->retired[next] = 0;
+    code_memory_use(&t->memory, next);
+    if (t->segment_units[after] && !t->retired[after])
+        segment_retire(t, after);
+    return 0;
+}
+
+/* The records' addresses go into the code, so that there must be enough before it is made. */
+static unsigned links_wanted(const struct ir_unit *ir)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < ir->count; i++)
+        switch (ir->insns[i].op) {
+        case IR_CALL:
+            count += 2;
+            break;
+        case IR_BRANCH:
+        case IR_JUMP:
+        case IR_CALL_TO:
+            count++;
+            break;
+        default:
+            break;
+        }
+    return count;
+}
+
+static struct unit *unit_new(const struct ir_unit *ir, uint64_t page, void *fallbacks)
+{
+    unsigned links = links_wanted(ir);
+    struct unit *unit = calloc(1, sizeof(*unit) + links * sizeof(struct link));
+
+    if (!unit)
+        return NULL;
+    unit->page = page;
+    unit->offset = ir->start;
+    unit->bytes = ir->bytes;
+    unit->guest_count = ir->guest_count;
+    unit->fallbacks = fallbacks;
+    unit->link_count = links;
+    return unit;
+}
+
+/* Compiles the scratch unit, after the optimiser. */
+static int unit_compile(struct translator *t, struct unit *unit)
+{
+    struct host_unit *compiled = &t->compiled;
+    int r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
+
+    if (r == -ENOSPC) {
+        r = segment_next(t);
+        if (!r)
+            r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
+    }
+    if (r)
+        return r;
+    BUG_ON(compiled->link_count > unit->link_count);
+    unit->link_count = compiled->link_count;
+    for (unsigned i = 0; i < unit->link_count; i++)
+        unit->links[i] = (struct link){.from = unit, .host = compiled->links[i]};
+    unit->start = compiled->start;
+    unit->entry = compiled->entry;
+    unit->size = compiled->size;
+    return 0;
+}
+
+int translator_make(struct translator *t, uint64_t number, uint32_t generation, void *fallbacks,
+                    struct unit **out)
+{
+    struct unit *unit;
+    struct unit_page *page = page_get(t, number, generation);
+    unsigned slot = unit_hash(number, t->scratch.start);
+    uint64_t began = monotonic_ns();
+    int r;
+
+    ir_optimise(&t->scratch);
+    unit = unit_new(&t->scratch, number, fallbacks);
+    if (!unit || !page) {
+        if (unit)
+            unit_free(unit);
+        else
+            free(fallbacks);
+        return -ENOMEM;
+    }
+    page_check(t, page, generation);
+    r = unit_compile(t, unit);
+    if (r) {
+        unit_free(unit);
+        return r;
+    }
+    unit->hash_next = t->hash[slot];
+    t->hash[slot] = unit;
+    unit->page_next = page->units;
+    page->units = unit;
+    unit->segment_next = t->segment_units[t->memory.segment];
+    t->segment_units[t->memory.segment] = unit;
+    t->stats.units++;
+    t->stats.guest_instructions += unit->guest_count;
+    t->stats.guest_bytes += unit->bytes;
+    t->stats.code_bytes += unit->size;
+    t->stats.nanoseconds += monotonic_ns() - began;
+    *out = unit;
+    return 0;
+}

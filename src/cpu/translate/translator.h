@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The translations of one machine: units of guest code, found by the page and the offset where they
+ * begin, linked to each other, dropped when their code was written or room is needed. All CPUs
+ * share them.
+ *
+ * A unit is
+ *   live   found, linked to
+ *   dead   found by nobody; its poll entry leads out, and links to it are taken back. CPUs may
+ *          still be in it. Its memory is used again when its segment is, which is when each CPU
+ *          has left translated code since (translator_enter()) and forgotten its jump cache.
+ *
+ * Invariants
+ *  T1  Code addresses outside the translator's tables are in jump caches, in stacks of return
+ *      addresses, and in CPUs that run. A CPU's are gone once it has passed translator_enter().
+ *  T2  Jump caches hold poll entries only, filled under the lock with a live unit.
+ *  T3  A link is patched only while it is in its target's list.
+ *
+ * Threads: functions marked (lock) want translator.lock held. The lock is taken by CPUs' threads.
+ */
+#ifndef HOSPES_CPU_TRANSLATE_TRANSLATOR_H
+#define HOSPES_CPU_TRANSLATE_TRANSLATOR_H
+
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "cpu/translate/host.h"
+
+enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12 };
+
+struct unit;
+
+struct link {
+    struct unit *from;
+    struct unit *to;   /* NULL: leads to the dispatcher */
+    struct link *next; /* of to->incoming */
+    struct host_link host;
+};
+
+struct unit {
+    uint64_t page; /* the guest's number of the page of memory */
+    uint16_t offset, bytes;
+    uint16_t guest_count;
+    bool dead;
+    uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
+    struct unit *hash_next, *page_next, *segment_next;
+    struct link *incoming;
+    void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
+    unsigned link_count;
+    struct link links[];
+};
+
+/* The units of a page, and which writing of the page they were made from. */
+struct unit_page {
+    uint64_t page;
+    uint32_t generation;
+    struct unit *units;
+    struct unit_page *next;
+};
+
+/* A CPU's part. */
+struct translator_cpu {
+    _Atomic uint64_t seen; /* the epoch at which it entered, UINT64_MAX: not in translated code */
+    uint64_t purged;       /* the epoch at which its jump caches were emptied */
+    struct translator_cpu *next;
+};
+
+struct translator_stats {
+    uint64_t units, guest_instructions, guest_bytes, code_bytes; /* translated in all */
+    uint64_t nanoseconds;
+    uint64_t killed, evicted_segments;
+};
+
+struct translator {
+    const struct host_type *host;
+    struct host_runtime runtime;
+    struct code_memory memory;
+    _Atomic uint64_t epoch;
+    struct mutex lock;
+    struct translator_cpu *cpus GUARDED_BY(lock);
+    struct unit *hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
+    struct unit_page *pages[PAGE_HASH_SIZE] GUARDED_BY(lock);
+    struct unit *segment_units[CODE_SEGMENTS] GUARDED_BY(lock);
+    uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
+    struct translator_stats stats GUARDED_BY(lock);
+    struct ir_unit scratch GUARDED_BY(lock);
+    struct host_unit compiled GUARDED_BY(lock);
+};
+
+/* `size`: bytes of code memory. Returns 0 or -errno. */
+int translator_init(struct translator *t, const struct host_type *host,
+                    const struct guest_layout *layout, const struct native_helpers *helpers,
+                    uint64_t size) MUST_CHECK;
+void translator_release(struct translator *t);
+
+void translator_add_cpu(struct translator *t, struct translator_cpu *cpu);
+void translator_remove_cpu(struct translator *t, struct translator_cpu *cpu);
+/* Before a CPU runs translated code, and when it has left it and holds no unit any more. True: its
+ * jump caches must be emptied first. */
+bool translator_enter(struct translator *t, struct translator_cpu *cpu) MUST_CHECK;
+void translator_leave(struct translator_cpu *cpu);
+
+/* (lock) The live unit there, or NULL. */
+struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset);
+/* (lock) Compiles `t->scratch`, whose fallbacks are the unit's now also on failure. -ENOSPC: no
+ * room at the moment; -E2BIG; -ENOMEM. */
+int translator_make(struct translator *t, uint64_t page, uint32_t generation, void *fallbacks,
+                    struct unit **unit) MUST_CHECK;
+/* (lock) Leads a link of a unit to another one in the same page. */
+void translator_link(struct translator *t, struct link *link, struct unit *to);
+/* (lock) The page's units are dead if they are of another writing than `generation`. */
+void translator_check_page(struct translator *t, uint64_t page, uint32_t generation);
+/* (lock) The same for every page that has units; `generation_of` tells. */
+void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *ctx, uint64_t page),
+                          void *ctx);
+/* (lock) Kills all units. */
+void translator_kill_all(struct translator *t);
+
+static inline const void *unit_poll_entry(const struct translator *t, const struct unit *unit)
+{
+    return code_memory_run(&t->memory, unit->start);
+}
+
+#endif
