@@ -326,6 +326,7 @@ static int virt_put_tree(struct virt *virt, const struct virt_boot *boot,
     struct virt_tree_facts facts = {
         .ram_size = virt->config.ram_size,
         .hart_count = virt->config.hart_count,
+        .address_bits = virt->harts[0]->address_bits,
         .slots = virt->slots,
         .append = boot->append,
         .initrd_start = initrd->start,

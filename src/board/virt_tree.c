@@ -15,17 +15,20 @@
 #define FINISHER_POWER_OFF 0x5555u
 #define FINISHER_REBOOT    0x7777u
 
-static void tree_cpu(struct tree *tree, unsigned hart)
+static void tree_cpu(struct tree *tree, const struct virt_tree_facts *facts, unsigned hart)
 {
     tree_node(tree, "cpu@%x", hart);
     tree_string(tree, "device_type", "cpu");
     tree_string(tree, "compatible", "riscv");
     tree_u32(tree, "reg", hart);
     tree_string(tree, "status", "okay");
-    tree_string(tree, "riscv,isa", riscv_isa_string());
+    tree_string(tree, "riscv,isa", riscv_isa_string(facts->address_bits));
     tree_string(tree, "riscv,isa-base", "rv64i");
-    tree_strings(tree, "riscv,isa-extensions", riscv_isa_extensions());
-    tree_string(tree, "mmu-type", "riscv,sv57");
+    tree_strings(tree, "riscv,isa-extensions", riscv_isa_extensions(facts->address_bits));
+    tree_string(tree, "mmu-type",
+                facts->address_bits == 39   ? "riscv,sv39"
+                : facts->address_bits == 48 ? "riscv,sv48"
+                                            : "riscv,sv57");
     tree_u32(tree, "riscv,cbom-block-size", CACHE_BLOCK);
     tree_u32(tree, "riscv,cboz-block-size", CACHE_BLOCK);
     tree_u32(tree, "riscv,cbop-block-size", CACHE_BLOCK);
@@ -45,7 +48,7 @@ static void tree_cpus(struct tree *tree, const struct virt_tree_facts *facts)
     tree_u32(tree, "#size-cells", 0);
     tree_u32(tree, "timebase-frequency", VIRT_TIMEBASE);
     for (unsigned i = 0; i < facts->hart_count; i++)
-        tree_cpu(tree, i);
+        tree_cpu(tree, facts, i);
     tree_node_end(tree);
 }
 

@@ -30,6 +30,7 @@ enum {
     RUN_BIOS,
     RUN_CONSOLE,
     RUN_ENGINE,
+    RUN_MMU,
     RUN_NAME,
     RUN_STATS,
     RUN_DUMP_DTB,
@@ -87,6 +88,8 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return run_file(&d->firmware, walk, error);
     case RUN_CONSOLE:
         return spec_console(walk->value, d, error);
+    case RUN_MMU:
+        return spec_paging(walk->value, d, error);
     case RUN_ENGINE:
         return run_text(&d->engine, walk->value, error);
     case RUN_NAME:
@@ -241,7 +244,10 @@ static const struct option run_options[] = {
      "M-mode firmware, ELF or raw (hospes's own SBI)"},
     {RUN_CONSOLE, "--console", NULL, "KIND", false,
      "what the terminal is to the guest: serial (ttyS0) or virtio (hvc0) (serial)"},
-    {RUN_ENGINE, "--engine", NULL, "NAME", false, "how the CPUs are run: auto or interp (auto)"},
+    {RUN_MMU, "--mmu", NULL, "MODE", false,
+     "the widest virtual addresses: sv39, which is the fastest, sv48 or sv57 (sv39)"},
+    {RUN_ENGINE, "--engine", NULL, "NAME", false,
+     "how the CPUs are run: auto, translate or interpreter (auto)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},
     {RUN_DUMP_DTB, "--dump-dtb", NULL, "FILE", false,

@@ -267,6 +267,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"translation us", c.translation_ns / 1000},
         {"units dropped", c.units_dropped},
         {"segments evicted", c.segments_evicted},
+        {"window fills", c.window_fills},
         {"exits to link", c.exits_link},
         {"exits to look up", c.exits_jump},
         {"exits to poll", c.exits_poll},

@@ -184,6 +184,22 @@ int spec_console(const char *text, struct machine_description *description, stru
     return 0;
 }
 
+int spec_paging(const char *text, struct machine_description *description, struct error *error)
+{
+    static const unsigned modes[] = {39, 48, 57};
+
+    for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "sv%u", modes[i]);
+        if (strcmp(text, name) == 0) {
+            description->paging = modes[i];
+            return 0;
+        }
+    }
+    return error_usage(error, "unknown paging mode \"%s\"; use --mmu sv39, sv48 or sv57", text);
+}
+
 int spec_memory(const char *text, struct machine_description *description, struct error *error)
 {
     uint64_t bytes;

@@ -20,6 +20,9 @@ int spec_forward(const char *text, struct machine_description *description,
 int spec_network(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
 /* serial or virtio. */
+/* "sv39", "sv48" or "sv57". */
+int spec_paging(const char *text, struct machine_description *description,
+                struct error *error) MUST_CHECK;
 int spec_console(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
 /* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */

@@ -113,9 +113,18 @@ static void test_modes(void **state)
                          RISCV_EXC_LOAD_PAGE);
         assert_int_equal(translate(f, high ^ UINT64_C(1) << 63, RISCV_STORE), RISCV_EXC_STORE_PAGE);
     }
-    assert_true(riscv_satp_valid(0) && riscv_satp_valid(UINT64_C(9) << 60));
-    assert_false(riscv_satp_valid(UINT64_C(11) << 60));
-    assert_false(riscv_satp_valid(UINT64_C(1) << 60));
+    struct riscv_hart hart = {0};
+
+    assert_true(riscv_satp_valid(&hart, 0) && riscv_satp_valid(&hart, UINT64_C(9) << 60));
+    assert_true(riscv_satp_valid(&hart, UINT64_C(10) << 60));
+    assert_false(riscv_satp_valid(&hart, UINT64_C(11) << 60));
+    assert_false(riscv_satp_valid(&hart, UINT64_C(1) << 60));
+    hart.address_bits = 48;
+    assert_true(riscv_satp_valid(&hart, UINT64_C(9) << 60));
+    assert_false(riscv_satp_valid(&hart, UINT64_C(10) << 60));
+    hart.address_bits = 39;
+    assert_true(riscv_satp_valid(&hart, UINT64_C(8) << 60));
+    assert_false(riscv_satp_valid(&hart, UINT64_C(9) << 60));
 }
 
 static void test_superpages(void **state)

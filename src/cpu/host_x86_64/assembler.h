@@ -61,6 +61,7 @@ enum x86_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU
 struct place {
     uint8_t kind;
     uint8_t base, index, scale; /* scale: 0 to 3; base: the register if it is one */
+    bool gs;                    /* from the gs segment's base */
     int32_t disp;
 };
 
@@ -174,6 +175,8 @@ static inline void op(struct buffer *b, unsigned how, unsigned opcode, unsigned 
 {
     unsigned rex = 0;
 
+    if (p.gs)
+        put8(b, 0x65);
     if (how & OP_66)
         put8(b, 0x66);
     if (how & OP_F3)
@@ -212,6 +215,8 @@ static inline void vex(struct buffer *b, unsigned how, unsigned opcode, unsigned
     bool x = p.kind == PLACE_MEM && is_high(p.index);
     bool high = p.kind != PLACE_FIXED && is_high(p.base);
 
+    if (p.gs)
+        put8(b, 0x65);
     put8(b, 0xc4);
     put8(b, (is_high(reg) ? 0 : 0x80) | (x ? 0 : 0x40) | (high ? 0 : 0x20) | map);
     put8(b, (how & OP_W ? 0x80 : 0) | (~second & 15) << 3 | prefix);

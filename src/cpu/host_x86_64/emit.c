@@ -163,13 +163,16 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
 
 static bool has_room(const struct emitter *e)
 {
-    return !e->full && here(&e->b) + OPERATION_MAX + (e->cold_count + 4) * COLD_ROOM < e->end;
+    return !e->full &&
+           here(&e->b) + OPERATION_MAX + (e->cold_count + e->access_count + 4) * COLD_ROOM < e->end;
 }
 
 static void emit_insn(struct emitter *e, const struct ir_insn *insn)
 {
     BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
            !emit_flow(e, insn));
+    if (e->unit->windowed)
+        slack_update(e, insn);
 }
 
 static void emit_poll(struct emitter *e)
@@ -197,6 +200,8 @@ int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
     e.end = memory->end;
     e.full = false;
     e.cold_count = 0;
+    e.access_count = 0;
+    memset(e.slack, 0xff, sizeof(e.slack));
     memset(e.boxed, 0, sizeof(e.boxed));
     result->link_count = 0;
     result->start = here(&e.b);
@@ -209,11 +214,15 @@ int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
             return e.full ? -E2BIG : -ENOSPC;
         emit_insn(&e, &unit->insns[i]);
     }
+    emit_access_stubs(&e);
     for (unsigned i = 0; i < e.cold_count; i++)
         emit_cold_part(&e, &e.cold[i]);
     if (e.full)
         return -E2BIG;
     BUG_ON(here(&e.b) > e.end);
+    result->fault_count = e.access_count;
+    for (unsigned i = 0; i < e.access_count; i++)
+        result->faults[i] = (struct host_fault){e.accesses[i].at, e.accesses[i].stub};
     result->size = here(&e.b) - result->start;
     memory->used = here(&e.b);
     return 0;

@@ -51,6 +51,86 @@ static struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn
     return cold;
 }
 
+/* ---- the window ---- */
+
+/* Offsets that are safe from a base that was checked, together with what was added to it. */
+enum { SLACK_MAX = 1 << 16 };
+
+static uint32_t magnitude(int64_t value)
+{
+    return (uint32_t)(value < 0 ? -value : value);
+}
+
+static bool is_near(int64_t offset)
+{
+    return offset > -SLACK_MAX && offset < SLACK_MAX;
+}
+
+/* A global whose value serves as the base, so that only it is checked, and that once. */
+static bool has_base(const struct ir_insn *insn)
+{
+    return is_global(insn->a) && is_near(insn->imm);
+}
+
+/* Checks the base, which is in a global's register or loaded to rax. */
+static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
+{
+    struct access *access = &e->accesses[e->access_count];
+    unsigned base = RAX;
+    bool known = false;
+
+    if (e->access_count == IR_UNIT_MAX - 1)
+        e->full = true;
+    else
+        e->access_count++;
+    *access = (struct access){.insn = insn};
+    if (has_base(insn)) {
+        uint32_t slack = e->slack[insn->a];
+
+        known = slack != UINT32_MAX && slack + magnitude(insn->imm) < SLACK_MAX;
+        base = int_operand(e, insn->a, 0, RAX);
+        if (!known)
+            e->slack[insn->a] = 0;
+    } else {
+        emit_address(e, insn);
+    }
+    if (known)
+        return access;
+    mov_rr(&e->b, OP_W, RCX, base);
+    shift_imm(&e->b, OP_W, 5, RCX, WINDOW_BITS);
+    /* Not by the stub, which comes back: what follows relies on the base. */
+    emit_cold(e, CC_NE, COLD_STEP, insn, 0);
+    return access;
+}
+
+static struct place window_place(const struct emitter *e, const struct ir_insn *insn)
+{
+    struct place place = at_mem(RAX, 0);
+
+    if (has_base(insn))
+        place = at_mem(is_pinned(e, insn->a) ? e->map->reg[insn->a] : RAX, (int32_t)insn->imm);
+    place.gs = true;
+    return place;
+}
+
+void slack_update(struct emitter *e, const struct ir_insn *insn)
+{
+    uint32_t slack = UINT32_MAX;
+
+    if (insn->op == IR_GUEST) { /* may write any of them */
+        memset(e->slack, 0xff, sizeof(e->slack));
+        return;
+    }
+    if (!is_global(insn->dst))
+        return;
+    if (insn->op == IR_MOV && is_global(insn->b))
+        slack = e->slack[insn->b];
+    else if (insn->op == IR_ADD && insn->width == 8 && is_global(insn->a) && insn->b == IR_IMM &&
+             is_near(insn->imm) && e->slack[insn->a] != UINT32_MAX)
+        slack = e->slack[insn->a] + magnitude(insn->imm);
+    e->slack[insn->dst] = slack;
+}
+
 static bool is_float(const struct emitter *e, ir_ref ref)
 {
     return is_global(ref) && e->layout->is_float(ref);
@@ -114,23 +194,35 @@ static void load_float(struct emitter *e, const struct ir_insn *insn, struct pla
     float_store_boxed(e, insn->dst, 4);
 }
 
+static void load_from(struct emitter *e, const struct ir_insn *insn, struct place from)
+{
+    if (is_float(e, insn->dst))
+        load_float(e, insn, from);
+    else
+        load_int(e, insn, from);
+}
+
 static void emit_load(struct emitter *e, const struct ir_insn *insn)
 {
     struct cold *cold;
 
+    if (e->unit->windowed) {
+        struct access *access = emit_window(e, insn);
+
+        access->at = here(&e->b);
+        load_from(e, insn, window_place(e, insn));
+        access->back = here(&e->b);
+        return;
+    }
     emit_address(e, insn);
     cold = emit_translate(e, insn, e->layout->tlb_read, insn->width, false, COLD_LOAD);
-    if (is_float(e, insn->dst))
-        load_float(e, insn, at_index(RAX, RCX, 0, 0));
-    else
-        load_int(e, insn, at_index(RAX, RCX, 0, 0));
+    load_from(e, insn, at_index(RAX, RCX, 0, 0));
     cold_back(e, cold);
 }
 
-void cold_load(struct emitter *e, const struct cold *cold)
+/* rax: the address. */
+static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back)
 {
-    const struct ir_insn *insn = cold->insn;
-
     mov_ri(&e->b, RCX,
            NATIVE_INFO(insn->at, (uint32_t)insn->width, insn->sign ? 1u : 0, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_LOAD]);
@@ -146,7 +238,12 @@ void cold_load(struct emitter *e, const struct cold *cold)
         else
             mov_store(&e->b, OP_W, global_place(e, insn->dst), RAX);
     }
-    jmp_to(&e->b, cold->back);
+    jmp_to(&e->b, back);
+}
+
+void cold_load(struct emitter *e, const struct cold *cold)
+{
+    stub_load(e, cold->insn, cold->back);
 }
 
 /* ---- stores ---- */
@@ -188,32 +285,74 @@ static void store_zero(struct emitter *e, unsigned width, struct place to)
     }
 }
 
-static void emit_store(struct emitter *e, const struct ir_insn *insn)
+/* What is stored, where it is not in a register: known before the access itself. */
+static void store_to(struct emitter *e, const struct ir_insn *insn, struct place to, unsigned value)
 {
-    struct place to = at_index(RAX, RCX, 0, 0);
-    struct cold *cold;
-
-    emit_address(e, insn);
-    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, false, COLD_STORE);
     if (insn->b == IR_ZERO)
         store_zero(e, insn->width, to);
     else if (is_float(e, insn->b) && is_pinned(e, insn->b))
         vex(&e->b, insn->width == 8 ? OP_F2 : OP_F3, 0x11, e->map->reg[insn->b], 0, to);
     else
-        store_reg(e, insn->width, to, store_value(e, insn));
+        store_reg(e, insn->width, to, value);
+}
+
+static bool store_wants_value(const struct emitter *e, const struct ir_insn *insn)
+{
+    return insn->b != IR_ZERO && !(is_float(e, insn->b) && is_pinned(e, insn->b));
+}
+
+static void emit_store(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold;
+    unsigned value = RDX;
+
+    if (e->unit->windowed) {
+        struct access *access = emit_window(e, insn);
+
+        if (store_wants_value(e, insn))
+            value = store_value(e, insn);
+        access->at = here(&e->b);
+        store_to(e, insn, window_place(e, insn), value);
+        access->back = here(&e->b);
+        return;
+    }
+    emit_address(e, insn);
+    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, false, COLD_STORE);
+    if (store_wants_value(e, insn))
+        value = store_value(e, insn);
+    store_to(e, insn, at_index(RAX, RCX, 0, 0), value);
     cold_back(e, cold);
 }
 
-void cold_store(struct emitter *e, const struct cold *cold)
+/* rax: the address. */
+static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back)
 {
-    const struct ir_insn *insn = cold->insn;
     unsigned value = store_value(e, insn);
 
     if (value != RDX)
         mov_rr(&e->b, OP_W, RDX, value);
     mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, (uint32_t)insn->width, 0u, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_STORE]);
-    jmp_to(&e->b, cold->back);
+    jmp_to(&e->b, back);
+}
+
+void cold_store(struct emitter *e, const struct cold *cold)
+{
+    stub_store(e, cold->insn, cold->back);
+}
+
+void emit_access_stubs(struct emitter *e)
+{
+    for (unsigned i = 0; i < e->access_count; i++) {
+        struct access *access = &e->accesses[i];
+
+        access->stub = here(&e->b);
+        emit_address(e, access->insn);
+        if (access->insn->op == IR_LOAD)
+            stub_load(e, access->insn, access->back);
+        else
+            stub_store(e, access->insn, access->back);
+    }
 }
 
 /* ---- atomics: of pages that may be written, aligned; all else is the guest's to do ---- */

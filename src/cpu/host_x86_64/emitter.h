@@ -82,6 +82,12 @@ struct cold {
     unsigned index; /* a link's, a register's */
 };
 
+/* An access to the window, and its out-of-line part once that is written. */
+struct access {
+    uint32_t at, stub, back;
+    const struct ir_insn *insn;
+};
+
 struct emitter {
     struct buffer b;
     const struct host_runtime *runtime;
@@ -93,6 +99,11 @@ struct emitter {
     uint32_t end; /* offset that code must not reach */
     bool full;
     uint64_t boxed[IR_GLOBALS / 64]; /* float globals that are known to be boxed */
+    /* Windowed code: int globals that are known to be below 1 << WINDOW_BITS but for so many bytes
+     * up or down, as small offsets were added since that was seen; UINT32_MAX: not known. */
+    uint32_t slack[IR_GLOBALS];
+    unsigned access_count;
+    struct access accesses[IR_UNIT_MAX];
     unsigned cold_count;
     struct cold cold[COLD_MAX];
 };
@@ -160,6 +171,10 @@ void cold_divide(struct emitter *e, const struct cold *cold);
 bool emit_memory(struct emitter *e, const struct ir_insn *insn);
 void cold_load(struct emitter *e, const struct cold *cold);
 void cold_store(struct emitter *e, const struct cold *cold);
+/* Out-of-line parts of windowed accesses. */
+void emit_access_stubs(struct emitter *e);
+/* Keeps emitter.slack true after the operation. */
+void slack_update(struct emitter *e, const struct ir_insn *insn);
 
 /* ---- emit_float.c ---- */
 

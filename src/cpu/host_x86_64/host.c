@@ -4,8 +4,12 @@
  */
 #include "cpu/host_x86_64/host.h"
 
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
 #include <xmmintrin.h>
 
 #include "base/bits.h"
@@ -314,6 +318,21 @@ static unsigned host_float_flags(void)
            (flags >> 2 & 1) << 3 | (flags & 1) << 4;
 }
 
+static void host_set_window(uint8_t *base)
+{
+    syscall(SYS_arch_prctl, ARCH_SET_GS, base);
+}
+
+static uint64_t host_fault_pc(const void *context)
+{
+    return (uint64_t)((const ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+}
+
+static void host_set_fault_pc(void *context, uint64_t pc)
+{
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
+}
+
 static const struct host_type host_x86_64 = {
     .name = "x86-64",
     .missing = host_missing,
@@ -325,6 +344,9 @@ static const struct host_type host_x86_64 = {
     .enter = host_enter,
     .float_load = host_float_load,
     .float_flags = host_float_flags,
+    .set_window = host_set_window,
+    .fault_pc = host_fault_pc,
+    .set_fault_pc = host_set_fault_pc,
 };
 
 const struct host_type *host_native(void)

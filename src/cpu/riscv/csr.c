@@ -300,7 +300,7 @@ static bool satp_allowed(const struct riscv_hart *hart, unsigned csr, enum riscv
 static void satp_write(struct riscv_hart *hart, unsigned csr, uint64_t value)
 {
     /* A write of a mode that is not there has no effect at all. */
-    if (riscv_satp_valid(value))
+    if (riscv_satp_valid(hart, value))
         hart->satp = value;
 }
 

@@ -12,10 +12,14 @@ enum riscv_extension {
 #define EXTENSION(id, name, needs) RISCV_EXT_##id,
 #define LETTER                     EXTENSION
 #define UNTOLD                     EXTENSION
+#define PAGING48                   EXTENSION
+#define PAGING57                   EXTENSION
 #include "cpu/riscv/extensions.inc"
 #undef EXTENSION
 #undef LETTER
 #undef UNTOLD
+#undef PAGING48
+#undef PAGING57
     RISCV_EXT_COUNT
 };
 

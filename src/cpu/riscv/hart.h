@@ -105,6 +105,8 @@ struct riscv_hart {
 
     /* Fixed when made. */
     unsigned id; /* mhartid */
+    /* The most bits that a translated address may have: 39, 48 or 57 (Sv39, Sv48, Sv57), 0: 57. */
+    unsigned address_bits;
     const struct riscv_platform *platform;
     /* True: no M-mode software runs; hospes is the firmware, and what would trap to M makes run()
      * return CPU_STOP_FIRMWARE with the cause in mcause, mtval, mepc and privilege unchanged (pc
@@ -140,9 +142,9 @@ int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memor
 
 /* The extensions the hart has, as the device tree tells them: "riscv,isa" ("rv64imafdc_...") and
  * the list for "riscv,isa-extensions" (NULL-terminated, in canonical order). From one table in
- * extensions.c that also switches the decoder. */
-const char *riscv_isa_string(void);
-const char *const *riscv_isa_extensions(void);
+ * extensions.c that also switches the decoder. address_bits: as in struct riscv_hart. */
+const char *riscv_isa_string(unsigned address_bits);
+const char *const *riscv_isa_extensions(unsigned address_bits);
 
 /* The engine table of the interpreter. */
 struct engine_type;
@@ -151,7 +153,8 @@ extern const struct engine_type riscv_interpreter;
  * lacks. Its options (engine_config.options; for tests and measurements):
  *   heat=N   executions before a block is translated (0: at once)
  *   unit=N   instructions in a unit, at most
- *   code=N   bytes of code memory, with a suffix K, M or G */
+ *   code=N   bytes of code memory, with a suffix K, M or G
+ *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once */
 extern const struct engine_type riscv_translator;
 const char *riscv_translator_missing(void);
 

@@ -301,8 +301,11 @@ static bool before_block(struct engine_cpu *cpu)
         return false;
     }
     interrupt = riscv_interrupt_pick(cpu->hart);
-    if (unlikely(interrupt >= 0))
+    if (unlikely(interrupt >= 0)) {
+        if (cpu->translating)
+            native_tick(cpu);
         cpu_take_trap(cpu, RISCV_CAUSE_INTERRUPT | interrupt, 0);
+    }
     return true;
 }
 
@@ -317,6 +320,8 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
     cpu->stopping = false;
     cpu->translating = cpu->native && !max_instructions && !cpu->breakpoint_count;
     set_running(cpu, true);
+    if (cpu->translating)
+        native_begin(cpu);
     tlb_review(cpu);
     /* A kick before run() may have left no signal: whoever slept consumed it. */
     if (atomic_exchange_explicit(&cpu->kicked, false, memory_order_acq_rel)) {

@@ -66,6 +66,8 @@ struct tlb {
     } large[2];
     struct tlb_entry entries[TLB_SIZE];
     uint64_t jump_pages[JUMP_PAGES / 64]; /* which pages native.jumps may hold, by their low bits */
+    struct window *window;                /* native.window is its base; NULL: none */
+    unsigned ticks;                       /* interrupts that found the CPU in this regime */
 };
 
 static inline bool tlb_has_jumps(const struct tlb *tlb, uint64_t vaddr)
@@ -237,6 +239,8 @@ void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid);
+/* Of one regime. */
+void tlb_empty_jumps(struct tlb *tlb);
 /* Empties the jump caches of all regimes. */
 void tlb_flush_jumps(struct engine_cpu *cpu);
 /* Drops write tags of the host page; true if there was one. */

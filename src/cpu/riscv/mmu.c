@@ -25,10 +25,12 @@ static unsigned satp_mode(uint64_t satp)
     return satp >> 60;
 }
 
-bool riscv_satp_valid(uint64_t satp)
+bool riscv_satp_valid(const struct riscv_hart *hart, uint64_t satp)
 {
+    unsigned bits = hart->address_bits ? hart->address_bits : 57;
+
     return satp_mode(satp) == SATP_BARE ||
-           (satp_mode(satp) >= SATP_SV39 && satp_mode(satp) <= SATP_SV57);
+           (satp_mode(satp) >= SATP_SV39 && satp_mode(satp) <= SATP_SV39 + (bits - 39) / 9);
 }
 
 static void regime_of(const struct riscv_hart *hart, unsigned privilege,
@@ -146,6 +148,7 @@ static int walk(const struct riscv_hart *hart, const struct address_space *memor
     if (!regime->satp) {
         *translation = (struct riscv_translation){.address = vaddr,
                                                   .access = RISCV_FETCH | RISCV_LOAD | RISCV_STORE,
+                                                  .accessed = true,
                                                   .shift = 64};
         return 0;
     }
@@ -190,6 +193,7 @@ static int walk(const struct riscv_hart *hart, const struct address_space *memor
         }
         translation->address = ppn << 12 | bits_get(vaddr, 0, shift);
         translation->access = allowed;
+        translation->accessed = pte & PTE_A;
         translation->shift = shift;
         return 0;
     }
@@ -201,6 +205,16 @@ int riscv_translate(const struct riscv_hart *hart, const struct address_space *m
                     struct riscv_translation *translation)
 {
     return walk(hart, memory, vaddr, access, regime, true, translation);
+}
+
+int riscv_peek(const struct riscv_hart *hart, const struct address_space *memory, uint64_t vaddr,
+               const struct riscv_regime *regime, struct riscv_translation *translation)
+{
+    int error = walk(hart, memory, vaddr, RISCV_LOAD, regime, false, translation);
+
+    if (!error && !translation->accessed)
+        translation->access = 0;
+    return error;
 }
 
 int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memory, uint64_t vaddr,

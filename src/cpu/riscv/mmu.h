@@ -29,6 +29,7 @@ struct riscv_regime {
 struct riscv_translation {
     gpa address;
     unsigned access; /* enum riscv_access: what else the page tables allow as they are now */
+    bool accessed;   /* A was set before */
     unsigned shift;  /* the mapping covers 1 << shift bytes, at least a page; 64 with none */
 };
 
@@ -42,12 +43,17 @@ int riscv_translate(const struct riscv_hart *hart, const struct address_space *m
                     uint64_t vaddr, enum riscv_access access, const struct riscv_regime *regime,
                     struct riscv_translation *translation) MUST_CHECK;
 
+/* The same for a load without setting or wanting anything: 0 and in translation->access what may be
+ * done there with A and D as they are; an exception where a page is not there, and nothing else. */
+int riscv_peek(const struct riscv_hart *hart, const struct address_space *memory, uint64_t vaddr,
+               const struct riscv_regime *regime, struct riscv_translation *translation) MUST_CHECK;
+
 /* The exception codes of a kind of access. */
 int riscv_access_fault(enum riscv_access access);
 int riscv_page_fault(enum riscv_access access);
 
-/* Whether satp may hold the value: its mode exists. */
-bool riscv_satp_valid(uint64_t satp);
+/* Whether the hart's satp may hold the value: its mode exists. */
+bool riscv_satp_valid(const struct riscv_hart *hart, uint64_t satp);
 
 /* True when all of [addr, addr + size) may be accessed so. */
 bool riscv_pmp_allows(const struct riscv_hart *hart, gpa addr, uint64_t size,

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/size.h"
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/privileged.h"
+#include "cpu/riscv/window.h"
 #include "cpu/translate/translator.h"
 
 enum { HEAT = 30, UNIT_INSTRUCTIONS = 64 };
@@ -21,6 +23,8 @@ struct native {
     uint64_t checked GUARDED_BY(translator.lock); /* of ram->code_writes */
     _Atomic bool counting;
     unsigned unit_limit; /* instructions in a unit */
+    unsigned windows_of_cpu, window_runs;
+    bool window_at_once; /* not only for what has run for long */
     struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
 };
 
@@ -31,14 +35,186 @@ struct place_code {
     const void *code;
 };
 
-enum { PLACE_CODES = 1 << 14 };
+enum {
+    PLACE_CODES = 1 << 14,
+    WINDOWS_OF_CPU = 4,
+    WINDOWS_ALL = 16,    /* of a machine, if that gives each CPU one */
+    WINDOW_RUNS = 20000, /* of a machine: see window_init() */
+    WINDOW_BLOCK = 16,   /* pages that a fault looks at */
+    WINDOW_TICKS = 2,    /* interrupts in a regime that make it get a window */
+};
 
 struct native_cpu {
     struct translator_cpu translator;
     struct place_code places[PLACE_CODES];
     uint64_t *stack;
-    bool trapped; /* why a helper left: cpu->cause, or hart->pc is where to go on */
+    void *fault_stack;
+    pthread_t thread; /* the one that handles faults */
+    bool has_thread;
+    struct window windows[WINDOWS_OF_CPU];
+    struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
+    unsigned window_count, window_victim;
+    const uint8_t *window_set; /* the one that the thread looks at */
+    bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
 };
+
+static struct native_context *context_of(struct engine_cpu *cpu)
+{
+    return &cpu->data->native;
+}
+
+/* ---- windows ---- */
+
+void native_window_close(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    struct native_cpu *n = cpu->native;
+
+    window_clear(tlb->window);
+    n->window_of[tlb->window - n->windows] = NULL;
+    tlb->window = NULL;
+    tlb->native.window = NULL;
+    /* They lead to code for the window. */
+    tlb_empty_jumps(tlb);
+}
+
+/* One that is free, or was another regime's. */
+static unsigned window_take(struct engine_cpu *cpu)
+{
+    struct native_cpu *n = cpu->native;
+
+    for (unsigned i = 0; i < n->window_count; i++)
+        if (!n->window_of[i])
+            return i;
+    n->window_victim = (n->window_victim + 1) % n->window_count;
+    native_window_close(cpu, n->window_of[n->window_victim]);
+    return n->window_victim;
+}
+
+static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    struct native_cpu *n = cpu->native;
+    const struct native *native = cpu->engine->native;
+    unsigned i = window_take(cpu);
+
+    if (!n->windows[i].base && window_init(&n->windows[i], native->ram, native->window_runs)) {
+        n->window_count = i; /* no more of them */
+        return;
+    }
+    n->window_of[i] = tlb;
+    tlb->window = &n->windows[i];
+    tlb->native.window = n->windows[i].base;
+    tlb_empty_jumps(tlb);
+}
+
+/* User programs, whose addresses are in the lower half. */
+static bool may_have_window(const struct tlb *tlb)
+{
+    return tlb->regime.privilege == RISCV_U;
+}
+
+void native_tick(struct engine_cpu *cpu)
+{
+    struct tlb *tlb = cpu->data;
+
+    if (!may_have_window(tlb) || tlb->window || !cpu->native->window_count)
+        return;
+    if (++tlb->ticks >= WINDOW_TICKS || cpu->engine->native->window_at_once)
+        window_open(cpu, tlb);
+}
+
+/* Whether the page may be mapped, and how. It is one that the regime may load from. */
+static bool window_page(struct engine_cpu *cpu, uint64_t vaddr, struct window_run *run)
+{
+    const struct tlb *tlb = cpu->data;
+    struct ram *ram = cpu->engine->native->ram;
+    struct riscv_translation translation;
+    unsigned allowed;
+    uint64_t offset;
+    bool mixed;
+
+    if (riscv_peek(cpu->hart, cpu->engine->memory, vaddr & PAGE_MASK, &tlb->regime, &translation))
+        return false;
+    allowed = riscv_pmp_page(cpu->hart, translation.address, tlb->regime.privilege, &mixed);
+    allowed &= translation.access;
+    offset = translation.address - ram->base;
+    if (mixed || !(allowed & RISCV_LOAD) || offset >= ram->size)
+        return false;
+    *run = (struct window_run){.virtual_page = vaddr >> PAGE_SHIFT,
+                               .ram_page = offset >> PAGE_SHIFT,
+                               .count = 1};
+    /* As in the TLB: a page that becomes code after this look gives a request. */
+    run->writable =
+        (allowed & RISCV_STORE) &&
+        !(atomic_load_explicit(&ram->flags[run->ram_page], memory_order_acquire) & PAGE_CODE);
+    return true;
+}
+
+static bool window_map_run(struct engine_cpu *cpu, const struct window_run *run)
+{
+    if (run->writable)
+        memory_note_write(cpu->engine->native->ram, run->ram_page << PAGE_SHIFT,
+                          run->count << PAGE_SHIFT);
+    return window_map(cpu->data->window, run);
+}
+
+/* Maps the page at `vaddr`, which was accessed, and those around it that were used before. */
+static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
+{
+    struct window *window = cpu->data->window;
+    uint64_t page = vaddr >> PAGE_SHIFT, first = page & ~(uint64_t)(WINDOW_BLOCK - 1);
+    struct window_run run = {.count = 0}, next;
+
+    if (vaddr >= WINDOW_SIZE || !window_page(cpu, vaddr, &next))
+        return;
+    for (uint64_t p = first; p < first + WINDOW_BLOCK; p++) {
+        if ((p != page && window_has(window, p)) || !window_page(cpu, p << PAGE_SHIFT, &next))
+            continue;
+        if (run.count && run.virtual_page + run.count == next.virtual_page &&
+            run.ram_page + run.count == next.ram_page && run.writable == next.writable) {
+            run.count++;
+            continue;
+        }
+        if (run.count && !window_map_run(cpu, &run))
+            return;
+        run = next;
+    }
+    if (run.count && !window_map_run(cpu, &run))
+        return;
+    cpu->counters.window_fills++;
+}
+
+static void window_fill_access(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
+{
+    window_fill(cpu, vaddr);
+    if ((vaddr ^ (vaddr + width - 1)) & PAGE_MASK)
+        window_fill(cpu, vaddr + width - 1);
+}
+
+static bool on_fault(void *ctx, void *context)
+{
+    struct engine_cpu *cpu = ctx;
+    struct translator *t = &cpu->engine->native->translator;
+    uint64_t stub = translator_fault(t, t->host->fault_pc(context));
+
+    if (!stub)
+        return false;
+    t->host->set_fault_pc(context, stub);
+    return true;
+}
+
+void native_begin(struct engine_cpu *cpu)
+{
+    struct native_cpu *n = cpu->native;
+
+    if (n->has_thread && pthread_equal(n->thread, pthread_self()))
+        return;
+    /* Without a handler there can be no windows. */
+    if (fault_handle(on_fault, cpu, n->fault_stack))
+        n->window_count = 0;
+    n->thread = pthread_self();
+    n->has_thread = true;
+    n->window_set = NULL;
+}
 
 /* ---- the guest's layout ---- */
 
@@ -85,11 +261,6 @@ static const struct guest_layout layout = {
 
 /* ---- what translated code asks for ---- */
 
-static struct native_context *context_of(struct engine_cpu *cpu)
-{
-    return &cpu->data->native;
-}
-
 /* Instructions that translated code counted. */
 static void counted_take(struct engine_cpu *cpu, uint64_t more)
 {
@@ -122,6 +293,8 @@ static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
     cpu->counters.helped_loads++;
     if (!access_load(cpu, vaddr, width, &value))
         return leave_by_trap(cpu, info);
+    if (cpu->data->window)
+        window_fill_access(cpu, vaddr, width);
     if (NATIVE_INFO_SIGN(info))
         value = (uint64_t)((int64_t)(value << unused) >> unused);
     return (struct native_value){value, true};
@@ -134,6 +307,8 @@ static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, 
     cpu->counters.helped_stores++;
     if (!access_store(cpu, vaddr, NATIVE_INFO_WIDTH(info), value))
         return leave_by_trap(cpu, info);
+    if (cpu->data->window)
+        window_fill_access(cpu, vaddr, NATIVE_INFO_WIDTH(info));
     return (struct native_value){0, true};
 }
 
@@ -225,6 +400,17 @@ static struct place_code *place_code_of(struct engine_cpu *cpu, uint64_t at)
     return &cpu->native->places[(at >> 1 ^ at >> 15) & (PLACE_CODES - 1)];
 }
 
+static bool is_windowed(struct engine_cpu *cpu)
+{
+    return context_of(cpu)->window != NULL;
+}
+
+/* Code begins at even addresses: the lowest bit tells the kinds apart. */
+static uint64_t place_key(struct engine_cpu *cpu, uint64_t at)
+{
+    return at | is_windowed(cpu);
+}
+
 static void jump_fill(struct engine_cpu *cpu, uint64_t pc, const void *code)
 {
     struct native_jump *jump = jump_of(cpu, pc);
@@ -244,12 +430,12 @@ static struct unit *find_locked(struct engine_cpu *cpu, uint64_t at, uint64_t pc
     struct unit *unit;
 
     translator_check_page(t, page, generation_of(native, page));
-    unit = translator_find(t, page, at & (PAGE_SIZE - 1));
+    unit = translator_find(t, page, at & (PAGE_SIZE - 1), is_windowed(cpu));
     if (unit) {
         const void *code = unit_poll_entry(t, unit);
 
         jump_fill(cpu, pc, code);
-        *place_code_of(cpu, at) = (struct place_code){at, code};
+        *place_code_of(cpu, at) = (struct place_code){place_key(cpu, at), code};
     }
     return unit;
 }
@@ -266,7 +452,7 @@ static const void *find_code(struct engine_cpu *cpu)
     if (!find_place(cpu, pc, &at))
         return NULL;
     code = place_code_of(cpu, at);
-    if (code->place != at)
+    if (code->place != place_key(cpu, at))
         return NULL;
     jump_fill(cpu, pc, code->code);
     return code->code;
@@ -298,7 +484,7 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
         return false;
     mutex_lock(&t->lock);
     translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
-    has = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1)) != NULL;
+    has = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1), is_windowed(cpu));
     mutex_unlock(&t->lock);
     return has;
 }
@@ -316,7 +502,7 @@ static void follow_link(struct engine_cpu *cpu, struct link *link)
     mutex_lock(&native->translator.lock);
     unit = find_locked(cpu, at, cpu->hart->pc);
     /* The page may be mapped elsewhere by now. */
-    if (unit && at >> PAGE_SHIFT == link->from->page)
+    if (unit && at >> PAGE_SHIFT == link->from->page && unit->windowed == link->from->windowed)
         translator_link(&native->translator, link, unit);
     mutex_unlock(&native->translator.lock);
 }
@@ -382,6 +568,8 @@ bool native_run(struct engine_cpu *cpu)
 
     if (!may_run(cpu))
         return false;
+    if (cpu->engine->native->window_at_once)
+        native_tick(cpu);
     if (translator_enter(t, &cpu->native->translator))
         forget_all_code(cpu);
     code = find_code(cpu);
@@ -391,6 +579,10 @@ bool native_run(struct engine_cpu *cpu)
         return false;
     }
     context->page = cpu->hart->pc & PAGE_MASK;
+    if (context->window && context->window != cpu->native->window_set) {
+        t->host->set_window(context->window);
+        cpu->native->window_set = context->window;
+    }
     float_begin(cpu);
     exit = t->host->enter(&t->runtime, cpu->hart, context, code);
     /* A helper that changed the regime has taken the flags over before. */
@@ -419,6 +611,7 @@ static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offs
     if (!lift(native->ram->host + (page << PAGE_SHIFT), offset, native->unit_limit, &t->scratch,
               native->records, &count))
         return -E2BIG;
+    t->scratch.windowed = is_windowed(cpu);
     records = malloc((count + 1) * sizeof(*records));
     if (!records)
         return -ENOMEM;
@@ -519,31 +712,44 @@ bool native_count(struct engine_cpu *cpu)
 /* ---- making and freeing ---- */
 
 struct options {
-    uint64_t heat, unit, code;
+    uint64_t heat, unit, code, windows;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
 {
-    while (text && *text) {
-        size_t length = strcspn(text, ",");
-        uint64_t *value = !strncmp(text, "heat=", 5)   ? &options->heat
-                          : !strncmp(text, "unit=", 5) ? &options->unit
-                          : !strncmp(text, "code=", 5) ? &options->code
-                                                       : NULL;
-        char number[24];
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } known[] = {
+        {"heat=", &options->heat},
+        {"unit=", &options->unit},
+        {"code=", &options->code},
+        {"windows=", &options->windows},
+    };
 
-        if (!value || length - 5 >= sizeof(number))
+    while (text && *text) {
+        size_t length = strcspn(text, ","), name = 0;
+        char number[24];
+        unsigned i = 0;
+
+        for (; i < ARRAY_SIZE(known); i++) {
+            name = strlen(known[i].name);
+            if (length > name && length - name < sizeof(number) &&
+                !strncmp(text, known[i].name, name))
+                break;
+        }
+        if (i == ARRAY_SIZE(known))
             return error_usage(error, "the translator does not know \"%.*s\"", (int)length, text);
-        memcpy(number, text + 5, length - 5);
-        number[length - 5] = 0;
-        if (size_parse(number, value))
+        memcpy(number, text + name, length - name);
+        number[length - name] = 0;
+        if (size_parse(number, known[i].value))
             return error_usage(error, "\"%.*s\" wants a number", (int)length, text);
         text += length + (text[length] == ',');
     }
     if (options->heat > INT16_MAX || !options->unit || options->unit > UNIT_INSTRUCTIONS ||
-        options->code < (1 << 20) || options->code > (1 << 30))
+        options->code < (1 << 20) || options->code > (1 << 30) || options->windows > 2)
         return error_usage(error, "the translator takes heat up to 32767, unit from 1 to 64, code "
-                                  "from 1M to 1G");
+                                  "from 1M to 1G, windows up to 2");
     return 0;
 }
 
@@ -557,7 +763,10 @@ const char *riscv_translator_missing(void)
 int native_engine_create(const struct engine_config *config, struct engine **engine,
                          struct error *error)
 {
-    struct options options = {.heat = HEAT, .unit = UNIT_INSTRUCTIONS, .code = CODE_MEMORY};
+    struct options options = {.heat = HEAT,
+                              .unit = UNIT_INSTRUCTIONS,
+                              .code = CODE_MEMORY,
+                              .windows = 1};
     const char *missing = riscv_translator_missing();
     struct native *native;
     int r;
@@ -581,6 +790,15 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     }
     native->ram = memory_main_ram(config->memory);
     native->unit_limit = (unsigned)options.unit;
+    native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;
+    if (native->windows_of_cpu > WINDOWS_OF_CPU)
+        native->windows_of_cpu = WINDOWS_OF_CPU;
+    if (!native->windows_of_cpu)
+        native->windows_of_cpu = 1;
+    if (!options.windows)
+        native->windows_of_cpu = 0;
+    native->window_at_once = options.windows == 2;
+    native->window_runs = WINDOW_RUNS / (config->cpu_count * WINDOWS_OF_CPU);
     (*engine)->heat = (int32_t)options.heat;
     (*engine)->native = native;
     return 0;
@@ -599,13 +817,18 @@ int native_cpu_create(struct engine_cpu *cpu)
     struct translator *t = &cpu->engine->native->translator;
 
     cpu->native = calloc(1, sizeof(*cpu->native));
-    if (cpu->native)
-        cpu->native->stack = aligned_alloc(4096, NATIVE_STACK_SIZE);
-    if (!cpu->native || !cpu->native->stack) {
+    if (!cpu->native)
+        return -ENOMEM;
+    cpu->native->stack = aligned_alloc(4096, NATIVE_STACK_SIZE);
+    cpu->native->fault_stack = malloc(FAULT_STACK);
+    if (!cpu->native->stack || !cpu->native->fault_stack) {
+        free(cpu->native->stack);
+        free(cpu->native->fault_stack);
         free(cpu->native);
         cpu->native = NULL;
         return -ENOMEM;
     }
+    cpu->native->window_count = cpu->engine->native->windows_of_cpu;
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
     t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
     cpu->hart->signal.floor = (uintptr_t)cpu->native->stack + NATIVE_STACK_SLACK;
@@ -619,7 +842,10 @@ void native_cpu_free(struct engine_cpu *cpu)
         return;
     translator_remove_cpu(&cpu->engine->native->translator, &cpu->native->translator);
     cpu->hart->signal.floor = 0;
+    for (unsigned i = 0; i < WINDOWS_OF_CPU; i++)
+        window_release(&cpu->native->windows[i]);
     free(cpu->native->stack);
+    free(cpu->native->fault_stack);
     free(cpu->native);
 }
 

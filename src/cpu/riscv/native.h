@@ -36,6 +36,13 @@ void native_code_changed(struct engine_cpu *cpu);
  * and translated code must be left. */
 bool native_count(struct engine_cpu *cpu);
 
+/* An interrupt found the CPU in the regime of now: what often runs gets a window. */
+void native_tick(struct engine_cpu *cpu);
+/* The regime is void. */
+void native_window_close(struct engine_cpu *cpu, struct tlb *tlb);
+/* run() begins, on this thread. */
+void native_begin(struct engine_cpu *cpu);
+
 /* Sets what is the machine's. Any thread. */
 void native_counters(const struct engine_cpu *cpu, struct engine_counters *counters);
 

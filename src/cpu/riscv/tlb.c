@@ -5,11 +5,26 @@
 #include "cpu/riscv/interpreter.h"
 #include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
+#include "cpu/riscv/window.h"
 
 static bool regime_equal(const struct riscv_regime *a, const struct riscv_regime *b)
 {
     return a->satp == b->satp && a->privilege == b->privilege && a->sum == b->sum &&
            a->mxr == b->mxr;
+}
+
+/* Nothing in it holds any more. */
+static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    tlb->valid = false;
+    if (tlb->window)
+        native_window_close(cpu, tlb);
+}
+
+void tlb_empty_jumps(struct tlb *tlb)
+{
+    memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps)); /* NATIVE_NO_TAG */
+    memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
 }
 
 /* The TLB of a regime, emptied if it is new. */
@@ -26,6 +41,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     cpu_before_eviction(cpu);
     while (!tlb || (tlb->valid && (tlb == cpu->fetch || tlb == cpu->data)))
         tlb = &cpu->tlbs[cpu->tlb_victim++ % TLB_COUNT];
+    tlb_void(cpu, tlb);
     tlb->regime = *regime;
     tlb->valid = true;
     for (unsigned i = 0; i < ARRAY_SIZE(tlb->large); i++) {
@@ -34,8 +50,8 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     }
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
     if (cpu->native) {
-        memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps)); /* NATIVE_NO_TAG */
-        memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
+        tlb_empty_jumps(tlb);
+        tlb->ticks = 0;
         native_context_init(cpu, &tlb->native);
     }
     return tlb;
@@ -68,7 +84,7 @@ void tlb_flush_all(struct engine_cpu *cpu)
 {
     cpu_before_eviction(cpu);
     for (unsigned i = 0; i < TLB_COUNT; i++)
-        cpu->tlbs[i].valid = false;
+        tlb_void(cpu, &cpu->tlbs[i]);
     cpu->fetch = cpu->data = NULL;
     cpu->counters.tlb_flushes++;
     tlb_review(cpu);
@@ -100,7 +116,7 @@ void tlb_flush_jumps(struct engine_cpu *cpu)
 {
     for (unsigned i = 0; i < TLB_COUNT; i++)
         if (cpu->tlbs[i].valid)
-            memset(cpu->tlbs[i].native.jumps, 0xff, sizeof(cpu->tlbs[i].native.jumps));
+            tlb_empty_jumps(&cpu->tlbs[i]);
 }
 
 static uint64_t regime_asid(const struct riscv_regime *regime)
@@ -123,14 +139,25 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
         if (!all_spaces && regime_asid(&tlb->regime) != (asid & 0xffff))
             continue;
         if (all_addresses || (vaddr & mask) == base) {
-            tlb->valid = false;
+            tlb_void(cpu, tlb);
         } else {
             entry_clear(entry_of(tlb, vaddr));
             if (cpu->native)
                 jumps_flush_page(tlb, vaddr);
+            if (tlb->window && vaddr < WINDOW_SIZE)
+                window_unmap(tlb->window, vaddr >> PAGE_SHIFT, 1);
         }
     }
     tlb_review(cpu);
+}
+
+/* UINT64_MAX: it is not in main RAM. */
+static uint64_t page_of_main(const struct engine_cpu *cpu, const uint8_t *host)
+{
+    const struct ram *ram = memory_main_ram(cpu->engine->memory);
+    uint64_t offset = (uintptr_t)host - (uintptr_t)ram->host;
+
+    return offset < ram->size ? offset >> PAGE_SHIFT : UINT64_MAX;
 }
 
 bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
@@ -142,6 +169,8 @@ bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
 
         if (!tlb->valid)
             continue;
+        if (tlb->window && window_protect(tlb->window, page_of_main(cpu, host_page)))
+            found = true;
         for (unsigned j = 0; j < TLB_SIZE; j++) {
             struct tlb_entry *entry = &tlb->entries[j];
 
@@ -158,9 +187,12 @@ void tlb_protect_all(struct engine_cpu *cpu)
 {
     struct ram *ram = memory_main_ram(cpu->engine->memory);
 
-    for (unsigned i = 0; i < TLB_COUNT; i++)
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
         for (unsigned j = 0; cpu->tlbs[i].valid && j < TLB_SIZE; j++)
             cpu->tlbs[i].entries[j].write = TLB_NONE;
+        if (cpu->tlbs[i].valid && cpu->tlbs[i].window)
+            window_clear(cpu->tlbs[i].window);
+    }
     for (uint64_t page = 0; page < ram->size >> PAGE_SHIFT; page++)
         if (atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)
             memory_note_write(ram, page << PAGE_SHIFT, PAGE_SIZE);

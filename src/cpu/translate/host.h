@@ -35,12 +35,19 @@ struct host_link {
 
 enum { HOST_LINKS_MAX = 144 };
 
+/* An access to the window: where a fault of it comes from, and where it is done otherwise. */
+struct host_fault {
+    uint32_t at, stub;
+};
+
 struct host_unit {
     uint32_t start; /* code_memory offset of the poll entry */
     uint32_t entry; /* and of the entry behind the poll */
     uint32_t size;  /* of all */
     unsigned link_count;
     struct host_link links[HOST_LINKS_MAX];
+    unsigned fault_count;
+    struct host_fault faults[IR_UNIT_MAX];
 };
 
 struct host_type {
@@ -67,6 +74,11 @@ struct host_type {
      * underflow 2, overflow 4, division by zero 8, invalid 16). */
     void (*float_load)(unsigned rounding);
     unsigned (*float_flags)(void);
+    /* The window at which translated code of this thread looks from now on. */
+    void (*set_window)(uint8_t *base);
+    /* The program counter in a signal's context. */
+    uint64_t (*fault_pc)(const void *context);
+    void (*set_fault_pc)(void *context, uint64_t pc);
 };
 
 const struct host_type *host_native(void);

@@ -160,6 +160,7 @@ struct ir_unit {
     uint16_t start; /* bytes from the start of the page */
     uint16_t bytes; /* of guest code */
     uint16_t guest_count;
+    bool windowed; /* memory is reached through the window, see native.h */
     unsigned count;
     struct ir_insn insns[IR_UNIT_MAX];
 };

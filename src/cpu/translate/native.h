@@ -13,6 +13,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * A window is a range of the host's addresses in which the guest-virtual address v, of
+ * WINDOW_BITS bits, is at the base plus v: pages that the guest may access are mapped there, and
+ * the rest faults. Code made for it checks that a base register is below 1 << WINDOW_BITS, and
+ * relies on WINDOW_GUARD inaccessible bytes before and behind for small offsets from it. A fault
+ * goes to the access's stub, which asks the helper.
+ */
+#define WINDOW_BITS  38
+#define WINDOW_SIZE  (UINT64_C(1) << WINDOW_BITS)
+#define WINDOW_GUARD (UINT64_C(1) << 20)
+
 enum {
     NATIVE_JUMPS =
         4096, /* entries of the cache of indirect jumps; by bits 1 to 12 of the address */
@@ -43,6 +54,7 @@ struct native_context {
     void *cpu;            /* for helpers */
     uint64_t counted;     /* guest instructions, where units count */
     uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
+    uint8_t *window;      /* NULL: code for this context looks addresses up */
     uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
     struct native_jump jumps[NATIVE_JUMPS];
 };

@@ -47,27 +47,41 @@ int translator_init(struct translator *t, const struct host_type *host,
 
 static void unit_free(struct unit *unit)
 {
+    free(unit->faults);
     free(unit->fallbacks);
     free(unit);
 }
 
 static void segment_free(struct translator *t, unsigned segment)
 {
-    struct unit *unit = t->segment_units[segment];
+    struct unit_index *index = &t->segments[segment];
 
-    t->segment_units[segment] = NULL;
-    while (unit) {
-        struct unit *next = unit->segment_next;
+    for (unsigned i = 0; i < index->count; i++)
+        unit_free(index->units[i]);
+    index->count = 0;
+}
 
-        unit_free(unit);
-        unit = next;
-    }
+static int index_reserve(struct unit_index *index)
+{
+    unsigned room = index->room ? index->room * 2 : 256;
+    struct unit **units;
+
+    if (index->count < index->room)
+        return 0;
+    units = realloc(index->units, room * sizeof(struct unit *));
+    if (!units)
+        return -ENOMEM;
+    index->units = units;
+    index->room = room;
+    return 0;
 }
 
 void translator_release(struct translator *t)
 {
-    for (unsigned i = 0; i < CODE_SEGMENTS; i++)
+    for (unsigned i = 0; i < CODE_SEGMENTS; i++) {
         segment_free(t, i);
+        free(t->segments[i].units);
+    }
     for (unsigned i = 0; i < PAGE_HASH_SIZE; i++) {
         struct unit_page *page = t->pages[i];
 
@@ -156,13 +170,57 @@ static struct unit_page *page_get(struct translator *t, uint64_t number, uint32_
 
 /* ---- units ---- */
 
-struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset)
+struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset, bool windowed)
 {
     struct unit *unit = t->hash[unit_hash(page, offset)];
 
-    while (unit && (unit->page != page || unit->offset != offset))
+    while (unit && (unit->page != page || unit->offset != offset || unit->windowed != windowed))
         unit = unit->hash_next;
     return unit;
+}
+
+/* The unit of the segment whose code holds `offset`, or NULL. */
+static const struct unit *index_find(const struct unit_index *index, uint32_t offset)
+{
+    unsigned low = 0, high = index->count;
+
+    while (low < high) {
+        unsigned mid = (low + high) / 2;
+        const struct unit *unit = index->units[mid];
+
+        if (offset < unit->start)
+            high = mid;
+        else if (offset - unit->start >= unit->size)
+            low = mid + 1;
+        else
+            return unit;
+    }
+    return NULL;
+}
+
+static uint32_t fault_stub(const struct translator *t, uint32_t offset)
+{
+    const struct unit *unit =
+        index_find(&t->segments[code_memory_segment_of(&t->memory, offset)], offset);
+
+    for (unsigned i = 0; unit && i < unit->fault_count; i++)
+        if (unit->faults[i].at == offset)
+            return unit->faults[i].stub;
+    return 0;
+}
+
+uint64_t translator_fault(struct translator *t, uint64_t pc)
+{
+    uint64_t offset = pc - (uintptr_t)t->memory.run;
+    uint32_t stub;
+
+    if (offset < t->memory.fixed ||
+        offset >= t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS)
+        return 0;
+    mutex_lock(&t->lock);
+    stub = fault_stub(t, (uint32_t)offset);
+    mutex_unlock(&t->lock);
+    return stub ? (uintptr_t)t->memory.run + stub : 0;
 }
 
 void translator_link(struct translator *t, struct link *link, struct unit *to)
@@ -267,7 +325,9 @@ static void page_list_remove(struct translator *t, struct unit *unit)
 
 static void segment_retire(struct translator *t, unsigned segment)
 {
-    for (struct unit *unit = t->segment_units[segment]; unit; unit = unit->segment_next) {
+    for (unsigned i = 0; i < t->segments[segment].count; i++) {
+        struct unit *unit = t->segments[segment].units[i];
+
         if (unit->dead)
             continue;
         page_list_remove(t, unit);
@@ -280,7 +340,7 @@ static void segment_retire(struct translator *t, unsigned segment)
 /* Nobody is in it any more. */
 static bool segment_is_free(const struct translator *t, unsigned segment)
 {
-    if (!t->segment_units[segment])
+    if (!t->segments[segment].count)
         return true;
     for (const struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next)
         if (atomic_load(&cpu->seen) < t->retired[segment])
@@ -294,14 +354,14 @@ static int segment_next(struct translator *t)
 {
     unsigned next = (t->memory.segment + 1) % CODE_SEGMENTS, after = (next + 1) % CODE_SEGMENTS;
 
-    if (t->segment_units[next] && !t->retired[next])
+    if (t->segments[next].count && !t->retired[next])
         segment_retire(t, next);
     if (!segment_is_free(t, next))
         return -ENOSPC;
     segment_free(t, next);
     t->retired[next] = 0;
     code_memory_use(&t->memory, next);
-    if (t->segment_units[after] && !t->retired[after])
+    if (t->segments[after].count && !t->retired[after])
         segment_retire(t, after);
     return 0;
 }
@@ -338,6 +398,7 @@ static struct unit *unit_new(const struct ir_unit *ir, uint64_t page, void *fall
     unit->offset = ir->start;
     unit->bytes = ir->bytes;
     unit->guest_count = ir->guest_count;
+    unit->windowed = ir->windowed;
     unit->fallbacks = fallbacks;
     unit->link_count = links;
     return unit;
@@ -360,6 +421,15 @@ static int unit_compile(struct translator *t, struct unit *unit)
     unit->link_count = compiled->link_count;
     for (unsigned i = 0; i < unit->link_count; i++)
         unit->links[i] = (struct link){.from = unit, .host = compiled->links[i]};
+    if (compiled->fault_count) {
+        size_t size = compiled->fault_count * sizeof(struct host_fault);
+
+        unit->faults = malloc(size);
+        if (!unit->faults)
+            return -ENOMEM;
+        memcpy(unit->faults, compiled->faults, size);
+        unit->fault_count = compiled->fault_count;
+    }
     unit->start = compiled->start;
     unit->entry = compiled->entry;
     unit->size = compiled->size;
@@ -370,6 +440,7 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
                     struct unit **out)
 {
     struct unit *unit;
+    struct unit_index *index;
     struct unit_page *page = page_get(t, number, generation);
     unsigned slot = unit_hash(number, t->scratch.start);
     uint64_t began = monotonic_ns();
@@ -386,6 +457,9 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
     }
     page_check(t, page, generation);
     r = unit_compile(t, unit);
+    index = &t->segments[t->memory.segment];
+    if (!r)
+        r = index_reserve(index);
     if (r) {
         unit_free(unit);
         return r;
@@ -394,8 +468,7 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
     t->hash[slot] = unit;
     unit->page_next = page->units;
     page->units = unit;
-    unit->segment_next = t->segment_units[t->memory.segment];
-    t->segment_units[t->memory.segment] = unit;
+    index->units[index->count++] = unit;
     t->stats.units++;
     t->stats.guest_instructions += unit->guest_count;
     t->stats.guest_bytes += unit->bytes;

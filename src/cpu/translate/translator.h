@@ -42,12 +42,21 @@ struct unit {
     uint16_t offset, bytes;
     uint16_t guest_count;
     bool dead;
+    bool windowed;
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
-    struct unit *hash_next, *page_next, *segment_next;
+    struct unit *hash_next, *page_next;
     struct link *incoming;
     void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
+    unsigned fault_count;
+    struct host_fault *faults; /* by address */
     unsigned link_count;
     struct link links[];
+};
+
+/* The units of a segment by address, for finding the one that an address is in. */
+struct unit_index {
+    struct unit **units;
+    unsigned count, room;
 };
 
 /* The units of a page, and which writing of the page they were made from. */
@@ -80,7 +89,7 @@ struct translator {
     struct translator_cpu *cpus GUARDED_BY(lock);
     struct unit *hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
     struct unit_page *pages[PAGE_HASH_SIZE] GUARDED_BY(lock);
-    struct unit *segment_units[CODE_SEGMENTS] GUARDED_BY(lock);
+    struct unit_index segments[CODE_SEGMENTS] GUARDED_BY(lock);
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
     struct translator_stats stats GUARDED_BY(lock);
     struct ir_unit scratch GUARDED_BY(lock);
@@ -101,7 +110,10 @@ bool translator_enter(struct translator *t, struct translator_cpu *cpu) MUST_CHE
 void translator_leave(struct translator_cpu *cpu);
 
 /* (lock) The live unit there, or NULL. */
-struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset);
+struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset, bool windowed);
+/* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
+ * translated code. Takes the lock. */
+uint64_t translator_fault(struct translator *t, uint64_t pc);
 /* (lock) Compiles `t->scratch`, whose fallbacks are the unit's now also on failure. -ENOSPC: no
  * room at the moment; -E2BIG; -ENOMEM. */
 int translator_make(struct translator *t, uint64_t page, uint32_t generation, void *fallbacks,

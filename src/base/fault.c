@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+
+struct fault_thread {
+    fault_function *function;
+    void *ctx;
+};
+
+static _Thread_local struct fault_thread fault_thread;
+
+/* Written once, before the first fault can be ours. */
+static struct {
+    pthread_mutex_t lock;
+    struct sigaction before;
+    bool installed;
+} fault_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void fault_pass_on(int number, siginfo_t *info, void *context)
+{
+    const struct sigaction *before = &fault_process.before;
+
+    if (before->sa_flags & SA_SIGINFO)
+        before->sa_sigaction(number, info, context);
+    else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN)
+        before->sa_handler(number);
+    else
+        signal(number, SIG_DFL); /* it faults again, and that ends the process */
+}
+
+static void fault_handler(int number, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    const struct fault_thread *thread = &fault_thread;
+
+    if (!thread->function || !thread->function(thread->ctx, context))
+        fault_pass_on(number, info, context);
+    errno = saved;
+}
+
+static int fault_install(void)
+{
+    struct sigaction action = {.sa_sigaction = fault_handler,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    int r = 0;
+
+    pthread_mutex_lock(&fault_process.lock);
+    if (!fault_process.installed) {
+        sigemptyset(&action.sa_mask);
+        if (sigaction(SIGSEGV, &action, &fault_process.before))
+            r = -errno;
+        fault_process.installed = !r;
+    }
+    pthread_mutex_unlock(&fault_process.lock);
+    return r;
+}
+
+int fault_handle(fault_function *function, void *ctx, void *stack)
+{
+    stack_t alternative = {.ss_sp = stack, .ss_size = FAULT_STACK};
+    int r = fault_install();
+
+    if (r)
+        return r;
+    if (!stack)
+        alternative = (stack_t){.ss_flags = SS_DISABLE};
+    if (sigaltstack(&alternative, NULL))
+        return -errno;
+    fault_thread.function = function;
+    fault_thread.ctx = ctx;
+    return 0;
+}

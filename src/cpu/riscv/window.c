@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cpu/riscv/window.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "cpu/translate/native.h"
+
+#define PRESENT_BYTES (WINDOW_SIZE >> PAGE_SHIFT >> 3)
+
+int window_init(struct window *window, const struct ram *ram, unsigned room)
+{
+    uint8_t *whole = mmap(NULL, WINDOW_SIZE + 2 * WINDOW_GUARD, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *present = mmap(NULL, PRESENT_BYTES, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    *window = (struct window){.ram = ram, .room = room, .first = UINT64_MAX};
+    window->runs = malloc(room * sizeof(struct window_run));
+    if (whole == MAP_FAILED || present == MAP_FAILED || !window->runs) {
+        if (whole != MAP_FAILED)
+            munmap(whole, WINDOW_SIZE + 2 * WINDOW_GUARD);
+        if (present != MAP_FAILED)
+            munmap(present, PRESENT_BYTES);
+        free(window->runs);
+        return -ENOMEM;
+    }
+    /* A core dump has the guest's memory elsewhere, if at all. */
+    madvise(whole, WINDOW_SIZE + 2 * WINDOW_GUARD, MADV_DONTDUMP);
+    window->base = whole + WINDOW_GUARD;
+    window->present = present;
+    return 0;
+}
+
+void window_release(struct window *window)
+{
+    if (!window->base)
+        return;
+    munmap(window->base - WINDOW_GUARD, WINDOW_SIZE + 2 * WINDOW_GUARD);
+    munmap(window->present, PRESENT_BYTES);
+    free(window->runs);
+    window->base = NULL;
+}
+
+static void present_set(struct window *window, uint64_t page, uint64_t count, bool present)
+{
+    for (; count; count--, page++)
+        if (present)
+            window->present[page / 64] |= UINT64_C(1) << (page % 64);
+        else
+            window->present[page / 64] &= ~(UINT64_C(1) << (page % 64));
+}
+
+static bool cover(void *at, uint64_t size)
+{
+    return mmap(at, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                0) == at;
+}
+
+static void forget_all(struct window *window)
+{
+    for (unsigned i = 0; i < window->count; i++)
+        present_set(window, window->runs[i].virtual_page, window->runs[i].count, false);
+    window->count = 0;
+    window->first = UINT64_MAX;
+    window->end = 0;
+}
+
+/* The pages are known to nobody by now. Where the host has no mapping left for a piece, all of the
+ * window is covered, which takes none. */
+static void make_inaccessible(struct window *window, uint64_t page, uint64_t count)
+{
+    if (cover(window->base + (page << PAGE_SHIFT), count << PAGE_SHIFT))
+        return;
+    forget_all(window);
+    BUG_ON(!cover(window->base, WINDOW_SIZE));
+}
+
+/* Takes [page, page + count) out of the run at `index`, which overlaps it; a second piece needs
+ * room for one more run. */
+static void run_cut(struct window *window, unsigned index, uint64_t page, uint64_t count)
+{
+    struct window_run *run = &window->runs[index], old = *run;
+    uint64_t end = page + count, old_end = old.virtual_page + old.count;
+
+    if (page > old.virtual_page) {
+        run->count = page - old.virtual_page;
+        run = &window->runs[window->count++];
+        *run = old;
+        run->count = 0;
+    }
+    if (end < old_end) {
+        run->virtual_page = end;
+        run->ram_page = old.ram_page + (end - old.virtual_page);
+        run->count = old_end - end;
+        return;
+    }
+    /* Nothing is left behind: `run` is empty, and so not the run that was kept. */
+    *run = window->runs[--window->count];
+}
+
+static bool overlaps(const struct window_run *run, uint64_t page, uint64_t count)
+{
+    return run->virtual_page < page + count && page < run->virtual_page + run->count;
+}
+
+/* Forgets the pages; each run that is cut may become two. */
+static void forget(struct window *window, uint64_t page, uint64_t count)
+{
+    for (unsigned i = 0; i < window->count;) {
+        if (!overlaps(&window->runs[i], page, count)) {
+            i++;
+            continue;
+        }
+        run_cut(window, i, page, count);
+    }
+    present_set(window, page, count, false);
+}
+
+static bool is_present(const struct window *window, uint64_t page, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (window_has(window, page + i))
+            return true;
+    return false;
+}
+
+void window_clear(struct window *window)
+{
+    uint64_t first = window->first, end = window->end;
+
+    if (first >= end)
+        return;
+    forget_all(window);
+    make_inaccessible(window, first, end - first);
+}
+
+/* Cutting needs room: without it everything goes, which is always right. */
+static bool make_room(struct window *window)
+{
+    if (window->count + 2 < window->room)
+        return true;
+    window_clear(window);
+    return false;
+}
+
+void window_unmap(struct window *window, uint64_t page, uint64_t count)
+{
+    if (!is_present(window, page, count) || !make_room(window))
+        return;
+    forget(window, page, count);
+    make_inaccessible(window, page, count);
+}
+
+bool window_map(struct window *window, const struct window_run *run)
+{
+    void *at = window->base + (run->virtual_page << PAGE_SHIFT);
+    int protection = PROT_READ | (run->writable ? PROT_WRITE : 0);
+
+    if (!make_room(window))
+        return false;
+    if (is_present(window, run->virtual_page, run->count))
+        forget(window, run->virtual_page, run->count);
+    if (mmap(at, run->count << PAGE_SHIFT, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+             window->ram->fd, (off_t)(run->ram_page << PAGE_SHIFT)) != at) {
+        /* Too many mappings, most likely; what was there may be gone or not. */
+        make_inaccessible(window, run->virtual_page, run->count);
+        window_clear(window);
+        return false;
+    }
+    window->runs[window->count++] = *run;
+    present_set(window, run->virtual_page, run->count, true);
+    if (run->virtual_page < window->first)
+        window->first = run->virtual_page;
+    if (run->virtual_page + run->count > window->end)
+        window->end = run->virtual_page + run->count;
+    return true;
+}
+
+bool window_protect(struct window *window, uint64_t ram_page)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < window->count; i++) {
+        struct window_run run = window->runs[i], one;
+
+        if (!run.writable || ram_page < run.ram_page || ram_page - run.ram_page >= run.count)
+            continue;
+        found = true;
+        one = (struct window_run){.virtual_page = run.virtual_page + (ram_page - run.ram_page),
+                                  .ram_page = ram_page,
+                                  .count = 1};
+        if (!window_map(window, &one))
+            return true; /* everything is unmapped */
+        i = -1u;         /* the runs have moved */
+    }
+    return found;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A window (cpu/translate/native.h): guest-virtual pages of one address space, mapped where
+ * translated code finds them without looking anything up. A second kind of TLB, filled by faults,
+ * whose entries cost a system call each: for address spaces that live long.
+ *
+ * A page that is mapped writable obeys the rules of a write tag in the TLB (interpreter.h, I1).
+ * Called on the CPU's thread, or under its lock while it does not run.
+ */
+#ifndef HOSPES_CPU_RISCV_WINDOW_H
+#define HOSPES_CPU_RISCV_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "memory/memory.h"
+
+/* Pages next to each other in both spaces. */
+struct window_run {
+    uint64_t virtual_page, ram_page;
+    uint64_t count;
+    bool writable;
+};
+
+struct window {
+    uint8_t *base;     /* NULL: not made yet */
+    uint64_t *present; /* a bit a page */
+    const struct ram *ram;
+    unsigned count, room; /* runs */
+    uint64_t first, end;  /* pages outside are not mapped */
+    struct window_run *runs;
+};
+
+/* `room`: runs, at least 4. Each is two mappings of the process at most, one more for each window;
+ * of these there are 65,530 by default (vm.max_map_count). -ENOMEM. */
+int window_init(struct window *window, const struct ram *ram, unsigned room) MUST_CHECK;
+void window_release(struct window *window);
+
+static inline bool window_has(const struct window *window, uint64_t page)
+{
+    return window->present[page / 64] >> (page % 64) & 1;
+}
+
+/* Maps pages, in place of what is there. False: it is full, or the host refuses. */
+bool window_map(struct window *window, const struct window_run *run) MUST_CHECK;
+/* Unmaps [page, page + count). */
+void window_unmap(struct window *window, uint64_t page, uint64_t count);
+void window_clear(struct window *window);
+/* Makes the page of RAM read-only wherever it is mapped; true if it was writable somewhere. */
+bool window_protect(struct window *window, uint64_t ram_page);
+
+#endif
