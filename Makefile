@@ -4,12 +4,13 @@
 BUILD    ?= build
 PYTHON   ?= /usr/bin/python3
 OPTIONS  ?=
+BENCH    ?=
 SETUP     = scripts/setup
 RUNNER    = $(PYTHON) tests/run.py
 
 .DEFAULT_GOAL := all
 .PHONY: all build run image doctor test test-long test-asan test-ubsan test-tsan test-interp \
-        format lint install clean help
+        bench format lint install clean help
 
 all: ## set up what the build needs, and build
 	@$(SETUP) build
@@ -54,6 +55,12 @@ test-tsan: ## the same under ThreadSanitizer
 
 test-interp: ## the same with the reference interpreter
 	@HOSPES_ENGINE=interp $(MAKE) --no-print-directory test
+
+bench: ## measure it against native and QEMU; options: make bench BENCH="--only boot --repeat 1"
+	@$(SETUP) build image bench
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/hospes image build --if-missing debian
+	@$(PYTHON) bench/run.py --build $(BUILD) $(BENCH)
 
 format: ## write all C as .clang-format says
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
