@@ -276,6 +276,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"helped loads", c.helped_loads},
         {"helped stores", c.helped_stores},
         {"helped instructions", c.helped_instructions},
+        {"helped lookups", c.helped_lookups},
     };
     /* An interpreter translates nothing. */
     const size_t count = c.units ? ARRAY_SIZE(rows) : 6;

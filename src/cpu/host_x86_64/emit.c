@@ -146,7 +146,7 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         cold_lookup(e, cold);
         break;
     case COLD_MISS:
-        jmp_to(&e->b, e->runtime->parts[PART_EXIT_JUMP]);
+        cold_miss(e, cold);
         break;
     case COLD_RETURN:
         cold_return(e, cold);
@@ -169,10 +169,16 @@ static bool has_room(const struct emitter *e)
 
 static void emit_insn(struct emitter *e, const struct ir_insn *insn)
 {
+    bool guarded = e->guard != NULL;
+
     BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
            !emit_flow(e, insn));
     if (e->unit->windowed)
         slack_update(e, insn);
+    if (guarded && !--e->guard_left) {
+        cold_back(e, e->guard);
+        e->guard = NULL;
+    }
 }
 
 static void emit_poll(struct emitter *e)
@@ -201,6 +207,7 @@ int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
     e.full = false;
     e.cold_count = 0;
     e.access_count = 0;
+    e.guard = NULL;
     memset(e.slack, 0xff, sizeof(e.slack));
     memset(e.boxed, 0, sizeof(e.boxed));
     result->link_count = 0;

@@ -22,18 +22,44 @@ static bool is_backward(const struct ir_insn *insn, int64_t target)
     return target <= insn->at;
 }
 
-/* rax: the address. Ends in a jump to the code, with the page set. */
-static void emit_lookup(struct emitter *e, bool call)
+/* rax: the address; rcx = where its entry of the jump cache is, from the context. Compares. */
+static void emit_probe(struct emitter *e)
 {
-    lea(&e->b, 0, RCX, at_index(X86_NONE, RAX, 3, 0));
+    /* rorx ecx, eax, 13: the bits that reach the index are those above the page. */
+    vex(&e->b, OP_0F3A | OP_F2 | OP_W, 0xf0, RCX, 0, in_reg(RAX));
+    put8(&e->b, 12);
+    alu_load(&e->b, 0, ALU_XOR, RCX, in_reg(RAX));
+    shift_imm(&e->b, 0, 4, RCX, 3);
     alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * (int)sizeof(struct native_jump));
     alu_load(&e->b, OP_W, ALU_CMP, RAX,
              at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].tag)));
-    emit_cold(e, CC_NE, COLD_MISS, NULL, 0);
+}
+
+/* Goes there, with the page set. kind: 4 to jump, 2 to call. */
+static void emit_known(struct emitter *e, unsigned kind)
+{
     alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
     mov_store(&e->b, OP_W, CONTEXT(page), RAX);
-    op(&e->b, 0, 0xff, call ? 2 : 4,
-       at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+    op(&e->b, 0, 0xff, kind, at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+}
+
+/* rax: the address. */
+static void emit_lookup(struct emitter *e, bool call)
+{
+    struct cold *cold;
+
+    emit_probe(e);
+    cold = emit_cold(e, CC_NE, COLD_MISS, NULL, call);
+    emit_known(e, call ? 2 : 4);
+    cold_back(e, cold);
+}
+
+void cold_miss(struct emitter *e, const struct cold *cold)
+{
+    call_to(&e->b, e->runtime->parts[PART_LOOKUP]);
+    op(&e->b, 0, 0xff, cold->index ? 2 : 4, in_reg(RAX));
+    if (cold->index)
+        jmp_to(&e->b, cold->back);
 }
 
 /* The same within an out-of-line part, which can have none of its own. */
@@ -41,16 +67,12 @@ static void emit_lookup_inline(struct emitter *e)
 {
     uint8_t *miss;
 
-    lea(&e->b, 0, RCX, at_index(X86_NONE, RAX, 3, 0));
-    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * (int)sizeof(struct native_jump));
-    alu_load(&e->b, OP_W, ALU_CMP, RAX,
-             at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].tag)));
+    emit_probe(e);
     miss = jcc_short(&e->b, CC_NE);
-    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
-    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
-    op(&e->b, 0, 0xff, 4, at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+    emit_known(e, 4);
     jump_here(&e->b, miss);
-    jmp_to(&e->b, e->runtime->parts[PART_EXIT_JUMP]);
+    call_to(&e->b, e->runtime->parts[PART_LOOKUP]);
+    op(&e->b, 0, 0xff, 4, in_reg(RAX));
 }
 
 /* rax = page + offset. */

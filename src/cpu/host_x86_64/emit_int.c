@@ -435,6 +435,28 @@ static void emit_bit(struct emitter *e, const struct ir_insn *insn)
     int_store(e, insn->dst, RAX);
 }
 
+static void emit_clmul(struct emitter *e, const struct ir_insn *insn)
+{
+    unsigned a = int_operand(e, insn->a, 0, RAX);
+    unsigned b = int_operand(e, insn->b, insn->imm, RCX);
+
+    vex(&e->b, OP_66 | OP_W, 0x6e, XMM14, 0, in_reg(a)); /* vmovq */
+    vex(&e->b, OP_66 | OP_W, 0x6e, XMM15, 0, in_reg(b));
+    vex(&e->b, OP_66 | OP_0F3A, 0x44, XMM14, XMM14, in_reg(XMM15)); /* vpclmulqdq */
+    put8(&e->b, 0);
+    if (insn->op != IR_CLMULH)
+        vex(&e->b, OP_66 | OP_W, 0x7e, XMM14, 0, in_reg(RAX));
+    if (insn->op != IR_CLMUL) {
+        vex(&e->b, OP_66 | OP_0F3A | OP_W, 0x16, XMM14, 0, in_reg(RDX)); /* vpextrq */
+        put8(&e->b, 1);
+    }
+    if (insn->op == IR_CLMULR) {
+        op(&e->b, OP_W | OP_0F, 0xa4, RAX, in_reg(RDX)); /* shld rdx, rax, 1 */
+        put8(&e->b, 1);
+    }
+    int_store(e, insn->dst, insn->op == IR_CLMUL ? RAX : RDX);
+}
+
 /* ---- comparisons ---- */
 
 static const uint8_t conditions[] = {
@@ -585,6 +607,9 @@ bool emit_int(struct emitter *e, const struct ir_insn *insn)
         break;
     case IR_BSET ... IR_BEXT:
         emit_bit(e, insn);
+        break;
+    case IR_CLMUL ... IR_CLMULR:
+        emit_clmul(e, insn);
         break;
     case IR_SET:
         emit_set(e, insn);

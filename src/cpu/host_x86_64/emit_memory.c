@@ -486,6 +486,75 @@ static void emit_atomic(struct emitter *e, const struct ir_insn *insn)
     cold_back(e, cold);
 }
 
+/* Two stores of 32 bytes; the address is rounded down first. */
+static void emit_zero_block(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold, *not_allowed;
+
+    alu_imm(&e->b, 0, ALU_CMP, CONTEXT(zero_ready), 0);
+    not_allowed = emit_cold(e, CC_E, COLD_GUEST, insn, 0);
+    emit_address(e, insn);
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -64);
+    cold = emit_translate(e, insn, e->layout->tlb_write, 1, false, COLD_GUEST);
+    vex(&e->b, 0, 0x57, XMM15, XMM15, in_reg(XMM15)); /* vxorps: all of the register */
+    for (unsigned i = 0; i < 4; i++)
+        vex(&e->b, 0, 0x11, XMM15, 0, at_index(RAX, RCX, 0, (int32_t)(16 * i))); /* vmovups */
+    cold_back(e, cold);
+    cold_back(e, not_allowed);
+}
+
+/* ---- the guest's state ---- */
+
+static void emit_state_guard(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold;
+
+    alu_imm(&e->b, 0, ALU_CMP, state_place((uint32_t)insn->imm), insn->c);
+    cold = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    /* Where it goes on is known when the operations behind are written. */
+    e->guard = cold;
+    e->guard_left = insn->scale;
+}
+
+static void emit_state(struct emitter *e, const struct ir_insn *insn)
+{
+    struct place place = state_place((uint32_t)insn->imm);
+    unsigned reg;
+
+    switch (insn->op) {
+    case IR_STATE_READ:
+        reg = int_target(e, insn->dst, RAX);
+        mov_load(&e->b, OP_W, reg, place);
+        int_store(e, insn->dst, reg);
+        break;
+    case IR_STATE_WRITE:
+        reg = int_operand(e, insn->a, 0, RAX);
+        mov_store(&e->b, OP_W, place, reg);
+        break;
+    case IR_STATE_SWAP:
+        int_load(e, RAX, insn->a, 0);
+        mov_load(&e->b, OP_W, RCX, place);
+        mov_store(&e->b, OP_W, place, RAX);
+        int_store(e, insn->dst, RCX);
+        break;
+    case IR_STATE_CLEAR:
+        alu_imm(&e->b, OP_W, ALU_AND, place, ~(int32_t)insn->c);
+        break;
+    default: /* IR_STATE_VIEW */
+        mov_load(&e->b, OP_W, RAX, place);
+        mov_rr(&e->b, 0, RCX, RAX);
+        alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (int32_t)e->layout->view_bits);
+        alu_imm(&e->b, 0, ALU_CMP, in_reg(RCX), (int32_t)e->layout->view_bits);
+        setcc(&e->b, CC_E, RCX);
+        shift_imm(&e->b, OP_W, 4, RCX, 63);
+        mov_ri(&e->b, RDX, e->layout->view_mask);
+        alu_load(&e->b, OP_W, ALU_AND, RAX, in_reg(RDX));
+        alu_load(&e->b, OP_W, ALU_OR, RAX, in_reg(RCX));
+        int_store(e, insn->dst, RAX);
+        break;
+    }
+}
+
 bool emit_memory(struct emitter *e, const struct ir_insn *insn)
 {
     switch (insn->op) {
@@ -497,6 +566,15 @@ bool emit_memory(struct emitter *e, const struct ir_insn *insn)
         break;
     case IR_ATOMIC_SWAP ... IR_STORE_CONDITIONAL:
         emit_atomic(e, insn);
+        break;
+    case IR_ZERO_BLOCK:
+        emit_zero_block(e, insn);
+        break;
+    case IR_STATE_GUARD:
+        emit_state_guard(e, insn);
+        break;
+    case IR_STATE_READ ... IR_STATE_VIEW:
+        emit_state(e, insn);
         break;
     case IR_FENCE:
         /* A locked operation that changes nothing, on memory that is at hand. */

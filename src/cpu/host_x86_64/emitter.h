@@ -41,6 +41,7 @@ enum {
     PART_LOAD,
     PART_STORE,
     PART_GUEST,
+    PART_LOOKUP, /* rax: an address, then the code for it */
     PART_EXIT_LINK,
     PART_EXIT_JUMP,
     PART_EXIT_POLL,
@@ -102,6 +103,8 @@ struct emitter {
     /* Windowed code: int globals that are known to be below 1 << WINDOW_BITS but for so many bytes
      * up or down, as small offsets were added since that was seen; UINT32_MAX: not known. */
     uint32_t slack[IR_GLOBALS];
+    struct cold *guard; /* of IR_STATE_GUARD, and the operations until it goes on */
+    unsigned guard_left;
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
     unsigned cold_count;
@@ -185,6 +188,7 @@ void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 
 bool emit_flow(struct emitter *e, const struct ir_insn *insn);
 void cold_lookup(struct emitter *e, const struct cold *cold);
+void cold_miss(struct emitter *e, const struct cold *cold);
 void cold_return(struct emitter *e, const struct cold *cold);
 
 /* ---- host.c ---- */

@@ -47,6 +47,8 @@ static const char *host_missing(void)
         return "AVX (the system does not save it)";
     if (!(c & bit_FMA))
         return "FMA";
+    if (!(c & bit_PCLMUL))
+        return "PCLMULQDQ";
     if (!(c & bit_POPCNT))
         return "POPCNT";
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_BMI) || !(b & bit_BMI2))
@@ -204,6 +206,28 @@ static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
+/* rax: the address. Returns with the code's in rax, or leaves. */
+static uint32_t make_lookup(struct maker *m, const void *helper, uint32_t exit_jump)
+{
+    uint32_t start = here(&m->b), fail;
+
+    mov_store(&m->b, OP_W, CONTEXT(target), RAX);
+    move_ints(m, true, CALLER_SAVED);
+    move_floats(m, true);
+    call_helper(m, helper);
+    mov_rr(&m->b, OP_W, RCX, RDX);
+    move_ints(m, false, CALLER_SAVED);
+    move_floats(m, false);
+    test_rr(&m->b, OP_W, RCX, RCX);
+    jcc_to(&m->b, CC_E, 0);
+    fail = here(&m->b);
+    put8(&m->b, 0xc3);
+    patch_here(&m->b, fail);
+    mov_load(&m->b, OP_W, RAX, CONTEXT(target));
+    jmp_to(&m->b, exit_jump);
+    return start;
+}
+
 /* A return to an address that the empty stack held by chance; rax: the address. */
 static uint32_t make_sentinel(struct maker *m, uint32_t exit_jump)
 {
@@ -246,6 +270,8 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_LOAD] = make_access(&m, (const void *)runtime->helpers->load, leave);
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_GUEST] = make_guest(&m, (const void *)runtime->helpers->guest, leave);
+    parts[PART_LOOKUP] =
+        make_lookup(&m, (const void *)runtime->helpers->lookup, parts[PART_EXIT_JUMP]);
     parts[PART_SENTINEL] = make_sentinel(&m, parts[PART_EXIT_JUMP]);
     parts[PART_SIGN64] = make_constant(&m, UINT64_C(1) << 63);
     parts[PART_MAGNITUDE64] = make_constant(&m, ~(UINT64_C(1) << 63));

@@ -192,8 +192,6 @@ static uint64_t status_with_sd(uint64_t status)
     return (status & MSTATUS_FS) == MSTATUS_FS ? status | MSTATUS_SD : status;
 }
 
-#define SSTATUS_WRITABLE                                                                           \
-    (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
 #define MSTATUS_WRITABLE                                                                           \
     (SSTATUS_WRITABLE | MSTATUS_MIE | MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MPRV | MSTATUS_TVM |    \
      MSTATUS_TW | MSTATUS_TSR)

@@ -69,14 +69,6 @@ static enum op_result exec_fence_i(struct engine_cpu *cpu, const struct op *op)
 
 enum { CACHE_BLOCK = 64 };
 
-/* "Control and Status Register State": menvcfg rules S, menvcfg and senvcfg both rule U. */
-static bool cbo_allowed(const struct riscv_hart *hart, uint64_t bits)
-{
-    if (hart->privilege < RISCV_M && !(hart->menvcfg & bits))
-        return false;
-    return hart->privilege > RISCV_U || (hart->senvcfg & bits);
-}
-
 /* Caches are the host's and coherent: what is left is the permission. A block may be managed
  * whenever it may be loaded from or stored to; a fault is a store's, and tells rs1. */
 static enum op_result cbo_manage(struct engine_cpu *cpu, const struct op *op, uint64_t bits)
@@ -85,7 +77,7 @@ static enum op_result cbo_manage(struct engine_cpu *cpu, const struct op *op, ui
     struct tlb_place place;
     int error;
 
-    if (!cbo_allowed(cpu->hart, bits))
+    if (!riscv_cbo_allowed(cpu->hart, bits))
         return op_illegal(cpu, op);
     error = tlb_lookup(cpu, cpu->data, vaddr & ~(uint64_t)(CACHE_BLOCK - 1), CACHE_BLOCK,
                        RISCV_LOAD, &place);
@@ -118,7 +110,7 @@ static enum op_result exec_cbo_zero(struct engine_cpu *cpu, const struct op *op)
     struct tlb_place place;
     int error;
 
-    if (!cbo_allowed(cpu->hart, ENVCFG_CBZE))
+    if (!riscv_cbo_allowed(cpu->hart, ENVCFG_CBZE))
         return op_illegal(cpu, op);
     error = tlb_lookup(cpu, cpu->data, vaddr & ~(uint64_t)(CACHE_BLOCK - 1), CACHE_BLOCK,
                        RISCV_STORE, &place);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/riscv/lift.h"
 
+#include <stddef.h>
+
 #include "base/bits.h"
 #include "cpu/riscv/privileged.h"
 
@@ -160,6 +162,79 @@ static void add_step(struct lifter *l)
 {
     add(l, IR_STEP);
     l->ended = true;
+}
+
+/* ---- CSRs of S-mode that are plain words, and sstatus: what the kernel does all the time ---- */
+
+static uint32_t plain_csr(unsigned csr)
+{
+    switch (csr) {
+    case 0x140:
+        return offsetof(struct riscv_hart, sscratch);
+    case 0x141:
+        return offsetof(struct riscv_hart, sepc);
+    case 0x142:
+        return offsetof(struct riscv_hart, scause);
+    case 0x143:
+        return offsetof(struct riscv_hart, stval);
+    default:
+        return 0;
+    }
+}
+
+/* In S-mode only: other modes may not, or are rare. */
+static void add_state_guard(struct lifter *l, unsigned operations)
+{
+    struct ir_insn *insn = add(l, IR_STATE_GUARD);
+
+    insn->imm = offsetof(struct riscv_hart, privilege);
+    insn->c = RISCV_S;
+    insn->scale = operations;
+    insn->fallback = add_record(l);
+}
+
+static struct ir_insn *add_state(struct lifter *l, enum ir_op op, uint32_t offset)
+{
+    struct ir_insn *insn = add(l, op);
+
+    insn->imm = offset;
+    return insn;
+}
+
+enum { CSR_SSTATUS = 0x100, CSR_SEPC = 0x141 };
+
+/* False: not one of those. */
+static bool lift_csr(struct lifter *l)
+{
+    const struct riscv_insn *insn = &l->insn;
+    bool set = insn->id == RISCV_INSN_CSRRS || insn->id == RISCV_INSN_CSRRC;
+    uint32_t offset = plain_csr(insn->imm);
+    struct ir_insn *state;
+
+    if (set && !insn->rs1 && insn->rd && (offset || insn->imm == CSR_SSTATUS)) {
+        add_state_guard(l, 1);
+        state = add_state(l, offset ? IR_STATE_READ : IR_STATE_VIEW,
+                          offset ? offset : offsetof(struct riscv_hart, mstatus));
+        state->dst = x(insn->rd);
+        return true;
+    }
+    /* The lowest bit of sepc is not writable. */
+    if (insn->id == RISCV_INSN_CSRRW && offset && insn->imm != CSR_SEPC) {
+        add_state_guard(l, 1);
+        state = add_state(l, insn->rd ? IR_STATE_SWAP : IR_STATE_WRITE, offset);
+        state->a = x(insn->rs1);
+        state->dst = x(insn->rd);
+        return true;
+    }
+    /* Interrupts off. */
+    if (insn->id == RISCV_INSN_CSRRCI && insn->imm == CSR_SSTATUS && insn->rs1 == MSTATUS_SIE) {
+        add_state_guard(l, insn->rd ? 2 : 1);
+        if (insn->rd)
+            add_state(l, IR_STATE_VIEW, offsetof(struct riscv_hart, mstatus))->dst = x(insn->rd);
+        add_state(l, IR_STATE_CLEAR, offsetof(struct riscv_hart, mstatus))->c = MSTATUS_SIE;
+        return true;
+    }
+    return false;
 }
 
 static void add_atomic(struct lifter *l, enum ir_op op, unsigned width)
@@ -610,6 +685,15 @@ static bool lift_bits(struct lifter *l)
     case RISCV_INSN_BEXTI:
         add_ri(l, IR_BEXT, 8);
         break;
+    case RISCV_INSN_CLMUL:
+        add_rr(l, IR_CLMUL, 8);
+        break;
+    case RISCV_INSN_CLMULH:
+        add_rr(l, IR_CLMULH, 8);
+        break;
+    case RISCV_INSN_CLMULR:
+        add_rr(l, IR_CLMULR, 8);
+        break;
     case RISCV_INSN_CZERO_EQZ:
         add_rr(l, IR_KEEP_NEZ, 8);
         break;
@@ -712,6 +796,13 @@ static bool lift_memory(struct lifter *l)
     case RISCV_INSN_AMOXOR_D:
         add_atomic(l, IR_ATOMIC_XOR, 8);
         break;
+    case RISCV_INSN_CBO_ZERO: {
+        struct ir_insn *insn = add_rr(l, IR_ZERO_BLOCK, 8);
+
+        insn->dst = insn->b = IR_ZERO;
+        insn->fallback = add_record(l);
+        break;
+    }
     case RISCV_INSN_FENCE:
         add_fence(l);
         break;
@@ -850,7 +941,8 @@ static bool lift_control(struct lifter *l)
 
 static void lift_insn(struct lifter *l)
 {
-    if (lift_int(l) || lift_bits(l) || lift_memory(l) || lift_float(l) || lift_control(l))
+    if (lift_int(l) || lift_bits(l) || lift_memory(l) || lift_float(l) || lift_control(l) ||
+        lift_csr(l))
         return;
     if (execute_function(l->insn.id))
         add_guest(l);

@@ -13,7 +13,7 @@
 #include "cpu/riscv/window.h"
 #include "cpu/translate/translator.h"
 
-enum { HEAT = 30, UNIT_INSTRUCTIONS = 64 };
+enum { HEAT = 10, LINK_HEAT = 2, UNIT_INSTRUCTIONS = 64 };
 
 #define CODE_MEMORY (UINT64_C(64) << 20)
 
@@ -246,6 +246,8 @@ static const struct guest_layout layout = {
     .pinned_int_count = ARRAY_SIZE(pinned_int),
     .pinned_float = pinned_float,
     .pinned_float_count = ARRAY_SIZE(pinned_float),
+    .view_mask = SSTATUS_WRITABLE | MSTATUS_UXL,
+    .view_bits = MSTATUS_FS,
     .poll_offset = offsetof(struct riscv_hart, signal.limit),
     .reserved_offset = offsetof(struct riscv_hart, reserved),
     .reserved_width_offset = offsetof(struct riscv_hart, reserved_width),
@@ -312,13 +314,14 @@ static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, 
     return (struct native_value){0, true};
 }
 
-/* Floating point is the host's when the guest's is on, its state already dirty, and its rounding
- * one that the host has. */
-static void float_begin(struct engine_cpu *cpu)
+/* What depends on CSRs that any instruction of the guest may write. Floating point is the host's
+ * when the guest's is on, its state already dirty, and its rounding one that the host has. */
+static void context_begin(struct engine_cpu *cpu)
 {
     const struct riscv_hart *hart = cpu->hart;
     struct native_context *context = context_of(cpu);
 
+    context->zero_ready = riscv_cbo_allowed(hart, ENVCFG_CBZE);
     context->float_ready = (hart->mstatus & MSTATUS_FS) == MSTATUS_FS && hart->frm <= 3;
     if (context->float_ready)
         cpu->engine->native->translator.host->float_load(hart->frm);
@@ -344,7 +347,7 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
     cpu->base = context->page + NATIVE_INFO_AT(info);
     result = record->op[1].call(cpu, record->op);
     if (likely(result == OP_NEXT)) {
-        float_begin(cpu);
+        context_begin(cpu);
         return (struct native_value){0, true};
     }
     context->float_ready = false; /* nothing to take over any more */
@@ -355,12 +358,6 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
         cpu->budget -= record->op[1].count;
     return (struct native_value){0, false};
 }
-
-static const struct native_helpers helpers = {
-    .load = help_load,
-    .store = help_store,
-    .guest = help_guest,
-};
 
 /* ---- finding code ---- */
 
@@ -392,7 +389,7 @@ static uint32_t generation_of(void *ctx, uint64_t page)
 
 static struct native_jump *jump_of(struct engine_cpu *cpu, uint64_t pc)
 {
-    return &context_of(cpu)->jumps[pc >> 1 & (NATIVE_JUMPS - 1)];
+    return &context_of(cpu)->jumps[native_jump_index(pc)];
 }
 
 static struct place_code *place_code_of(struct engine_cpu *cpu, uint64_t at)
@@ -440,10 +437,10 @@ static struct unit *find_locked(struct engine_cpu *cpu, uint64_t at, uint64_t pc
     return unit;
 }
 
-/* The code at hart->pc by the caches; NULL: they do not know. */
-static const void *find_code(struct engine_cpu *cpu)
+/* The code at the virtual `pc` by the caches; NULL: they do not know. */
+static const void *find_code(struct engine_cpu *cpu, uint64_t pc)
 {
-    uint64_t pc = cpu->hart->pc, at;
+    uint64_t at;
     const struct native_jump *jump = jump_of(cpu, pc);
     const struct place_code *code;
 
@@ -457,6 +454,25 @@ static const void *find_code(struct engine_cpu *cpu)
     jump_fill(cpu, pc, code->code);
     return code->code;
 }
+
+static struct native_value help_lookup(void *ctx, uint64_t vaddr)
+{
+    struct engine_cpu *cpu = ctx;
+    uint64_t pc = vaddr & ~UINT64_C(1);
+    const void *code = find_code(cpu, pc);
+
+    cpu->counters.helped_lookups++;
+    if (code)
+        context_of(cpu)->page = pc & PAGE_MASK;
+    return (struct native_value){(uintptr_t)code, code != NULL};
+}
+
+static const struct native_helpers helpers = {
+    .load = help_load,
+    .store = help_store,
+    .guest = help_guest,
+    .lookup = help_lookup,
+};
 
 static void forget_code(struct engine_cpu *cpu, uint64_t pc)
 {
@@ -489,7 +505,62 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
     return has;
 }
 
-/* Leads the link to where the hart goes on, if that is translated. */
+/* ---- translating ---- */
+
+static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offset,
+                            uint32_t generation, struct unit **unit)
+    REQUIRES(cpu->engine->native->translator.lock)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    struct lift_record *records;
+    unsigned count;
+
+    if (!lift(native->ram->host + (page << PAGE_SHIFT), offset, native->unit_limit, &t->scratch,
+              native->records, &count))
+        return -E2BIG;
+    t->scratch.windowed = is_windowed(cpu);
+    records = malloc((count + 1) * sizeof(*records));
+    if (!records)
+        return -ENOMEM;
+    memcpy(records, native->records, count * sizeof(*records));
+    for (unsigned i = 0; i < t->scratch.count; i++) {
+        struct ir_insn *insn = &t->scratch.insns[i];
+
+        if (insn->fallback)
+            insn->fallback =
+                records + ((const struct lift_record *)insn->fallback - native->records);
+    }
+    return translator_make(t, page, generation, records, unit);
+}
+
+/* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. */
+static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct unit **unit)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    uint64_t page = at >> PAGE_SHIFT;
+    uint32_t generation;
+    int r = 0;
+
+    /* As code_make() does. */
+    if (!(atomic_load_explicit(&native->ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
+        cpu_before_eviction(cpu);
+        tlb_protect(cpu, native->ram->host + (page << PAGE_SHIFT));
+    }
+    generation = memory_mark_code(cpu->engine->memory, native->ram, page);
+    mutex_lock(&t->lock);
+    *unit = find_locked(cpu, at, pc);
+    if (!*unit) {
+        r = translate_locked(cpu, page, at & (PAGE_SIZE - 1), generation, unit);
+        if (!r)
+            find_locked(cpu, at, pc); /* for the caches */
+    }
+    mutex_unlock(&t->lock);
+    return r;
+}
+
+/* Leads the link to where the hart goes on, if that is translated, or was gone to often. */
 static void follow_link(struct engine_cpu *cpu, struct link *link)
 {
     struct native *native = cpu->engine->native;
@@ -498,6 +569,8 @@ static void follow_link(struct engine_cpu *cpu, struct link *link)
 
     cpu->hart->pc = context_of(cpu)->page + (uint64_t)(int64_t)link->host.target;
     if (!find_place(cpu, cpu->hart->pc, &at))
+        return;
+    if (++link->visits == LINK_HEAT && translate_at(cpu, cpu->hart->pc, at, &unit))
         return;
     mutex_lock(&native->translator.lock);
     unit = find_locked(cpu, at, cpu->hart->pc);
@@ -572,7 +645,7 @@ bool native_run(struct engine_cpu *cpu)
         native_tick(cpu);
     if (translator_enter(t, &cpu->native->translator))
         forget_all_code(cpu);
-    code = find_code(cpu);
+    code = find_code(cpu, cpu->hart->pc);
     if (!code) {
         /* The interpreter's block knows whether there is a unit: it is hot then. */
         translator_leave(&cpu->native->translator);
@@ -583,7 +656,7 @@ bool native_run(struct engine_cpu *cpu)
         t->host->set_window(context->window);
         cpu->native->window_set = context->window;
     }
-    float_begin(cpu);
+    context_begin(cpu);
     exit = t->host->enter(&t->runtime, cpu->hart, context, code);
     /* A helper that changed the regime has taken the flags over before. */
     if (context->float_ready)
@@ -597,62 +670,17 @@ bool native_run(struct engine_cpu *cpu)
     return true;
 }
 
-/* ---- translating ---- */
-
-static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offset,
-                            uint32_t generation, struct unit **unit)
-    REQUIRES(cpu->engine->native->translator.lock)
-{
-    struct native *native = cpu->engine->native;
-    struct translator *t = &native->translator;
-    struct lift_record *records;
-    unsigned count;
-
-    if (!lift(native->ram->host + (page << PAGE_SHIFT), offset, native->unit_limit, &t->scratch,
-              native->records, &count))
-        return -E2BIG;
-    t->scratch.windowed = is_windowed(cpu);
-    records = malloc((count + 1) * sizeof(*records));
-    if (!records)
-        return -ENOMEM;
-    memcpy(records, native->records, count * sizeof(*records));
-    for (unsigned i = 0; i < t->scratch.count; i++) {
-        struct ir_insn *insn = &t->scratch.insns[i];
-
-        if (insn->fallback)
-            insn->fallback =
-                records + ((const struct lift_record *)insn->fallback - native->records);
-    }
-    return translator_make(t, page, generation, records, unit);
-}
-
 bool native_translate(struct engine_cpu *cpu, struct code_block *block)
 {
-    struct native *native = cpu->engine->native;
-    struct translator *t = &native->translator;
-    uint64_t pc = cpu->hart->pc, at, page;
     struct unit *unit = NULL;
-    uint32_t generation;
-    int r = 0;
+    uint64_t at;
+    int r;
 
     /* Not again at once, if it cannot be. */
     block->ops[0].imm = cpu->engine->heat + 1;
-    if (!may_run(cpu) || !find_place(cpu, pc, &at))
+    if (!may_run(cpu) || !find_place(cpu, cpu->hart->pc, &at))
         return false;
-    page = at >> PAGE_SHIFT;
-    /* As code_make() does. */
-    if (!(atomic_load_explicit(&native->ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
-        cpu_before_eviction(cpu);
-        tlb_protect(cpu, native->ram->host + (page << PAGE_SHIFT));
-    }
-    generation = memory_mark_code(cpu->engine->memory, native->ram, page);
-    mutex_lock(&t->lock);
-    unit = find_locked(cpu, at, pc);
-    if (!unit) {
-        r = translate_locked(cpu, page, pc & (PAGE_SIZE - 1), generation, &unit);
-        find_locked(cpu, at, pc);
-    }
-    mutex_unlock(&t->lock);
+    r = translate_at(cpu, cpu->hart->pc, at, &unit);
     block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? cpu->engine->heat + 1 : -1;
     return !r;
 }

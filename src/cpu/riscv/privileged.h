@@ -32,6 +32,10 @@
 /* UXL and SXL: 64 bits, for good. */
 #define MSTATUS_FIXED (UINT64_C(2) << 32 | UINT64_C(2) << 34)
 
+/* What sstatus shows of mstatus and can write. */
+#define SSTATUS_WRITABLE                                                                           \
+    (MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR)
+
 enum { MSTATUS_MPP_SHIFT = 11, MSTATUS_SPP_SHIFT = 8 };
 
 /* menvcfg and senvcfg. "Machine Environment Configuration Register". */
@@ -91,6 +95,15 @@ int riscv_interrupt_pick(const struct riscv_hart *hart);
  * Instructions". */
 void riscv_mret(struct riscv_hart *hart);
 void riscv_sret(struct riscv_hart *hart);
+
+/* Zicbom, Zicboz, "Control and Status Register State": whether the hart may now do what `bits` of
+ * menvcfg and senvcfg rule: menvcfg rules S, both rule U. */
+static inline bool riscv_cbo_allowed(const struct riscv_hart *hart, uint64_t bits)
+{
+    if (hart->privilege < RISCV_M && !(hart->menvcfg & bits))
+        return false;
+    return hart->privilege > RISCV_U || (hart->senvcfg & bits);
+}
 
 /* The privilege that loads and stores are made with: MPRV. "Memory Privilege in mstatus Register".
  */

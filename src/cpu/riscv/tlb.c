@@ -100,16 +100,17 @@ static struct tlb_entry *entry_of(struct tlb *tlb, uint64_t vaddr)
     return &tlb->entries[(vaddr >> PAGE_SHIFT) & (TLB_SIZE - 1)];
 }
 
-/* Entries lie by bits 1 to 12 of the address. Most pages that are flushed never held code. */
+/* Most pages that are flushed never held code. */
 static void jumps_flush_page(struct tlb *tlb, uint64_t vaddr)
 {
-    unsigned half = vaddr >> 12 & 1 ? NATIVE_JUMPS / 2 : 0;
-
     if (!tlb_has_jumps(tlb, vaddr))
         return;
-    for (unsigned i = half; i < half + NATIVE_JUMPS / 2; i++)
-        if ((tlb->native.jumps[i].tag & PAGE_MASK) == (vaddr & PAGE_MASK))
-            tlb->native.jumps[i].tag = NATIVE_NO_TAG;
+    for (uint64_t at = vaddr & PAGE_MASK, end = at + PAGE_SIZE; at != end; at += 2) {
+        struct native_jump *jump = &tlb->native.jumps[native_jump_index(at)];
+
+        if (jump->tag == at)
+            jump->tag = NATIVE_NO_TAG;
+    }
 }
 
 void tlb_flush_jumps(struct engine_cpu *cpu)

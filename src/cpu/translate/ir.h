@@ -78,6 +78,9 @@ enum ir_op {
     IR_BCLR,
     IR_BINV,
     IR_BEXT,
+    IR_CLMUL, /* product without carries: its low half, its high half, its bits from 63 up */
+    IR_CLMULH,
+    IR_CLMULR,
     IR_SET,      /* dst = a cond b */
     IR_KEEP_NEZ, /* dst = b != 0 ? a : 0 */
     IR_KEEP_EQZ,
@@ -94,7 +97,8 @@ enum ir_op {
     IR_ATOMIC_XOR,
     IR_LOAD_RESERVED,     /* the guest's reservation, see struct guest_layout */
     IR_STORE_CONDITIONAL, /* dst = 0 if b was stored, else 1 */
-    IR_FENCE,             /* orders all before it with all behind it */
+    IR_ZERO_BLOCK, /* 64 bytes of zeros around address a, if the context allows; else fallback */
+    IR_FENCE,      /* orders all before it with all behind it */
     /* Floating point of IEEE 754, width 4 or 8. A NaN result is the canonical one; a float of
      * width 4 whose box is not all ones reads as canonical NaN. Rounding is the guest's dynamic
      * mode; flags gather. Each of them is `fallback`, done by the guest, where the host cannot. */
@@ -123,6 +127,14 @@ enum ir_op {
     IR_FTOF,       /* from width to scale bytes */
     IR_FBITS,      /* dst integer = the bits of a; width 4 sign-extends, boxed or not */
     IR_BITSF,      /* dst float = the bits of a; width 4 boxes */
+    /* The guest's state beyond its globals; imm: bytes from its start. */
+    IR_STATE_GUARD, /* does all of the instruction by its fallback, and leaves out the next `scale`
+                     * operations, unless the 4 bytes hold c */
+    IR_STATE_READ,  /* dst = 8 bytes */
+    IR_STATE_WRITE, /* 8 bytes = a */
+    IR_STATE_SWAP,  /* both; dst may be a */
+    IR_STATE_CLEAR, /* 8 bytes &= ~c */
+    IR_STATE_VIEW, /* dst = 8 bytes & view_mask, with the highest bit set if all of view_bits are */
     /* The end of the unit, or the way out of it. Targets are `imm` bytes from the start of the
      * page. */
     IR_BRANCH,    /* if a cond b; b may be IR_ZERO: to imm */

@@ -38,6 +38,13 @@ enum {
 /* A tag that no address has. */
 #define NATIVE_NO_TAG UINT64_MAX
 
+/* Bits 1 to 12 of the address, mixed with those above so that functions at the same place of
+ * different pages lie apart. */
+static inline unsigned native_jump_index(uint64_t vaddr)
+{
+    return (vaddr >> 1 ^ vaddr >> 13) & (NATIVE_JUMPS - 1);
+}
+
 /* Where code for a virtual address is: its poll entry. */
 struct native_jump {
     uint64_t tag;
@@ -51,10 +58,12 @@ struct native_context {
     uint64_t host_stack;  /* of C code */
     uint64_t stack_top;   /* of return addresses, when empty */
     uint64_t stack;       /* and where it is, while a helper runs */
+    uint64_t target;      /* what is looked up */
     void *cpu;            /* for helpers */
     uint64_t counted;     /* guest instructions, where units count */
     uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
     uint8_t *window;      /* NULL: code for this context looks addresses up */
+    uint32_t zero_ready;  /* IR_ZERO_BLOCK is allowed */
     uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
     struct native_jump jumps[NATIVE_JUMPS];
 };
@@ -92,6 +101,9 @@ struct native_helpers {
     struct native_value (*store)(void *cpu, uint64_t vaddr, uint32_t info, uint64_t value);
     /* `record`: ir_insn.fallback. All globals are in the state, before and after. */
     struct native_value (*guest)(void *cpu, const void *record, uint32_t info);
+    /* The poll entry for a virtual address that the jump cache does not know; not ok: none. Sets
+     * context->page. */
+    struct native_value (*lookup)(void *cpu, uint64_t vaddr);
 };
 
 /* Where the guest's things are, for the host's emitter. Offsets from the state's first byte, or
@@ -105,6 +117,8 @@ struct guest_layout {
     const uint8_t *pinned_float;
     unsigned pinned_float_count;
     uint32_t poll_offset; /* in the state: struct cpu_signal.limit */
+
+    uint64_t view_mask, view_bits; /* of IR_STATE_VIEW */
 
     /* The reservation, in the state: a byte that is 1 while there is one, its width in bytes, the
      * guest-physical address and the value that was read (width 4: sign-extended). */

@@ -34,6 +34,7 @@ struct link {
     struct unit *from;
     struct unit *to;   /* NULL: leads to the dispatcher */
     struct link *next; /* of to->incoming */
+    unsigned visits;   /* times that it led to the dispatcher; for the guest's side */
     struct host_link host;
 };
 
