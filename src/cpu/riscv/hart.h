@@ -154,7 +154,8 @@ extern const struct engine_type riscv_interpreter;
  *   heat=N   executions before a block is translated (0: at once)
  *   unit=N   instructions in a unit, at most
  *   code=N   bytes of code memory, with a suffix K, M or G
- *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once */
+ *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
+ *   perf=1   names translated code for perf, in /tmp/perf-PID.map */
 extern const struct engine_type riscv_translator;
 const char *riscv_translator_missing(void);
 

@@ -507,7 +507,7 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
 
 /* ---- translating ---- */
 
-static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offset,
+static int translate_locked(struct engine_cpu *cpu, uint64_t page, uint64_t pc,
                             uint32_t generation, struct unit **unit)
     REQUIRES(cpu->engine->native->translator.lock)
 {
@@ -516,7 +516,7 @@ static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offs
     struct lift_record *records;
     unsigned count;
 
-    if (!lift(native->ram->host + (page << PAGE_SHIFT), offset, native->unit_limit, &t->scratch,
+    if (!lift(native->ram->host + (page << PAGE_SHIFT), pc & (PAGE_SIZE - 1), native->unit_limit, &t->scratch,
               native->records, &count))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
@@ -531,7 +531,7 @@ static int translate_locked(struct engine_cpu *cpu, uint64_t page, unsigned offs
             insn->fallback =
                 records + ((const struct lift_record *)insn->fallback - native->records);
     }
-    return translator_make(t, page, generation, records, unit);
+    return translator_make(t, page, generation, pc, records, unit);
 }
 
 /* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. */
@@ -552,7 +552,7 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     mutex_lock(&t->lock);
     *unit = find_locked(cpu, at, pc);
     if (!*unit) {
-        r = translate_locked(cpu, page, at & (PAGE_SIZE - 1), generation, unit);
+        r = translate_locked(cpu, page, pc, generation, unit);
         if (!r)
             find_locked(cpu, at, pc); /* for the caches */
     }
@@ -740,7 +740,7 @@ bool native_count(struct engine_cpu *cpu)
 /* ---- making and freeing ---- */
 
 struct options {
-    uint64_t heat, unit, code, windows;
+    uint64_t heat, unit, code, windows, perf;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
@@ -753,6 +753,7 @@ static int options_read(struct options *options, const char *text, struct error 
         {"unit=", &options->unit},
         {"code=", &options->code},
         {"windows=", &options->windows},
+        {"perf=", &options->perf},
     };
 
     while (text && *text) {
@@ -816,6 +817,8 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
         *engine = NULL;
         return error_set(error, -r, "no memory for translated code");
     }
+    if (options.perf && translator_open_perf_map(&native->translator))
+        log_say(config->log, LOG_WARN, "cannot write a map for perf");
     native->ram = memory_main_ram(config->memory);
     native->unit_limit = (unsigned)options.unit;
     native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;

@@ -2,8 +2,11 @@
 #include "cpu/translate/translator.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -32,6 +35,7 @@ int translator_init(struct translator *t, const struct host_type *host,
         return r;
     mutex_init(&t->lock);
     t->host = host;
+    t->perf_map = -1;
     t->runtime.layout = layout;
     t->runtime.helpers = helpers;
     r = host->make_runtime(&t->memory, &t->runtime);
@@ -92,6 +96,8 @@ void translator_release(struct translator *t)
             page = next;
         }
     }
+    if (t->perf_map >= 0)
+        close(t->perf_map);
     code_memory_release(&t->memory);
     mutex_release(&t->lock);
 }
@@ -436,8 +442,39 @@ static int unit_compile(struct translator *t, struct unit *unit)
     return 0;
 }
 
-int translator_make(struct translator *t, uint64_t number, uint32_t generation, void *fallbacks,
-                    struct unit **out)
+/* A map that is not complete is of use too. */
+static void perf_map_add(struct translator *t, const struct unit *unit, uint64_t vaddr)
+{
+    char line[96];
+    int length;
+
+    if (t->perf_map < 0)
+        return;
+    length = snprintf(line, sizeof(line), "%llx %x guest-%llx%s\n",
+                      (unsigned long long)(uintptr_t)unit_poll_entry(t, unit), unit->size,
+                      (unsigned long long)vaddr, unit->windowed ? "-windowed" : "");
+    if (write(t->perf_map, line, (size_t)length) != length) {
+        close(t->perf_map);
+        t->perf_map = -1;
+    }
+}
+
+int translator_open_perf_map(struct translator *t)
+{
+    char path[48];
+    int r = 0;
+
+    snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
+    mutex_lock(&t->lock);
+    t->perf_map = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (t->perf_map < 0)
+        r = -errno;
+    mutex_unlock(&t->lock);
+    return r;
+}
+
+int translator_make(struct translator *t, uint64_t number, uint32_t generation, uint64_t vaddr,
+                    void *fallbacks, struct unit **out)
 {
     struct unit *unit;
     struct unit_index *index;
@@ -474,6 +511,7 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
     t->stats.guest_bytes += unit->bytes;
     t->stats.code_bytes += unit->size;
     t->stats.nanoseconds += monotonic_ns() - began;
+    perf_map_add(t, unit, vaddr);
     *out = unit;
     return 0;
 }

@@ -93,6 +93,7 @@ struct translator {
     struct unit_index segments[CODE_SEGMENTS] GUARDED_BY(lock);
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
     struct translator_stats stats GUARDED_BY(lock);
+    int perf_map GUARDED_BY(lock); /* a file that tells perf what code is where; -1: none */
     struct ir_unit scratch GUARDED_BY(lock);
     struct host_unit compiled GUARDED_BY(lock);
 };
@@ -102,6 +103,9 @@ int translator_init(struct translator *t, const struct host_type *host,
                     const struct guest_layout *layout, const struct native_helpers *helpers,
                     uint64_t size) MUST_CHECK;
 void translator_release(struct translator *t);
+/* Writes a line a unit to /tmp/perf-PID.map from now on, where perf looks for names: the guest's
+ * virtual address when it was translated. Returns 0 or -errno. */
+int translator_open_perf_map(struct translator *t) MUST_CHECK;
 
 void translator_add_cpu(struct translator *t, struct translator_cpu *cpu);
 void translator_remove_cpu(struct translator *t, struct translator_cpu *cpu);
@@ -115,10 +119,10 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 /* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
  * translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
-/* (lock) Compiles `t->scratch`, whose fallbacks are the unit's now also on failure. -ENOSPC: no
+/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr`, whose fallbacks are the unit's now also on failure. -ENOSPC: no
  * room at the moment; -E2BIG; -ENOMEM. */
-int translator_make(struct translator *t, uint64_t page, uint32_t generation, void *fallbacks,
-                    struct unit **unit) MUST_CHECK;
+int translator_make(struct translator *t, uint64_t page, uint32_t generation, uint64_t vaddr,
+                    void *fallbacks, struct unit **unit) MUST_CHECK;
 /* (lock) Leads a link of a unit to another one in the same page. */
 void translator_link(struct translator *t, struct link *link, struct unit *to);
 /* (lock) The page's units are dead if they are of another writing than `generation`. */
