@@ -343,6 +343,44 @@ static void emit_bits(struct emitter *e, const struct ir_insn *insn)
     }
 }
 
+/* eax = the flags that the host gathered; `scratch` is lost. */
+static void load_host_flags(struct emitter *e, unsigned scratch)
+{
+    op(&e->b, OP_0F, 0xae, 3, CONTEXT(control)); /* stmxcsr */
+    mov_load(&e->b, 0, RAX, CONTEXT(control));
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RAX), 63);
+    lea(&e->b, OP_W, scratch, at_fixed(e->runtime->parts[PART_FLAGS]));
+    op(&e->b, OP_0F, 0xb6, RAX, at_index(scratch, RAX, 0, 0));
+}
+
+static void emit_flags_read(struct emitter *e, const struct ir_insn *insn)
+{
+    load_host_flags(e, RCX);
+    alu_load(&e->b, 0, ALU_OR, RAX, state_place(e->layout->flags_offset));
+    int_store(e, insn->dst, RAX);
+}
+
+/* MXCSR is written only if it holds a flag that is to be gone: that is slow, and rare, since most
+ * programs write back what they read. */
+static void emit_flags_write(struct emitter *e, const struct ir_insn *insn)
+{
+    uint8_t *kept;
+
+    load_host_flags(e, RDX);
+    int_load(e, RCX, insn->a, insn->imm);
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), 31);
+    mov_load(&e->b, 0, RDX, state_place(e->layout->flags_offset));
+    alu_load(&e->b, 0, ALU_OR, RDX, in_reg(RAX));
+    mov_store(&e->b, 0, state_place(e->layout->flags_offset), RCX);
+    vex(&e->b, OP_0F38, 0xf2, RAX, RCX, in_reg(RAX)); /* andn: those to be gone */
+    test_rr(&e->b, 0, RAX, RAX);
+    kept = jcc_short(&e->b, CC_E);
+    alu_imm(&e->b, 0, ALU_AND, CONTEXT(control), ~63);
+    op(&e->b, OP_0F, 0xae, 2, CONTEXT(control)); /* ldmxcsr */
+    jump_here(&e->b, kept);
+    int_store(e, insn->dst, RDX);
+}
+
 bool emit_float(struct emitter *e, const struct ir_insn *insn)
 {
     switch (insn->op) {
@@ -380,6 +418,12 @@ bool emit_float(struct emitter *e, const struct ir_insn *insn)
         break;
     case IR_FTOF:
         emit_convert(e, insn);
+        break;
+    case IR_FLAGS_READ:
+        emit_flags_read(e, insn);
+        break;
+    case IR_FLAGS_WRITE:
+        emit_flags_write(e, insn);
         break;
     case IR_FBITS:
     case IR_BITSF:

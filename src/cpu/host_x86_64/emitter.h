@@ -51,7 +51,8 @@ enum {
     PART_MAGNITUDE64,
     PART_SIGN32,
     PART_MAGNITUDE32,
-    PART_BOX, /* ones above 32 bits */
+    PART_BOX,   /* ones above 32 bits */
+    PART_FLAGS, /* 64 bytes: MXCSR's flags as the guest has them */
     PART_COUNT
 };
 

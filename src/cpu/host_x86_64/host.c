@@ -249,6 +249,22 @@ static uint32_t make_constant(struct maker *m, uint64_t low)
     return start;
 }
 
+/* IE, DE, ZE, OE, UE, PE from bit 0 up, as inexact, underflow, overflow, by zero, invalid. */
+static unsigned flags_of(unsigned mxcsr)
+{
+    return (mxcsr >> 5 & 1) | (mxcsr >> 4 & 1) << 1 | (mxcsr >> 3 & 1) << 2 |
+           (mxcsr >> 2 & 1) << 3 | (mxcsr & 1) << 4;
+}
+
+static uint32_t make_flags(struct maker *m)
+{
+    uint32_t start = here(&m->b);
+
+    for (unsigned i = 0; i < 64; i++)
+        put8(&m->b, flags_of(i));
+    return start;
+}
+
 static int host_make_runtime(struct code_memory *memory, struct host_runtime *runtime)
 {
     struct maker m = {.b = {.start = memory->write, .at = memory->write},
@@ -277,6 +293,7 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_MAGNITUDE64] = make_constant(&m, ~(UINT64_C(1) << 63));
     parts[PART_SIGN32] = make_constant(&m, UINT64_C(1) << 31);
     parts[PART_MAGNITUDE32] = make_constant(&m, ~(UINT64_C(1) << 31));
+    parts[PART_FLAGS] = make_flags(&m);
     parts[PART_BOX] = make_constant(&m, UINT64_C(0xffffffff) << 32);
     memory->used = here(&m.b);
     return 0;
@@ -339,9 +356,7 @@ static unsigned host_float_flags(void)
     unsigned flags = _mm_getcsr();
 
     _mm_setcsr(MXCSR_DEFAULT);
-    /* IE, DE, ZE, OE, UE, PE from bit 0 up. */
-    return (flags >> 5 & 1) | (flags >> 4 & 1) << 1 | (flags >> 3 & 1) << 2 |
-           (flags >> 2 & 1) << 3 | (flags & 1) << 4;
+    return flags_of(flags);
 }
 
 static void host_set_window(uint8_t *base)

@@ -246,6 +246,15 @@ static bool build_crossing(struct builder *b, uint64_t pc, uint16_t low)
     return true;
 }
 
+/* How often the block will be interpreted first. Where code is written again and again, most of it
+ * is not worth translating. */
+static int32_t heat_of(const struct builder *b)
+{
+    unsigned writes = b->block->ram ? b->block->generation / 4 : 0;
+
+    return b->cpu->engine->heat << (writes < 6 ? writes : 6);
+}
+
 /* Decodes from `host`, where the virtual `pc` leads, into b->block. `limit`: instructions. False:
  * a fetch trapped. */
 static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
@@ -262,7 +271,7 @@ static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
         left = BLOCK_BYTES;
     b->block->heated = b->cpu->engine->native != NULL;
     if (b->block->heated)
-        builder_add(b, OP_HEAT)->imm = b->cpu->engine->heat;
+        builder_add(b, OP_HEAT)->imm = heat_of(b);
     while (b->block->count < limit && at < left) {
         uint32_t word = code_half(host + at);
 

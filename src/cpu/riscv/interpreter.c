@@ -440,13 +440,18 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
         return error_set(error, ENOMEM, "no memory for cpu %u", index);
     c->hart = state;
     c->engine = engine;
-    if (code_cache_init(c)) {
+    if (memory_main_ram(engine->memory))
+        c->written =
+            calloc(memory_main_ram(engine->memory)->size >> PAGE_SHIFT, sizeof(*c->written));
+    if (code_cache_init(c) || !c->written) {
         code_cache_release(c);
+        free(c->written);
         free(c);
         return error_set(error, ENOMEM, "no memory for the code of cpu %u", index);
     }
     if (engine->native && native_cpu_create(c)) {
         code_cache_release(c);
+        free(c->written);
         free(c);
         return error_set(error, ENOMEM, "no memory for the translated code of cpu %u", index);
     }
@@ -466,6 +471,7 @@ static void interpreter_cpu_free(struct engine_cpu *cpu)
     code_cache_release(cpu);
     condition_release(&cpu->done);
     mutex_release(&cpu->lock);
+    free(cpu->written);
     free(cpu);
 }
 

@@ -36,6 +36,7 @@ enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16,  /* regimes that are remembered */
     JUMP_PAGES = 4096,
+    WINDOW_CHURN = 16,
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
     CODE_HASH_SIZE = 1 << 15,
@@ -45,7 +46,8 @@ enum {
     FLUSH_PAGES = 64, /* in one request; above, all of the address space go */
 };
 
-#define PAGE_MASK (~(uint64_t)(PAGE_SIZE - 1))
+#define PAGE_MASK    (~(uint64_t)(PAGE_SIZE - 1))
+#define WRITTEN_MANY UINT32_MAX
 /* A tag that no address has: tags have the low 12 bits clear. */
 #define TLB_NONE UINT64_MAX
 
@@ -68,6 +70,7 @@ struct tlb {
     uint64_t jump_pages[JUMP_PAGES / 64]; /* which pages native.jumps may hold, by their low bits */
     struct window *window;                /* native.window is its base; NULL: none */
     unsigned ticks;                       /* interrupts that found the CPU in this regime */
+    unsigned churn;                       /* pages of the window that became code while writable */
 };
 
 static inline bool tlb_has_jumps(const struct tlb *tlb, uint64_t vaddr)
@@ -174,6 +177,9 @@ struct engine_cpu {
     struct code_block *single;                  /* a block of one instruction that is not kept */
     uint8_t watched[sizeof(struct riscv_hart)]; /* what state_in() compares with */
 
+    /* For each page of main RAM: 0, or where the one write tag for it is or was (1 + the TLB's
+     * number * TLB_SIZE + the entry's), or WRITTEN_MANY. */
+    uint32_t *written;
     uint8_t *arena; /* blocks */
     uint64_t arena_used, arena_size;
     bool translating;          /* this run() may use translated code */

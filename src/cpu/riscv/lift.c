@@ -201,7 +201,27 @@ static struct ir_insn *add_state(struct lifter *l, enum ir_op op, uint32_t offse
     return insn;
 }
 
-enum { CSR_SSTATUS = 0x100, CSR_SEPC = 0x141 };
+enum { CSR_FFLAGS = 1, CSR_SSTATUS = 0x100, CSR_SEPC = 0x141 };
+
+static void add_guard(struct lifter *l);
+
+/* frflags, fsflags, fsflagsi; a square root or a comparison of C saves and restores them. */
+static bool lift_fflags(struct lifter *l)
+{
+    const struct riscv_insn *insn = &l->insn;
+    bool read = insn->id == RISCV_INSN_CSRRS && !insn->rs1;
+    bool constant = insn->id == RISCV_INSN_CSRRWI;
+    struct ir_insn *flags;
+
+    if (!read && !constant && insn->id != RISCV_INSN_CSRRW)
+        return false;
+    add_guard(l);
+    flags = add(l, read ? IR_FLAGS_READ : IR_FLAGS_WRITE);
+    flags->dst = x(insn->rd);
+    flags->a = read ? IR_ZERO : constant ? IR_IMM : x(insn->rs1);
+    flags->imm = insn->rs1;
+    return true;
+}
 
 /* False: not one of those. */
 static bool lift_csr(struct lifter *l)
@@ -211,6 +231,8 @@ static bool lift_csr(struct lifter *l)
     uint32_t offset = plain_csr(insn->imm);
     struct ir_insn *state;
 
+    if (insn->imm == CSR_FFLAGS && riscv_insn_types[insn->id].extension == RISCV_EXT_ZICSR)
+        return lift_fflags(l);
     if (set && !insn->rs1 && insn->rd && (offset || insn->imm == CSR_SSTATUS)) {
         add_state_guard(l, 1);
         state = add_state(l, offset ? IR_STATE_READ : IR_STATE_VIEW,

@@ -116,7 +116,8 @@ void native_tick(struct engine_cpu *cpu)
 {
     struct tlb *tlb = cpu->data;
 
-    if (!may_have_window(tlb) || tlb->window || !cpu->native->window_count)
+    if (!may_have_window(tlb) || tlb->window || tlb->churn >= WINDOW_CHURN ||
+        !cpu->native->window_count)
         return;
     if (++tlb->ticks >= WINDOW_TICKS || cpu->engine->native->window_at_once)
         window_open(cpu, tlb);
@@ -248,6 +249,7 @@ static const struct guest_layout layout = {
     .pinned_float_count = ARRAY_SIZE(pinned_float),
     .view_mask = SSTATUS_WRITABLE | MSTATUS_UXL,
     .view_bits = MSTATUS_FS,
+    .flags_offset = offsetof(struct riscv_hart, fflags),
     .poll_offset = offsetof(struct riscv_hart, signal.limit),
     .reserved_offset = offsetof(struct riscv_hart, reserved),
     .reserved_width_offset = offsetof(struct riscv_hart, reserved_width),
@@ -507,17 +509,16 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
 
 /* ---- translating ---- */
 
-static int translate_locked(struct engine_cpu *cpu, uint64_t page, uint64_t pc,
-                            uint32_t generation, struct unit **unit)
-    REQUIRES(cpu->engine->native->translator.lock)
+static int translate_locked(struct engine_cpu *cpu, uint64_t page, uint64_t pc, uint32_t generation,
+                            struct unit **unit) REQUIRES(cpu->engine->native->translator.lock)
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     struct lift_record *records;
     unsigned count;
 
-    if (!lift(native->ram->host + (page << PAGE_SHIFT), pc & (PAGE_SIZE - 1), native->unit_limit, &t->scratch,
-              native->records, &count))
+    if (!lift(native->ram->host + (page << PAGE_SHIFT), pc & (PAGE_SIZE - 1), native->unit_limit,
+              &t->scratch, native->records, &count))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
     records = malloc((count + 1) * sizeof(*records));
@@ -749,11 +750,8 @@ static int options_read(struct options *options, const char *text, struct error 
         const char *name;
         uint64_t *value;
     } known[] = {
-        {"heat=", &options->heat},
-        {"unit=", &options->unit},
-        {"code=", &options->code},
-        {"windows=", &options->windows},
-        {"perf=", &options->perf},
+        {"heat=", &options->heat},       {"unit=", &options->unit}, {"code=", &options->code},
+        {"windows=", &options->windows}, {"perf=", &options->perf},
     };
 
     while (text && *text) {

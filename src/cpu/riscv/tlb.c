@@ -51,7 +51,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
     if (cpu->native) {
         tlb_empty_jumps(tlb);
-        tlb->ticks = 0;
+        tlb->ticks = tlb->churn = 0;
         native_context_init(cpu, &tlb->native);
     }
     return tlb;
@@ -161,27 +161,82 @@ static uint64_t page_of_main(const struct engine_cpu *cpu, const uint8_t *host)
     return offset < ram->size ? offset >> PAGE_SHIFT : UINT64_MAX;
 }
 
-bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
+static bool entry_writes(const struct tlb_entry *entry, const uint8_t *host_page)
+{
+    return entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page;
+}
+
+static struct tlb_entry *written_entry(struct engine_cpu *cpu, uint32_t where)
+{
+    struct tlb *tlb = &cpu->tlbs[(where - 1) / TLB_SIZE];
+
+    return tlb->valid ? &tlb->entries[(where - 1) % TLB_SIZE] : NULL;
+}
+
+/* Remembers that the entry may be written through, for tlb_protect(). */
+static void written_note(struct engine_cpu *cpu, const struct tlb *tlb,
+                         const struct tlb_entry *entry, uint64_t page, const uint8_t *host_page)
+{
+    uint32_t *where = &cpu->written[page];
+    uint32_t here = 1 + (uint32_t)(tlb - cpu->tlbs) * TLB_SIZE + (uint32_t)(entry - tlb->entries);
+    const struct tlb_entry *other;
+
+    if (*where == here || *where == WRITTEN_MANY)
+        return;
+    other = *where ? written_entry(cpu, *where) : NULL;
+    *where = other && entry_writes(other, host_page) ? WRITTEN_MANY : here;
+}
+
+static bool protect_everywhere(struct engine_cpu *cpu, const uint8_t *host_page)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        for (unsigned j = 0; cpu->tlbs[i].valid && j < TLB_SIZE; j++)
+            if (entry_writes(&cpu->tlbs[i].entries[j], host_page)) {
+                cpu->tlbs[i].entries[j].write = TLB_NONE;
+                found = true;
+            }
+    return found;
+}
+
+/* A program that writes code all the time is better off without a window. */
+static bool protect_windows(struct engine_cpu *cpu, uint64_t page)
 {
     bool found = false;
 
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
 
-        if (!tlb->valid)
+        if (!tlb->valid || !tlb->window || !window_protect(tlb->window, page))
             continue;
-        if (tlb->window && window_protect(tlb->window, page_of_main(cpu, host_page)))
-            found = true;
-        for (unsigned j = 0; j < TLB_SIZE; j++) {
-            struct tlb_entry *entry = &tlb->entries[j];
-
-            if (entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page) {
-                entry->write = TLB_NONE;
-                found = true;
-            }
-        }
+        found = true;
+        if (++tlb->churn == WINDOW_CHURN)
+            native_window_close(cpu, tlb);
     }
     return found;
+}
+
+bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
+{
+    uint64_t page = page_of_main(cpu, host_page);
+    struct tlb_entry *entry;
+    bool found = false;
+
+    /* Only main RAM is ever entered for writing. */
+    if (page == UINT64_MAX || !cpu->written)
+        return false;
+    if (cpu->written[page] == WRITTEN_MANY) {
+        found = protect_everywhere(cpu, host_page);
+    } else if (cpu->written[page]) {
+        entry = written_entry(cpu, cpu->written[page]);
+        if (entry && entry_writes(entry, host_page)) {
+            entry->write = TLB_NONE;
+            found = true;
+        }
+    }
+    cpu->written[page] = 0;
+    return protect_windows(cpu, page) || found;
 }
 
 void tlb_protect_all(struct engine_cpu *cpu)
@@ -243,6 +298,7 @@ static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
         return;
     memory_note_write(ram, offset, 1); /* dirty from now on */
     entry->write = tag;
+    written_note(cpu, tlb, entry, offset >> PAGE_SHIFT, place->host - (vaddr & (PAGE_SIZE - 1)));
 }
 
 int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned width,

@@ -8,8 +8,8 @@
 #include "base/bits.h"
 
 /*
- * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do as
- * well, but perf asks its map for names only where a mapping is anonymous.
+ * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do
+ * as well, but perf asks its map for names only where a mapping is anonymous.
  */
 int code_memory_init(struct code_memory *memory, uint64_t size)
 {
@@ -18,8 +18,8 @@ int code_memory_init(struct code_memory *memory, uint64_t size)
     *memory = (struct code_memory){0};
     if (size < (1u << 20) || size > (1u << 30))
         return -EINVAL;
-    write = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                 0);
+    write =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (write == MAP_FAILED)
         return -errno;
     run = mremap(write, 0, size, MREMAP_MAYMOVE);

@@ -121,12 +121,14 @@ enum ir_op {
     IR_FEQ, /* dst is an integer */
     IR_FLT,
     IR_FLE,
-    IR_FTOI_ZERO,  /* signed, toward zero; scale: the integer's bytes */
-    IR_FTOI_ROUND, /* signed, in the dynamic mode */
-    IR_ITOF,       /* signed; scale: the integer's bytes */
-    IR_FTOF,       /* from width to scale bytes */
-    IR_FBITS,      /* dst integer = the bits of a; width 4 sign-extends, boxed or not */
-    IR_BITSF,      /* dst float = the bits of a; width 4 boxes */
+    IR_FTOI_ZERO,   /* signed, toward zero; scale: the integer's bytes */
+    IR_FTOI_ROUND,  /* signed, in the dynamic mode */
+    IR_ITOF,        /* signed; scale: the integer's bytes */
+    IR_FTOF,        /* from width to scale bytes */
+    IR_FBITS,       /* dst integer = the bits of a; width 4 sign-extends, boxed or not */
+    IR_BITSF,       /* dst float = the bits of a; width 4 boxes */
+    IR_FLAGS_READ,  /* dst = the flags: inexact 1, underflow 2, overflow 4, by zero 8, invalid 16 */
+    IR_FLAGS_WRITE, /* the flags = a (may be IR_IMM); dst = what they were */
     /* The guest's state beyond its globals; imm: bytes from its start. */
     IR_STATE_GUARD, /* does all of the instruction by its fallback, and leaves out the next `scale`
                      * operations, unless the 4 bytes hold c */

@@ -63,6 +63,7 @@ struct native_context {
     uint64_t counted;     /* guest instructions, where units count */
     uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
     uint8_t *window;      /* NULL: code for this context looks addresses up */
+    uint32_t control;     /* a place for the host's floating-point control and status */
     uint32_t zero_ready;  /* IR_ZERO_BLOCK is allowed */
     uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
     struct native_jump jumps[NATIVE_JUMPS];
@@ -116,6 +117,8 @@ struct guest_layout {
     unsigned pinned_int_count; /* the host takes as many as it can */
     const uint8_t *pinned_float;
     unsigned pinned_float_count;
+    uint32_t
+        flags_offset; /* in the state: 4 bytes, as IR_FLAGS_READ has them, or'ed to the host's */
     uint32_t poll_offset; /* in the state: struct cpu_signal.limit */
 
     uint64_t view_mask, view_bits; /* of IR_STATE_VIEW */

@@ -15,7 +15,7 @@ bool ir_is_visible(const struct ir_insn *insn)
     switch (insn->op) {
     case IR_LOAD ... IR_ZERO_BLOCK:
     case IR_FLOAT_GUARD:
-    case IR_STATE_GUARD ... IR_STEP:
+    case IR_FLAGS_READ ... IR_STEP:
         return true;
     default:
         /* The guest may have to do it, and reads what it wants. */

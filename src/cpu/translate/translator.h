@@ -119,8 +119,8 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 /* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
  * translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
-/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr`, whose fallbacks are the unit's now also on failure. -ENOSPC: no
- * room at the moment; -E2BIG; -ENOMEM. */
+/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr`, whose fallbacks are the unit's now
+ * also on failure. -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
 int translator_make(struct translator *t, uint64_t page, uint32_t generation, uint64_t vaddr,
                     void *fallbacks, struct unit **unit) MUST_CHECK;
 /* (lock) Leads a link of a unit to another one in the same page. */
