@@ -23,8 +23,12 @@ struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct
         e->full = true;
     else
         e->cold_count++;
-    *cold = (struct cold){
-        .kind = kind, .from = here(&e->b), .back = here(&e->b), .insn = insn, .index = index};
+    *cold = (struct cold){.kind = kind,
+                          .from = here(&e->b),
+                          .back = here(&e->b),
+                          .insn = insn,
+                          .index = index,
+                          .debts = e->debts};
     return cold;
 }
 
@@ -93,7 +97,7 @@ void emit_guest(struct emitter *e, const struct ir_insn *insn)
 static void cold_nan(struct emitter *e, const struct cold *cold)
 {
     mov_ri(&e->b, RAX,
-           cold->insn->width == 4 ? UINT64_C(0xffffffff7fc00000) : UINT64_C(0x7ff8) << 48);
+           cold->kind == COLD_NAN32 ? UINT64_C(0xffffffff7fc00000) : UINT64_C(0x7ff8) << 48);
     vex(&e->b, OP_66 | OP_W, 0x6e, cold->index, 0, in_reg(RAX));
     jmp_to(&e->b, cold->back);
 }
@@ -105,7 +109,7 @@ static void cold_step(struct emitter *e, const struct cold *cold)
     jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
 }
 
-static void cold_counted_link(struct emitter *e, const struct cold *cold)
+static void cold_link_out(struct emitter *e, const struct cold *cold)
 {
     unsigned index = cold->index;
 
@@ -120,6 +124,8 @@ static void cold_counted_link(struct emitter *e, const struct cold *cold)
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
 {
     patch_here(&e->b, cold->from);
+    if (cold->kind != COLD_DIVIDE && cold->kind != COLD_NAN32 && cold->kind != COLD_NAN64)
+        debts_pay(e, cold->debts);
     switch (cold->kind) {
     case COLD_LOAD:
         cold_load(e, cold);
@@ -130,7 +136,8 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     case COLD_GUEST:
         cold_guest(e, cold);
         break;
-    case COLD_NAN:
+    case COLD_NAN32:
+    case COLD_NAN64:
         cold_nan(e, cold);
         break;
     case COLD_STEP:
@@ -139,8 +146,8 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     case COLD_LINK:
         emit_exit_link(e, cold->index);
         break;
-    case COLD_COUNTED_LINK:
-        cold_counted_link(e, cold);
+    case COLD_LINK_OUT:
+        cold_link_out(e, cold);
         break;
     case COLD_LOOKUP:
         cold_lookup(e, cold);
@@ -167,12 +174,16 @@ static bool has_room(const struct emitter *e)
            here(&e->b) + OPERATION_MAX + (e->cold_count + e->access_count + 4) * COLD_ROOM < e->end;
 }
 
-static void emit_insn(struct emitter *e, const struct ir_insn *insn)
+static void emit_insn(struct emitter *e, struct ir_insn *insn)
 {
     bool guarded = e->guard != NULL;
 
+    if (debts_make_narrow(e, insn))
+        insn->width = 4;
+    debts_before(e, insn);
     BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
            !emit_flow(e, insn));
+    debts_after(e, insn);
     if (e->unit->windowed)
         slack_update(e, insn);
     if (guarded && !--e->guard_left) {
@@ -188,7 +199,7 @@ static void emit_poll(struct emitter *e)
     nops(&e->b, -here(&e->b) & 15);
 }
 
-int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
+int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
                  struct code_memory *memory, struct link *records, struct host_unit *result)
 {
     struct host_map map;
@@ -208,6 +219,9 @@ int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
     e.cold_count = 0;
     e.access_count = 0;
     e.guard = NULL;
+    e.debts = (struct debts){0};
+    e.owes_word = e.owes_nan = false;
+    e.extended = 0;
     memset(e.slack, 0xff, sizeof(e.slack));
     memset(e.boxed, 0, sizeof(e.boxed));
     result->link_count = 0;

@@ -111,8 +111,12 @@ static void compare(struct emitter *e, const struct ir_insn *insn, bool quiet, u
 /* A NaN in `reg` becomes the canonical one. */
 static void make_canonical(struct emitter *e, const struct ir_insn *insn, unsigned reg)
 {
+    if (debts_may_owe_nan(e, insn)) {
+        e->owes_nan = true;
+        return;
+    }
     compare(e, insn, true, reg, in_reg(reg));
-    emit_cold(e, CC_P, COLD_NAN, insn, reg);
+    emit_cold(e, CC_P, insn->width == 4 ? COLD_NAN32 : COLD_NAN64, insn, reg);
 }
 
 static void emit_arithmetic(struct emitter *e, const struct ir_insn *insn)

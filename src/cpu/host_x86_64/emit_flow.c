@@ -121,8 +121,8 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
         return;
     }
     index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
-    if (e->runtime->counting) {
-        emit_cold(e, cc, COLD_COUNTED_LINK, insn, index);
+    if (e->runtime->counting || e->debts.words || e->debts.nans) {
+        emit_cold(e, cc, COLD_LINK_OUT, insn, index);
         return;
     }
     at = (here(&e->b) + 2) & 15;

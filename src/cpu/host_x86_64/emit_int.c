@@ -61,7 +61,11 @@ static void store_word(struct emitter *e, ir_ref dst, unsigned reg)
 /* A result of the operation's width that is in `reg`. */
 static void store_result(struct emitter *e, const struct ir_insn *insn, unsigned reg)
 {
-    if (insn->width == 4)
+    if (debts_may_owe_word(e, insn)) {
+        if (e->map->reg[insn->dst] != reg)
+            mov_rr(&e->b, 0, e->map->reg[insn->dst], reg);
+        e->owes_word = true;
+    } else if (insn->width == 4)
         store_word(e, insn->dst, reg);
     else
         int_store(e, insn->dst, reg);
@@ -473,6 +477,7 @@ static const uint8_t turned_conditions[] = {
 enum x86_cc int_compare(struct emitter *e, const struct ir_insn *insn)
 {
     ir_ref a = insn->a, b = insn->b;
+    unsigned w = debts_compare_words(e, insn) ? 0 : OP_W;
 
     if (a == IR_ZERO && b != IR_ZERO && b != IR_IMM) {
         if (is_pinned(e, b))
@@ -490,17 +495,17 @@ enum x86_cc int_compare(struct emitter *e, const struct ir_insn *insn)
             test_rr(&e->b, OP_W, RAX, RAX);
         }
     } else if (b == IR_ZERO && is_pinned(e, a)) {
-        test_rr(&e->b, OP_W, e->map->reg[a], e->map->reg[a]);
+        test_rr(&e->b, w, e->map->reg[a], e->map->reg[a]);
     } else if (is_small(insn)) {
-        alu_imm(&e->b, OP_W, ALU_CMP, global_place(e, a), small_value(insn));
+        alu_imm(&e->b, w, ALU_CMP, global_place(e, a), small_value(insn));
     } else if (is_pinned(e, a)) {
         struct place place = operand_place(e, b, insn->imm, RCX);
 
-        alu_load(&e->b, OP_W, ALU_CMP, e->map->reg[a], place);
+        alu_load(&e->b, w, ALU_CMP, e->map->reg[a], place);
     } else {
         unsigned reg = int_operand(e, b, insn->imm, RCX);
 
-        alu_store(&e->b, OP_W, ALU_CMP, global_place(e, a), reg);
+        alu_store(&e->b, w, ALU_CMP, global_place(e, a), reg);
     }
     return conditions[insn->cond];
 }

@@ -83,7 +83,7 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
         e->full = true;
     else
         e->access_count++;
-    *access = (struct access){.insn = insn};
+    *access = (struct access){.insn = insn, .debts = e->debts};
     if (has_base(insn)) {
         uint32_t slack = e->slack[insn->a];
 
@@ -347,6 +347,7 @@ void emit_access_stubs(struct emitter *e)
         struct access *access = &e->accesses[i];
 
         access->stub = here(&e->b);
+        debts_pay(e, access->debts);
         emit_address(e, access->insn);
         if (access->insn->op == IR_LOAD)
             stub_load(e, access->insn, access->back);

@@ -32,8 +32,8 @@ enum {
     XMM15 = 15,
     COLD_MAX = 2 * IR_UNIT_MAX,
     /* Room that must be left before an operation: itself, and later its cold part. */
-    OPERATION_MAX = 192,
-    COLD_ROOM = 96,
+    OPERATION_MAX = 448,
+    COLD_ROOM = 448,
 };
 
 /* host_runtime.parts: offsets of shared code and constants. */
@@ -62,18 +62,31 @@ struct host_map {
 };
 
 enum cold_kind {
-    COLD_LOAD,         /* rax: the address; calls the helper, moves the result to dst */
-    COLD_STORE,        /* rax: the address */
-    COLD_GUEST,        /* does the whole instruction by its fallback */
-    COLD_NAN,          /* the canonical NaN to xmm `reg` */
-    COLD_STEP,         /* leaves */
-    COLD_LINK,         /* leaves by a link's record */
-    COLD_COUNTED_LINK, /* counts, and goes on with a link of its own */
-    COLD_LOOKUP,       /* a branch to another page */
-    COLD_MISS,         /* rax: where to; the jump cache does not know it */
-    COLD_RETURN,       /* rax: where to; not where the last call came from */
+    COLD_LOAD,  /* rax: the address; calls the helper, moves the result to dst */
+    COLD_STORE, /* rax: the address */
+    COLD_GUEST, /* does the whole instruction by its fallback */
+    COLD_NAN32, /* the canonical NaN to xmm `index` */
+    COLD_NAN64,
+    COLD_STEP,     /* leaves */
+    COLD_LINK,     /* leaves by a link's record */
+    COLD_LINK_OUT, /* counts, pays debts, and goes on by a link of its own */
+    COLD_LOOKUP,   /* a branch to another page */
+    COLD_MISS,     /* rax: where to; the jump cache does not know it */
+    COLD_RETURN,   /* rax: where to; not where the last call came from */
     COLD_POLL,
     COLD_DIVIDE, /* by 0 or -1 */
+};
+
+/*
+ * What is still to be done to registers before anybody else may see them, a bit a global: results
+ * of width 4 are not sign-extended yet, floats may be NaNs that are not the canonical one. Much of
+ * it never is: the next operation looks at the lower half only, or makes a NaN of a NaN. It is done
+ * in front of what wants all of the value, where the unit is left, and in out-of-line parts that
+ * call out.
+ */
+struct debts {
+    uint64_t words, nans;
+    uint64_t singles; /* which of the NaNs are of 4 bytes */
 };
 
 struct cold {
@@ -82,12 +95,14 @@ struct cold {
     uint32_t back; /* where to go on */
     const struct ir_insn *insn;
     unsigned index; /* a link's, a register's */
+    struct debts debts;
 };
 
 /* An access to the window, and its out-of-line part once that is written. */
 struct access {
     uint32_t at, stub, back;
     const struct ir_insn *insn;
+    struct debts debts;
 };
 
 struct emitter {
@@ -104,7 +119,10 @@ struct emitter {
     /* Windowed code: int globals that are known to be below 1 << WINDOW_BITS but for so many bytes
      * up or down, as small offsets were added since that was seen; UINT32_MAX: not known. */
     uint32_t slack[IR_GLOBALS];
-    struct cold *guard; /* of IR_STATE_GUARD, and the operations until it goes on */
+    struct debts debts;
+    bool owes_word, owes_nan; /* the operation left its result so */
+    uint64_t extended;        /* int globals that are known to be sign-extended, or are to be */
+    struct cold *guard;       /* of IR_STATE_GUARD, and the operations until it goes on */
     unsigned guard_left;
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
@@ -156,6 +174,21 @@ void emit_count(struct emitter *e, unsigned instructions);
 void emit_guest(struct emitter *e, const struct ir_insn *insn);
 /* Leaves to the link `index`, which nobody patched yet. */
 void emit_exit_link(struct emitter *e, unsigned index);
+
+/* ---- debts.c ---- */
+
+/* Pays what the operation wants to be paid before it, and sees to what it will leave. */
+void debts_before(struct emitter *e, const struct ir_insn *insn);
+void debts_after(struct emitter *e, const struct ir_insn *insn);
+/* Pays those of a point in out-of-line code; rcx is lost. */
+void debts_pay(struct emitter *e, struct debts debts);
+/* Whether a result of the operation may stay as it is. */
+bool debts_may_owe_word(const struct emitter *e, const struct ir_insn *insn);
+bool debts_may_owe_nan(const struct emitter *e, const struct ir_insn *insn);
+/* Whether a bitwise operation can be done on lower halves, and owe the rest. */
+bool debts_make_narrow(const struct emitter *e, const struct ir_insn *insn);
+/* Whether a comparison of the lower halves is enough. */
+bool debts_compare_words(const struct emitter *e, const struct ir_insn *insn);
 
 /* ---- emit_int.c ---- */
 

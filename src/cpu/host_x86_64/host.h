@@ -5,7 +5,7 @@
 #include "cpu/translate/host.h"
 
 /* host_type.compile */
-int host_compile(const struct host_runtime *runtime, const struct ir_unit *unit,
+int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
                  struct code_memory *memory, struct link *records,
                  struct host_unit *result) MUST_CHECK;
 

@@ -55,9 +55,10 @@ struct host_type {
     /* NULL, or what the host's processor lacks. */
     const char *(*missing)(void);
     int (*make_runtime)(struct code_memory *memory, struct host_runtime *runtime) MUST_CHECK;
-    /* Translates into `memory`; links[i] of the unit will be told by records[i] (addresses that
-     * the code carries). -ENOSPC: no room in the segment; -E2BIG: the unit is too long. */
-    int (*compile)(const struct host_runtime *runtime, const struct ir_unit *unit,
+    /* Translates into `memory`, and may change the unit; links[i] of the unit will be told by
+     * records[i] (addresses that the code carries). -ENOSPC: no room in the segment; -E2BIG: the
+     * unit is too long. */
+    int (*compile)(const struct host_runtime *runtime, struct ir_unit *unit,
                    struct code_memory *memory, struct link *records,
                    struct host_unit *result) MUST_CHECK;
     /* Leads a link to `to`, an offset. Any CPU may be running the code. */
