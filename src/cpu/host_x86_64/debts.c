@@ -69,15 +69,20 @@ void debts_pay(struct emitter *e, struct debts debts)
     }
 }
 
-static void pay_all(struct emitter *e, const struct ir_insn *insn)
+void debts_pay_beyond(struct emitter *e, const struct ir_insn *insn, const struct debts *kept)
 {
     uint64_t words = e->debts.words, nans = e->debts.nans;
 
+    if (kept) {
+        words &= ~kept->words;
+        nans &= ~kept->nans | (kept->singles ^ e->debts.singles);
+    }
+    e->debts.words &= ~words;
     for (; words; words &= words - 1)
         pay_word(e, (ir_ref)__builtin_ctzll(words));
-    for (; nans; nans &= nans - 1)
-        pay_nan_inline(e, insn, (ir_ref)__builtin_ctzll(nans));
-    e->debts = (struct debts){0};
+    for (uint64_t left = nans; left; left &= left - 1)
+        pay_nan_inline(e, insn, (ir_ref)__builtin_ctzll(left));
+    e->debts.nans &= ~nans;
 }
 
 /* Operations that look at the lower half of their operand only. */
@@ -141,17 +146,11 @@ bool debts_compare_words(const struct emitter *e, const struct ir_insn *insn)
     return is_global(insn->b) && (extended & bit_of(insn->b));
 }
 
-void debts_before(struct emitter *e, const struct ir_insn *insn)
+/* Pays what the operation's sources owe and it would look at. */
+static void pay_sources(struct emitter *e, const struct ir_insn *insn)
 {
     const ir_ref sources[] = {insn->a, insn->b, insn->c};
-    bool compare = insn->op == IR_BRANCH || insn->op == IR_SET;
 
-    if (leaves(insn)) {
-        pay_all(e, insn);
-        return;
-    }
-    if (compare && debts_compare_words(e, insn))
-        return;
     for (unsigned i = 0; i < 3; i++) {
         uint64_t bit = is_global(sources[i]) ? bit_of(sources[i]) : 0;
 
@@ -164,6 +163,22 @@ void debts_before(struct emitter *e, const struct ir_insn *insn)
             e->debts.nans &= ~bit;
         }
     }
+}
+
+void debts_before_compare(struct emitter *e, const struct ir_insn *insn)
+{
+    if (insn->op == IR_BRANCH && !debts_compare_words(e, insn))
+        pay_sources(e, insn);
+}
+
+void debts_before(struct emitter *e, const struct ir_insn *insn)
+{
+    if (leaves(insn))
+        debts_pay_beyond(e, insn, NULL);
+    else if (insn->op == IR_BRANCH)
+        debts_before_compare(e, insn);
+    else if (insn->op != IR_SET || !debts_compare_words(e, insn))
+        pay_sources(e, insn);
 }
 
 /* Results that are sign-extended from 4 bytes. */

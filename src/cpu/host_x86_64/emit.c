@@ -158,6 +158,9 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     case COLD_RETURN:
         cold_return(e, cold);
         break;
+    case COLD_AFTER:
+        jmp_to(&e->b, e->after);
+        break;
     case COLD_POLL:
         mov_ri(&e->b, RAX, e->unit->start);
         jmp_to(&e->b, e->runtime->parts[PART_EXIT_POLL]);
@@ -177,6 +180,7 @@ static bool has_room(const struct emitter *e)
 static void emit_insn(struct emitter *e, struct ir_insn *insn)
 {
     bool guarded = e->guard != NULL;
+    unsigned width = insn->width;
 
     if (debts_make_narrow(e, insn))
         insn->width = 4;
@@ -186,6 +190,7 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
     debts_after(e, insn);
     if (e->unit->windowed)
         slack_update(e, insn);
+    insn->width = width;
     if (guarded && !--e->guard_left) {
         cold_back(e, e->guard);
         e->guard = NULL;
@@ -196,7 +201,121 @@ static void emit_poll(struct emitter *e)
 {
     alu_load(&e->b, OP_W, ALU_CMP, RSP, state_place(e->layout->poll_offset));
     emit_cold(e, CC_B, COLD_POLL, NULL, 0);
+}
+
+/* False: no room. */
+static bool emit_range(struct emitter *e, struct ir_unit *unit, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        if (!has_room(e))
+            return false;
+        if (!e->guarded || unit->insns[i].op != IR_FLOAT_GUARD)
+            emit_insn(e, &unit->insns[i]);
+    }
+    return true;
+}
+
+/* ---- loops: a unit that jumps to its own start ---- */
+
+/* The last such jump, 0 if there is none that can be made a loop. */
+static unsigned find_loop(const struct emitter *e)
+{
+    const struct ir_unit *unit = e->unit;
+    unsigned last = 0;
+
+    if (e->runtime->counting)
+        return 0;
+    for (unsigned i = 0; i < unit->count; i++) {
+        const struct ir_insn *insn = &unit->insns[i];
+
+        /* What the guest does itself leaves nothing known. */
+        if (insn->op == IR_GUEST || insn->op == IR_STATE_GUARD)
+            break;
+        if ((insn->op == IR_BRANCH || insn->op == IR_JUMP) && insn->imm == unit->start)
+            last = i;
+    }
+    return last;
+}
+
+/* What is known at a point. */
+struct knowledge {
+    struct debts debts;
+    uint64_t extended, boxed[IR_GLOBALS / 64];
+    uint32_t slack[IR_GLOBALS];
+};
+
+static void knowledge_save(const struct emitter *e, struct knowledge *k)
+{
+    k->debts = e->debts;
+    k->extended = e->extended;
+    memcpy(k->boxed, e->boxed, sizeof(k->boxed));
+    memcpy(k->slack, e->slack, sizeof(k->slack));
+}
+
+static void knowledge_forget(struct emitter *e)
+{
+    e->debts = (struct debts){0};
+    e->extended = 0;
+    memset(e->boxed, 0, sizeof(e->boxed));
+    memset(e->slack, 0xff, sizeof(e->slack));
+}
+
+/* Whether all that was known at the loop's head holds here too. */
+static bool knowledge_holds(const struct emitter *e, const struct knowledge *head)
+{
+    /* A debt that was paid since is one still, if paying again changes nothing. */
+    if (head->debts.words & ~e->debts.words & ~e->extended)
+        return false;
+    if (head->debts.nans & ~e->debts.nans)
+        return false;
+    if (head->extended & ~e->extended)
+        return false;
+    for (unsigned i = 0; i < IR_GLOBALS / 64; i++)
+        if (head->boxed[i] & ~e->boxed[i])
+            return false;
+    for (unsigned i = 0; i < IR_GLOBALS; i++)
+        if (e->slack[i] > head->slack[i])
+            return false;
+    return true;
+}
+
+/*
+ * The first round is code of its own: behind it is known what holds at the head of all others, such
+ * as that a pointer was checked and moved on by a little. If it does not hold at the end of a
+ * round, the jump leads to the unit's entry as any other.
+ */
+static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
+{
+    struct ir_insn *back = &unit->insns[last];
+    struct knowledge head;
+    uint32_t top;
+
+    if (!emit_range(e, unit, 0, last) || !has_room(e))
+        return false;
+    debts_before_compare(e, back);
+    if (back->op == IR_BRANCH)
+        emit_cold(e, int_compare_branch(e, back) ^ 1, COLD_AFTER, back, 0);
+    knowledge_save(e, &head);
     nops(&e->b, -here(&e->b) & 15);
+    top = here(&e->b);
+    emit_poll(e);
+    e->guarded = true;
+    if (!emit_range(e, unit, 0, last) || !has_room(e))
+        return false;
+    e->guarded = false;
+    debts_before_compare(e, back);
+    debts_pay_beyond(e, back, &head.debts);
+    if (!knowledge_holds(e, &head)) {
+        emit_insn(e, back);
+    } else if (back->op == IR_BRANCH) {
+        jcc_to(&e->b, int_compare_branch(e, back), top);
+    } else {
+        jmp_to(&e->b, top);
+    }
+    debts_pay_beyond(e, back, NULL);
+    e->after = here(&e->b);
+    knowledge_forget(e);
+    return true;
 }
 
 int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
@@ -204,6 +323,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
 {
     struct host_map map;
     struct emitter e;
+    unsigned loop;
 
     host_map_fill(&map, runtime->layout);
     e.b.start = memory->write;
@@ -219,6 +339,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.cold_count = 0;
     e.access_count = 0;
     e.guard = NULL;
+    e.guarded = false;
     e.debts = (struct debts){0};
     e.owes_word = e.owes_nan = false;
     e.extended = 0;
@@ -229,12 +350,12 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     if (!has_room(&e))
         return -ENOSPC;
     emit_poll(&e);
+    nops(&e.b, -here(&e.b) & 15);
     result->entry = here(&e.b);
-    for (unsigned i = 0; i < unit->count; i++) {
-        if (!has_room(&e))
-            return e.full ? -E2BIG : -ENOSPC;
-        emit_insn(&e, &unit->insns[i]);
-    }
+    loop = find_loop(&e);
+    if ((loop && !emit_loop(&e, unit, loop)) ||
+        !emit_range(&e, unit, loop ? loop + 1 : 0, unit->count))
+        return e.full ? -E2BIG : -ENOSPC;
     emit_access_stubs(&e);
     for (unsigned i = 0; i < e.cold_count; i++)
         emit_cold_part(&e, &e.cold[i]);

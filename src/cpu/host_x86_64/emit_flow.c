@@ -109,13 +109,11 @@ static void jump_to_target(struct emitter *e, int64_t target, bool polls)
 static void emit_branch(struct emitter *e, const struct ir_insn *insn)
 {
     bool inside = is_inside(insn->imm);
-    struct ir_insn compare = *insn;
     uint8_t *start = e->b.at;
     unsigned index, at;
     enum x86_cc cc;
 
-    compare.imm = 0;
-    cc = int_compare(e, &compare);
+    cc = int_compare_branch(e, insn);
     if (!inside) {
         emit_cold(e, cc, COLD_LOOKUP, insn, 0);
         return;
@@ -129,7 +127,7 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
     if (at > 12) { /* again further on: nothing comes between a compare and its jump */
         e->b.at = start;
         nops(&e->b, 16 - at);
-        int_compare(e, &compare);
+        int_compare_branch(e, insn);
     }
     emit_cold(e, cc, COLD_LINK, insn, index);
     e->result->links[index].patch = here(&e->b) - 4;

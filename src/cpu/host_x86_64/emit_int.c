@@ -510,6 +510,14 @@ enum x86_cc int_compare(struct emitter *e, const struct ir_insn *insn)
     return conditions[insn->cond];
 }
 
+enum x86_cc int_compare_branch(struct emitter *e, const struct ir_insn *insn)
+{
+    struct ir_insn compare = *insn;
+
+    compare.imm = 0;
+    return int_compare(e, &compare);
+}
+
 static void emit_set(struct emitter *e, const struct ir_insn *insn)
 {
     enum x86_cc cc = int_compare(e, insn);

@@ -72,6 +72,14 @@ static bool has_base(const struct ir_insn *insn)
     return is_global(insn->a) && is_near(insn->imm);
 }
 
+/* The access was within the window, or the unit was left: so the base is as far off as the offset.
+ */
+static void slack_reset(struct emitter *e, const struct ir_insn *insn)
+{
+    if (has_base(insn))
+        e->slack[insn->a] = magnitude(insn->imm);
+}
+
 /* Checks the base, which is in a global's register or loaded to rax. */
 static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
 {
@@ -212,6 +220,7 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
         access->at = here(&e->b);
         load_from(e, insn, window_place(e, insn));
         access->back = here(&e->b);
+        slack_reset(e, insn);
         return;
     }
     emit_address(e, insn);
@@ -314,6 +323,7 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
         access->at = here(&e->b);
         store_to(e, insn, window_place(e, insn), value);
         access->back = here(&e->b);
+        slack_reset(e, insn);
         return;
     }
     emit_address(e, insn);

@@ -73,6 +73,7 @@ enum cold_kind {
     COLD_LOOKUP,   /* a branch to another page */
     COLD_MISS,     /* rax: where to; the jump cache does not know it */
     COLD_RETURN,   /* rax: where to; not where the last call came from */
+    COLD_AFTER,    /* the first round of a loop was the last */
     COLD_POLL,
     COLD_DIVIDE, /* by 0 or -1 */
 };
@@ -124,6 +125,8 @@ struct emitter {
     uint64_t extended;        /* int globals that are known to be sign-extended, or are to be */
     struct cold *guard;       /* of IR_STATE_GUARD, and the operations until it goes on */
     unsigned guard_left;
+    bool guarded;   /* floating point was found to be ready, so that guards are left out */
+    uint32_t after; /* behind the loop */
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
     unsigned cold_count;
@@ -182,6 +185,10 @@ void debts_before(struct emitter *e, const struct ir_insn *insn);
 void debts_after(struct emitter *e, const struct ir_insn *insn);
 /* Pays those of a point in out-of-line code; rcx is lost. */
 void debts_pay(struct emitter *e, struct debts debts);
+/* Of a branch of which only the comparison is emitted. */
+void debts_before_compare(struct emitter *e, const struct ir_insn *insn);
+/* Pays all that are not in `kept` (NULL: all). */
+void debts_pay_beyond(struct emitter *e, const struct ir_insn *insn, const struct debts *kept);
 /* Whether a result of the operation may stay as it is. */
 bool debts_may_owe_word(const struct emitter *e, const struct ir_insn *insn);
 bool debts_may_owe_nan(const struct emitter *e, const struct ir_insn *insn);
@@ -200,6 +207,8 @@ unsigned int_target(const struct emitter *e, ir_ref dst, unsigned scratch);
 void int_store(struct emitter *e, ir_ref dst, unsigned reg);
 /* Compares, and returns the condition code of `cond`. */
 enum x86_cc int_compare(struct emitter *e, const struct ir_insn *insn);
+/* The same of an IR_BRANCH, whose imm is no operand. */
+enum x86_cc int_compare_branch(struct emitter *e, const struct ir_insn *insn);
 bool emit_int(struct emitter *e, const struct ir_insn *insn);
 void cold_divide(struct emitter *e, const struct cold *cold);
 

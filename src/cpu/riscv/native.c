@@ -55,7 +55,8 @@ struct native_cpu {
     struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
     unsigned window_count, window_victim;
     const uint8_t *window_set; /* the one that the thread looks at */
-    bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
+    bool trapped;  /* why a helper left: cpu->cause, or hart->pc is where to go on */
+    bool stepping; /* and there the guest shall execute one instruction */
 };
 
 static struct native_context *context_of(struct engine_cpu *cpu)
@@ -288,6 +289,21 @@ static struct native_value leave_by_trap(struct engine_cpu *cpu, uint32_t info)
     return (struct native_value){0, false};
 }
 
+/* An access of windowed code to somewhere else; see native.h. */
+static bool is_outside(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
+{
+    return cpu->data->window && (vaddr >= WINDOW_SIZE || vaddr + width > WINDOW_SIZE);
+}
+
+static struct native_value leave_by_step(struct engine_cpu *cpu, uint32_t info)
+{
+    struct native_value value = leave_by_trap(cpu, info);
+
+    cpu->native->trapped = false;
+    cpu->native->stepping = true;
+    return value;
+}
+
 static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
 {
     struct engine_cpu *cpu = ctx;
@@ -295,6 +311,8 @@ static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
     uint64_t value;
 
     cpu->counters.helped_loads++;
+    if (unlikely(is_outside(cpu, vaddr, width)))
+        return leave_by_step(cpu, info);
     if (!access_load(cpu, vaddr, width, &value))
         return leave_by_trap(cpu, info);
     if (cpu->data->window)
@@ -309,6 +327,8 @@ static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, 
     struct engine_cpu *cpu = ctx;
 
     cpu->counters.helped_stores++;
+    if (unlikely(is_outside(cpu, vaddr, NATIVE_INFO_WIDTH(info))))
+        return leave_by_step(cpu, info);
     if (!access_store(cpu, vaddr, NATIVE_INFO_WIDTH(info), value))
         return leave_by_trap(cpu, info);
     if (cpu->data->window)
@@ -629,6 +649,9 @@ static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
         cpu->counters.exits_helper++;
         if (cpu->native->trapped)
             cpu_take_trap(cpu, cpu->cause, cpu->tval);
+        else if (cpu->native->stepping)
+            step(cpu);
+        cpu->native->stepping = false;
         break;
     }
 }

@@ -18,7 +18,8 @@
  * WINDOW_BITS bits, is at the base plus v: pages that the guest may access are mapped there, and
  * the rest faults. Code made for it checks that a base register is below 1 << WINDOW_BITS, and
  * relies on WINDOW_GUARD inaccessible bytes before and behind for small offsets from it. A fault
- * goes to the access's stub, which asks the helper.
+ * goes to the access's stub, which asks the helper; the helper does an access that lies in the
+ * window, and leaves for any other, so that behind an access its base is known to be near.
  */
 #define WINDOW_BITS  38
 #define WINDOW_SIZE  (UINT64_C(1) << WINDOW_BITS)

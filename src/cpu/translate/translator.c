@@ -376,6 +376,7 @@ static int segment_next(struct translator *t)
 static unsigned links_wanted(const struct ir_unit *ir)
 {
     unsigned count = 0;
+    bool loops = false;
 
     for (unsigned i = 0; i < ir->count; i++)
         switch (ir->insns[i].op) {
@@ -384,13 +385,17 @@ static unsigned links_wanted(const struct ir_unit *ir)
             break;
         case IR_BRANCH:
         case IR_JUMP:
+            loops |= ir->insns[i].imm == ir->start;
+            count++;
+            break;
         case IR_CALL_TO:
             count++;
             break;
         default:
             break;
         }
-    return count;
+    /* The host may make code of a loop twice. */
+    return loops ? 2 * count : count;
 }
 
 static struct unit *unit_new(const struct ir_unit *ir, uint64_t page, void *fallbacks)
