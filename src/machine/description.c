@@ -185,7 +185,8 @@ int description_check(const struct machine_description *description, struct erro
 {
     int r = check_boot(description, error);
 
-    if (!r && description->paging != 39 && description->paging != 48 && description->paging != 57)
+    if (!r && description->paging && description->paging != 39 && description->paging != 48 &&
+        description->paging != 57)
         r = error_usage(error, "no paging with %u bits; use 39, 48 or 57", description->paging);
     if (!r && (description->cpus < 1 || description->cpus > MACHINE_CPUS_MAX))
         r = error_usage(error, "%u CPUs are out of range; a machine takes 1 to %d",

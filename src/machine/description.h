@@ -31,7 +31,7 @@ struct machine_description {
     char *name;      /* for messages, threads and the guest's DHCP lease */
     char *engine;    /* "auto" or the name of an engine */
     unsigned cpus;   /* 1..MACHINE_CPUS_MAX */
-    unsigned paging; /* bits of virtual addresses: 39 (the default, and the fastest), 48 or 57 */
+    unsigned paging; /* bits of virtual addresses: 39 (also 0), 48 or 57 */
     uint64_t memory; /* bytes, a multiple of 2 MiB */
 
     /* What runs first. firmware: an image entered in M-mode at the start of RAM (ELF or raw), or

@@ -331,7 +331,7 @@ static int machine_make_harts(struct machine *machine)
         vcpu->firmware_fault = cpu_lost;
         vcpu->firmware_fault_ctx = machine;
         vcpu->hart.id = i;
-        vcpu->hart.address_bits = d->paging;
+        vcpu->hart.address_bits = d->paging ? d->paging : 39;
         vcpu->hart.platform = &machine->platform;
         vcpu->hart.hosted_firmware = !d->firmware;
         machine->sbi_harts[i].hart = &vcpu->hart;

@@ -28,7 +28,8 @@ struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct
                           .back = here(&e->b),
                           .insn = insn,
                           .index = index,
-                          .debts = e->debts};
+                          .debts = e->debts,
+                          .borrowing = e->borrowing};
     return cold;
 }
 
@@ -83,7 +84,11 @@ static void cold_guest(struct emitter *e, const struct cold *cold)
 {
     const struct ir_insn *insn = cold->insn;
 
+    if (cold->borrowing)
+        borrow_give(e);
     emit_guest(e, insn);
+    if (cold->borrowing)
+        borrow_take(e);
     jmp_to(&e->b, cold->back);
 }
 
@@ -121,11 +126,20 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
     emit_exit_link(e, index);
 }
 
+/* Out-of-line parts that do not come back. Links of loops all leave by COLD_LINK_OUT. */
+static bool leaves_for_good(enum cold_kind kind)
+{
+    return kind == COLD_STEP || kind == COLD_LINK_OUT || kind == COLD_LOOKUP || kind == COLD_POLL;
+}
+
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
 {
     patch_here(&e->b, cold->from);
+    borrow_map(e, cold->borrowing);
     if (cold->kind != COLD_DIVIDE && cold->kind != COLD_NAN32 && cold->kind != COLD_NAN64)
         debts_pay(e, cold->debts);
+    if (cold->borrowing && leaves_for_good(cold->kind))
+        borrow_give(e);
     switch (cold->kind) {
     case COLD_LOAD:
         cold_load(e, cold);
@@ -157,6 +171,10 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         break;
     case COLD_RETURN:
         cold_return(e, cold);
+        break;
+    case COLD_UNREADY:
+        mov_ri(&e->b, RAX, e->unit->start);
+        jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
         break;
     case COLD_AFTER:
         jmp_to(&e->b, e->after);
@@ -290,6 +308,7 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
     struct knowledge head;
     uint32_t top;
 
+    borrow_begin(e, unit, last);
     if (!emit_range(e, unit, 0, last) || !has_room(e))
         return false;
     debts_before_compare(e, back);
@@ -306,6 +325,11 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
     debts_before_compare(e, back);
     debts_pay_beyond(e, back, &head.debts);
     if (!knowledge_holds(e, &head)) {
+        /* A jump is the end; a branch leaves by an out-of-line part. */
+        if (back->op == IR_JUMP) {
+            debts_pay_beyond(e, back, NULL);
+            borrow_end(e);
+        }
         emit_insn(e, back);
     } else if (back->op == IR_BRANCH) {
         jcc_to(&e->b, int_compare_branch(e, back), top);
@@ -314,6 +338,8 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
     }
     debts_pay_beyond(e, back, NULL);
     e->after = here(&e->b);
+    borrow_end(e);
+    borrow_map(e, false);
     knowledge_forget(e);
     return true;
 }
@@ -340,6 +366,8 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.access_count = 0;
     e.guard = NULL;
     e.guarded = false;
+    e.borrowing = false;
+    e.borrow_count = 0;
     e.debts = (struct debts){0};
     e.owes_word = e.owes_nan = false;
     e.extended = 0;

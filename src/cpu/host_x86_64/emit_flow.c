@@ -119,7 +119,7 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
         return;
     }
     index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
-    if (e->runtime->counting || e->debts.words || e->debts.nans) {
+    if (e->runtime->counting || e->debts.words || e->debts.nans || e->borrowing) {
         emit_cold(e, cc, COLD_LINK_OUT, insn, index);
         return;
     }

@@ -91,7 +91,7 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
         e->full = true;
     else
         e->access_count++;
-    *access = (struct access){.insn = insn, .debts = e->debts};
+    *access = (struct access){.insn = insn, .debts = e->debts, .borrowing = e->borrowing};
     if (has_base(insn)) {
         uint32_t slack = e->slack[insn->a];
 
@@ -230,11 +230,15 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
 }
 
 /* rax: the address. */
-static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back)
+static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing)
 {
+    if (borrowing)
+        borrow_give(e);
     mov_ri(&e->b, RCX,
            NATIVE_INFO(insn->at, (uint32_t)insn->width, insn->sign ? 1u : 0, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_LOAD]);
+    if (borrowing)
+        borrow_take(e);
     if (!is_float(e, insn->dst)) {
         int_store(e, insn->dst, RAX);
     } else {
@@ -252,7 +256,7 @@ static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t ba
 
 void cold_load(struct emitter *e, const struct cold *cold)
 {
-    stub_load(e, cold->insn, cold->back);
+    stub_load(e, cold->insn, cold->back, cold->borrowing);
 }
 
 /* ---- stores ---- */
@@ -335,20 +339,24 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
 }
 
 /* rax: the address. */
-static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back)
+static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing)
 {
     unsigned value = store_value(e, insn);
 
     if (value != RDX)
         mov_rr(&e->b, OP_W, RDX, value);
+    if (borrowing)
+        borrow_give(e);
     mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, (uint32_t)insn->width, 0u, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_STORE]);
+    if (borrowing)
+        borrow_take(e);
     jmp_to(&e->b, back);
 }
 
 void cold_store(struct emitter *e, const struct cold *cold)
 {
-    stub_store(e, cold->insn, cold->back);
+    stub_store(e, cold->insn, cold->back, cold->borrowing);
 }
 
 void emit_access_stubs(struct emitter *e)
@@ -357,12 +365,13 @@ void emit_access_stubs(struct emitter *e)
         struct access *access = &e->accesses[i];
 
         access->stub = here(&e->b);
+        borrow_map(e, access->borrowing);
         debts_pay(e, access->debts);
         emit_address(e, access->insn);
         if (access->insn->op == IR_LOAD)
-            stub_load(e, access->insn, access->back);
+            stub_load(e, access->insn, access->back, access->borrowing);
         else
-            stub_store(e, access->insn, access->back);
+            stub_store(e, access->insn, access->back, access->borrowing);
     }
 }
 

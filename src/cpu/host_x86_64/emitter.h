@@ -73,6 +73,7 @@ enum cold_kind {
     COLD_LOOKUP,   /* a branch to another page */
     COLD_MISS,     /* rax: where to; the jump cache does not know it */
     COLD_RETURN,   /* rax: where to; not where the last call came from */
+    COLD_UNREADY,  /* at the unit's start: floating point is not ready */
     COLD_AFTER,    /* the first round of a loop was the last */
     COLD_POLL,
     COLD_DIVIDE, /* by 0 or -1 */
@@ -97,6 +98,7 @@ struct cold {
     const struct ir_insn *insn;
     unsigned index; /* a link's, a register's */
     struct debts debts;
+    bool borrowing;
 };
 
 /* An access to the window, and its out-of-line part once that is written. */
@@ -104,13 +106,23 @@ struct access {
     uint32_t at, stub, back;
     const struct ir_insn *insn;
     struct debts debts;
+    bool borrowing;
 };
+
+/* A register that holds `wanted` in place of `idle`. */
+struct borrow {
+    ir_ref wanted, idle;
+    uint8_t reg;
+    bool is_float, written;
+};
+
+enum { BORROW_MAX = 12 };
 
 struct emitter {
     struct buffer b;
     const struct host_runtime *runtime;
     const struct guest_layout *layout;
-    const struct host_map *map;
+    struct host_map *map;
     const struct ir_unit *unit;
     struct host_unit *result;
     struct link *records;
@@ -127,6 +139,9 @@ struct emitter {
     unsigned guard_left;
     bool guarded;   /* floating point was found to be ready, so that guards are left out */
     uint32_t after; /* behind the loop */
+    bool borrowing; /* here; out-of-line parts have it of the place where they leave */
+    unsigned borrow_count;
+    struct borrow borrows[BORROW_MAX];
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
     unsigned cold_count;
@@ -177,6 +192,18 @@ void emit_count(struct emitter *e, unsigned instructions);
 void emit_guest(struct emitter *e, const struct ir_insn *insn);
 /* Leaves to the link `index`, which nobody patched yet. */
 void emit_exit_link(struct emitter *e, unsigned index);
+
+/* ---- borrow.c ---- */
+
+/* For the loop that ends with operation `last`: decides, and emits what goes before it. */
+void borrow_begin(struct emitter *e, const struct ir_unit *unit, unsigned last);
+/* Out of the loop, in line: the common assignment again. */
+void borrow_end(struct emitter *e);
+/* Registers from the common assignment to the loop's, and back; rax, rcx and rdx stay. */
+void borrow_take(struct emitter *e);
+void borrow_give(struct emitter *e);
+/* Makes emitter.map the loop's or the common one. */
+void borrow_map(struct emitter *e, bool borrowed);
 
 /* ---- debts.c ---- */
 

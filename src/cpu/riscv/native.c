@@ -55,8 +55,8 @@ struct native_cpu {
     struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
     unsigned window_count, window_victim;
     const uint8_t *window_set; /* the one that the thread looks at */
-    bool trapped;  /* why a helper left: cpu->cause, or hart->pc is where to go on */
-    bool stepping; /* and there the guest shall execute one instruction */
+    bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
+    bool stepping;             /* and there the guest shall execute one instruction */
 };
 
 static struct native_context *context_of(struct engine_cpu *cpu)
