@@ -54,7 +54,7 @@ test-tsan: ## the same under ThreadSanitizer
 	@$(MAKE) --no-print-directory test BUILD=build-tsan OPTIONS="-Db_sanitize=thread -Db_lundef=false"
 
 test-interp: ## the same with the reference interpreter
-	@HOSPES_ENGINE=interp $(MAKE) --no-print-directory test
+	@HOSPES_ENGINE=interpret $(MAKE) --no-print-directory test
 
 bench: ## measure it against native and QEMU; options: make bench BENCH="--only boot --repeat 1"
 	@$(SETUP) build image bench

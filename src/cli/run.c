@@ -247,7 +247,7 @@ static const struct option run_options[] = {
     {RUN_MMU, "--mmu", NULL, "MODE", false,
      "the widest virtual addresses: sv39, which is the fastest, sv48 or sv57 (sv39)"},
     {RUN_ENGINE, "--engine", NULL, "NAME", false,
-     "how the CPUs are run: auto, translate or interpreter (auto)"},
+     "how the CPUs are run: auto, translate or interpret (auto)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},
     {RUN_DUMP_DTB, "--dump-dtb", NULL, "FILE", false,

@@ -54,17 +54,24 @@ struct machine {
     int request_status GUARDED_BY(lock);
 };
 
-static const struct engine_type *const engines[] = {&riscv_translator, &riscv_interpreter};
+static const struct {
+    const char *name;
+    const struct engine_type *type;
+} engines[] = {
+    {"translate", &riscv_translator},
+    {"interpret", &riscv_interpreter},
+    {"interpreter", &riscv_interpreter},
+};
 
-/* "name" or "name,options". "auto" is the first one that can run here. */
+/* "name" or "name,options". "auto" is the translator where the host has what it wants. */
 static const struct engine_type *engine_find(const char *name, const char **options)
 {
     size_t length = name ? strcspn(name, ",") : 0;
 
     *options = name && name[length] ? name + length + 1 : NULL;
     for (unsigned i = 0; i < ARRAY_SIZE(engines); i++)
-        if (name && strlen(engines[i]->name) == length && !strncmp(name, engines[i]->name, length))
-            return engines[i];
+        if (name && strlen(engines[i].name) == length && !strncmp(name, engines[i].name, length))
+            return engines[i].type;
     if (name && (length != 4 || strncmp(name, "auto", 4)))
         return NULL;
     return riscv_translator_missing() ? &riscv_interpreter : &riscv_translator;
@@ -432,8 +439,8 @@ int machine_new(struct machine **out, const struct machine_description *descript
         r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
     machine->engine_type = engine_find(machine->description.engine, &machine->engine_options);
     if (!r && !machine->engine_type)
-        r = error_usage(error, "no engine \"%s\"; there are: auto, %s, %s", description->engine,
-                        engines[0]->name, engines[1]->name);
+        r = error_usage(error, "no engine \"%s\"; use auto, translate or interpret",
+                        description->engine);
     else if (r)
         ; /* said */
     else

@@ -163,7 +163,7 @@ static const struct engine_type *engine_type(void)
 {
     const char *name = getenv("HOSPES_ENGINE");
 
-    if (name && !strncmp(name, "interpreter", 11))
+    if (name && !strncmp(name, "interpret", 9))
         return &riscv_interpreter;
     return riscv_translator_missing() ? &riscv_interpreter : &riscv_translator;
 }

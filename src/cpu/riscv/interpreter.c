@@ -483,7 +483,7 @@ static void interpreter_cpu_free(struct engine_cpu *cpu)
     .breakpoint = interpreter_breakpoint, .counters = interpreter_counters
 
 const struct engine_type riscv_interpreter = {
-    .name = "interpreter",
+    .name = "interpret",
     .create = interpreter_create,
     HOOKS,
 };

@@ -81,18 +81,6 @@ static struct ir_insn *add_ri(struct lifter *l, enum ir_op op, unsigned width)
     return insn;
 }
 
-static void add_set(struct lifter *l, enum ir_cond cond, bool immediate)
-{
-    struct ir_insn *insn = immediate ? add_ri(l, IR_SET, 8) : add_rr(l, IR_SET, 8);
-
-    insn->cond = cond;
-}
-
-static void add_shladd(struct lifter *l, enum ir_op op, unsigned scale)
-{
-    add_rr(l, op, 8)->scale = scale;
-}
-
 /* add, or, xor, and with x0 are moves; `add rd, x0, rs2` is c.mv. */
 static void add_add(struct lifter *l)
 {
@@ -441,7 +429,65 @@ static void add_fence(struct lifter *l)
 
 /* ---- all of them ---- */
 
-/* False: not an integer instruction. */
+/* Instructions that become one operation on rs1 and rs2, or rs1 and imm. */
+struct simple {
+    uint8_t op; /* enum ir_op; IR_NOP: not one of them */
+    uint8_t width;
+    bool immediate;
+    uint8_t cond, scale;
+};
+
+/* clang-format off */
+#define RR(id, op)        [RISCV_INSN_##id] = {op, 8, false, 0, 0}
+#define RRW(id, op)       [RISCV_INSN_##id] = {op, 4, false, 0, 0}
+#define RI(id, op)        [RISCV_INSN_##id] = {op, 8, true, 0, 0}
+#define RIW(id, op)       [RISCV_INSN_##id] = {op, 4, true, 0, 0}
+#define SET(id, cond, imm) [RISCV_INSN_##id] = {IR_SET, 8, imm, cond, 0}
+#define ADDR(id, op, scale) [RISCV_INSN_##id] = {op, 8, false, 0, scale}
+
+static const struct simple simples[RISCV_INSN_COUNT] = {
+    SET(SLTI, IR_LT, true), SET(SLTIU, IR_LTU, true), SET(SLT, IR_LT, false), SET(SLTU, IR_LTU, false),
+    RI(XORI, IR_XOR), RI(ORI, IR_OR), RI(ANDI, IR_AND), RI(SLLI, IR_SHL), RI(SRLI, IR_SHR), RI(SRAI, IR_SAR),
+    RIW(SLLIW, IR_SHL), RIW(SRLIW, IR_SHR), RIW(SRAIW, IR_SAR),
+    RR(SUB, IR_SUB), RR(SLL, IR_SHL), RR(XOR, IR_XOR), RR(SRL, IR_SHR), RR(SRA, IR_SAR), RR(OR, IR_OR),
+    RR(AND, IR_AND), RRW(ADDW, IR_ADD), RRW(SUBW, IR_SUB), RRW(SLLW, IR_SHL), RRW(SRLW, IR_SHR), RRW(SRAW, IR_SAR),
+    /* M */
+    RR(MUL, IR_MUL), RR(MULH, IR_MULH), RR(MULHSU, IR_MULHSU), RR(MULHU, IR_MULHU), RRW(MULW, IR_MUL),
+    RR(DIV, IR_DIV), RR(DIVU, IR_DIVU), RR(REM, IR_REM), RR(REMU, IR_REMU),
+    RRW(DIVW, IR_DIV), RRW(DIVUW, IR_DIVU), RRW(REMW, IR_REM), RRW(REMUW, IR_REMU),
+    /* Zba */
+    ADDR(SH1ADD, IR_SHLADD, 1), ADDR(SH2ADD, IR_SHLADD, 2), ADDR(SH3ADD, IR_SHLADD, 3), ADDR(ADD_UW, IR_SHLADDU, 0),
+    ADDR(SH1ADD_UW, IR_SHLADDU, 1), ADDR(SH2ADD_UW, IR_SHLADDU, 2), ADDR(SH3ADD_UW, IR_SHLADDU, 3),
+    /* Zbb */
+    RR(ANDN, IR_ANDN), RR(ORN, IR_ORN), RR(XNOR, IR_XNOR), RR(CLZ, IR_CLZ), RR(CTZ, IR_CTZ), RR(CPOP, IR_POPCNT),
+    RRW(CLZW, IR_CLZ), RRW(CTZW, IR_CTZ), RRW(CPOPW, IR_POPCNT), RR(MIN, IR_MIN), RR(MINU, IR_MINU), RR(MAX, IR_MAX),
+    RR(MAXU, IR_MAXU), RR(SEXT_B, IR_SEXT8), RR(SEXT_H, IR_SEXT16), RR(ZEXT_H, IR_ZEXT16), RR(ROL, IR_ROTL),
+    RR(ROR, IR_ROTR), RI(RORI, IR_ROTR), RRW(ROLW, IR_ROTL), RRW(RORW, IR_ROTR), RIW(RORIW, IR_ROTR),
+    RR(REV8, IR_BSWAP), RR(ORC_B, IR_ORCB),
+    /* Zbs */
+    RR(BSET, IR_BSET), RR(BCLR, IR_BCLR), RR(BINV, IR_BINV), RR(BEXT, IR_BEXT),
+    RI(BSETI, IR_BSET), RI(BCLRI, IR_BCLR), RI(BINVI, IR_BINV), RI(BEXTI, IR_BEXT),
+    /* Zbc, Zicond */
+    RR(CLMUL, IR_CLMUL), RR(CLMULH, IR_CLMULH), RR(CLMULR, IR_CLMULR),
+    RR(CZERO_EQZ, IR_KEEP_NEZ), RR(CZERO_NEZ, IR_KEEP_EQZ),
+};
+/* clang-format on */
+
+static bool lift_simple(struct lifter *l)
+{
+    const struct simple *simple = &simples[l->insn.id];
+    struct ir_insn *insn;
+
+    if (simple->op == IR_NOP)
+        return false;
+    insn = simple->immediate ? add_ri(l, simple->op, simple->width)
+                             : add_rr(l, simple->op, simple->width);
+    insn->cond = simple->cond;
+    insn->scale = simple->scale;
+    return true;
+}
+
+/* Integer instructions with more forms than one. */
 static bool lift_int(struct lifter *l)
 {
     switch (l->insn.id) {
@@ -454,29 +500,8 @@ static bool lift_int(struct lifter *l)
     case RISCV_INSN_ADDI:
         add_addi(l);
         break;
-    case RISCV_INSN_SLTI:
-        add_set(l, IR_LT, true);
-        break;
-    case RISCV_INSN_SLTIU:
-        add_set(l, IR_LTU, true);
-        break;
-    case RISCV_INSN_XORI:
-        add_ri(l, IR_XOR, 8);
-        break;
-    case RISCV_INSN_ORI:
-        add_ri(l, IR_OR, 8);
-        break;
-    case RISCV_INSN_ANDI:
-        add_ri(l, IR_AND, 8);
-        break;
-    case RISCV_INSN_SLLI:
-        add_ri(l, IR_SHL, 8);
-        break;
-    case RISCV_INSN_SRLI:
-        add_ri(l, IR_SHR, 8);
-        break;
-    case RISCV_INSN_SRAI:
-        add_ri(l, IR_SAR, 8);
+    case RISCV_INSN_ADD:
+        add_add(l);
         break;
     case RISCV_INSN_ADDIW:
         if (l->insn.imm)
@@ -484,244 +509,13 @@ static bool lift_int(struct lifter *l)
         else
             add_rr(l, IR_SEXT32, 8)->b = IR_ZERO;
         break;
-    case RISCV_INSN_SLLIW:
-        add_ri(l, IR_SHL, 4);
-        break;
-    case RISCV_INSN_SRLIW:
-        add_ri(l, IR_SHR, 4);
-        break;
-    case RISCV_INSN_SRAIW:
-        add_ri(l, IR_SAR, 4);
-        break;
-    case RISCV_INSN_ADD:
-        add_add(l);
-        break;
-    case RISCV_INSN_SUB:
-        add_rr(l, IR_SUB, 8);
-        break;
-    case RISCV_INSN_SLL:
-        add_rr(l, IR_SHL, 8);
-        break;
-    case RISCV_INSN_SLT:
-        add_set(l, IR_LT, false);
-        break;
-    case RISCV_INSN_SLTU:
-        add_set(l, IR_LTU, false);
-        break;
-    case RISCV_INSN_XOR:
-        add_rr(l, IR_XOR, 8);
-        break;
-    case RISCV_INSN_SRL:
-        add_rr(l, IR_SHR, 8);
-        break;
-    case RISCV_INSN_SRA:
-        add_rr(l, IR_SAR, 8);
-        break;
-    case RISCV_INSN_OR:
-        add_rr(l, IR_OR, 8);
-        break;
-    case RISCV_INSN_AND:
-        add_rr(l, IR_AND, 8);
-        break;
-    case RISCV_INSN_ADDW:
-        add_rr(l, IR_ADD, 4);
-        break;
-    case RISCV_INSN_SUBW:
-        add_rr(l, IR_SUB, 4);
-        break;
-    case RISCV_INSN_SLLW:
-        add_rr(l, IR_SHL, 4);
-        break;
-    case RISCV_INSN_SRLW:
-        add_rr(l, IR_SHR, 4);
-        break;
-    case RISCV_INSN_SRAW:
-        add_rr(l, IR_SAR, 4);
-        break;
-    case RISCV_INSN_MUL:
-        add_rr(l, IR_MUL, 8);
-        break;
-    case RISCV_INSN_MULH:
-        add_rr(l, IR_MULH, 8);
-        break;
-    case RISCV_INSN_MULHSU:
-        add_rr(l, IR_MULHSU, 8);
-        break;
-    case RISCV_INSN_MULHU:
-        add_rr(l, IR_MULHU, 8);
-        break;
-    case RISCV_INSN_MULW:
-        add_rr(l, IR_MUL, 4);
-        break;
-    case RISCV_INSN_DIV:
-        add_rr(l, IR_DIV, 8);
-        break;
-    case RISCV_INSN_DIVU:
-        add_rr(l, IR_DIVU, 8);
-        break;
-    case RISCV_INSN_REM:
-        add_rr(l, IR_REM, 8);
-        break;
-    case RISCV_INSN_REMU:
-        add_rr(l, IR_REMU, 8);
-        break;
-    case RISCV_INSN_DIVW:
-        add_rr(l, IR_DIV, 4);
-        break;
-    case RISCV_INSN_DIVUW:
-        add_rr(l, IR_DIVU, 4);
-        break;
-    case RISCV_INSN_REMW:
-        add_rr(l, IR_REM, 4);
-        break;
-    case RISCV_INSN_REMUW:
-        add_rr(l, IR_REMU, 4);
-        break;
-    default:
-        return false;
-    }
-    return true;
-}
+    case RISCV_INSN_SLLI_UW: {
+        struct ir_insn *insn = add_rr(l, IR_SHLADDU, 8);
 
-/* Zba, Zbb, Zbs, Zicond. */
-static bool lift_bits(struct lifter *l)
-{
-    switch (l->insn.id) {
-    case RISCV_INSN_SH1ADD:
-        add_shladd(l, IR_SHLADD, 1);
+        insn->b = IR_ZERO;
+        insn->scale = l->insn.imm;
         break;
-    case RISCV_INSN_SH2ADD:
-        add_shladd(l, IR_SHLADD, 2);
-        break;
-    case RISCV_INSN_SH3ADD:
-        add_shladd(l, IR_SHLADD, 3);
-        break;
-    case RISCV_INSN_ADD_UW:
-        add_shladd(l, IR_SHLADDU, 0);
-        break;
-    case RISCV_INSN_SH1ADD_UW:
-        add_shladd(l, IR_SHLADDU, 1);
-        break;
-    case RISCV_INSN_SH2ADD_UW:
-        add_shladd(l, IR_SHLADDU, 2);
-        break;
-    case RISCV_INSN_SH3ADD_UW:
-        add_shladd(l, IR_SHLADDU, 3);
-        break;
-    case RISCV_INSN_SLLI_UW:
-        add_shladd(l, IR_SHLADDU, l->insn.imm);
-        break;
-    case RISCV_INSN_ANDN:
-        add_rr(l, IR_ANDN, 8);
-        break;
-    case RISCV_INSN_ORN:
-        add_rr(l, IR_ORN, 8);
-        break;
-    case RISCV_INSN_XNOR:
-        add_rr(l, IR_XNOR, 8);
-        break;
-    case RISCV_INSN_CLZ:
-        add_rr(l, IR_CLZ, 8);
-        break;
-    case RISCV_INSN_CTZ:
-        add_rr(l, IR_CTZ, 8);
-        break;
-    case RISCV_INSN_CPOP:
-        add_rr(l, IR_POPCNT, 8);
-        break;
-    case RISCV_INSN_CLZW:
-        add_rr(l, IR_CLZ, 4);
-        break;
-    case RISCV_INSN_CTZW:
-        add_rr(l, IR_CTZ, 4);
-        break;
-    case RISCV_INSN_CPOPW:
-        add_rr(l, IR_POPCNT, 4);
-        break;
-    case RISCV_INSN_MIN:
-        add_rr(l, IR_MIN, 8);
-        break;
-    case RISCV_INSN_MINU:
-        add_rr(l, IR_MINU, 8);
-        break;
-    case RISCV_INSN_MAX:
-        add_rr(l, IR_MAX, 8);
-        break;
-    case RISCV_INSN_MAXU:
-        add_rr(l, IR_MAXU, 8);
-        break;
-    case RISCV_INSN_SEXT_B:
-        add_rr(l, IR_SEXT8, 8);
-        break;
-    case RISCV_INSN_SEXT_H:
-        add_rr(l, IR_SEXT16, 8);
-        break;
-    case RISCV_INSN_ZEXT_H:
-        add_rr(l, IR_ZEXT16, 8);
-        break;
-    case RISCV_INSN_ROL:
-        add_rr(l, IR_ROTL, 8);
-        break;
-    case RISCV_INSN_ROR:
-        add_rr(l, IR_ROTR, 8);
-        break;
-    case RISCV_INSN_RORI:
-        add_ri(l, IR_ROTR, 8);
-        break;
-    case RISCV_INSN_ROLW:
-        add_rr(l, IR_ROTL, 4);
-        break;
-    case RISCV_INSN_RORW:
-        add_rr(l, IR_ROTR, 4);
-        break;
-    case RISCV_INSN_RORIW:
-        add_ri(l, IR_ROTR, 4);
-        break;
-    case RISCV_INSN_REV8:
-        add_rr(l, IR_BSWAP, 8);
-        break;
-    case RISCV_INSN_ORC_B:
-        add_rr(l, IR_ORCB, 8);
-        break;
-    case RISCV_INSN_BSET:
-        add_rr(l, IR_BSET, 8);
-        break;
-    case RISCV_INSN_BCLR:
-        add_rr(l, IR_BCLR, 8);
-        break;
-    case RISCV_INSN_BINV:
-        add_rr(l, IR_BINV, 8);
-        break;
-    case RISCV_INSN_BEXT:
-        add_rr(l, IR_BEXT, 8);
-        break;
-    case RISCV_INSN_BSETI:
-        add_ri(l, IR_BSET, 8);
-        break;
-    case RISCV_INSN_BCLRI:
-        add_ri(l, IR_BCLR, 8);
-        break;
-    case RISCV_INSN_BINVI:
-        add_ri(l, IR_BINV, 8);
-        break;
-    case RISCV_INSN_BEXTI:
-        add_ri(l, IR_BEXT, 8);
-        break;
-    case RISCV_INSN_CLMUL:
-        add_rr(l, IR_CLMUL, 8);
-        break;
-    case RISCV_INSN_CLMULH:
-        add_rr(l, IR_CLMULH, 8);
-        break;
-    case RISCV_INSN_CLMULR:
-        add_rr(l, IR_CLMULR, 8);
-        break;
-    case RISCV_INSN_CZERO_EQZ:
-        add_rr(l, IR_KEEP_NEZ, 8);
-        break;
-    case RISCV_INSN_CZERO_NEZ:
-        add_rr(l, IR_KEEP_EQZ, 8);
-        break;
+    }
     default:
         return false;
     }
@@ -963,7 +757,7 @@ static bool lift_control(struct lifter *l)
 
 static void lift_insn(struct lifter *l)
 {
-    if (lift_int(l) || lift_bits(l) || lift_memory(l) || lift_float(l) || lift_control(l) ||
+    if (lift_simple(l) || lift_int(l) || lift_memory(l) || lift_float(l) || lift_control(l) ||
         lift_csr(l))
         return;
     if (execute_function(l->insn.id))
