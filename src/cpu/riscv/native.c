@@ -363,6 +363,7 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
     enum op_result result;
 
     cpu->counters.helped_instructions++;
+    (void)atomic_load_explicit(&cpu->engine->native->translator.published, memory_order_acquire);
     if (is_counting(cpu))
         counted_take(cpu, 0);
     float_end(cpu);
@@ -585,20 +586,27 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
 static void follow_link(struct engine_cpu *cpu, struct link *link)
 {
     struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
     struct unit *unit;
+    unsigned visits;
     uint64_t at;
 
+    /* Another CPU may have made the unit, and its code led here: what the link holds is read under
+     * the lock that it was made under. */
+    mutex_lock(&t->lock);
     cpu->hart->pc = context_of(cpu)->page + (uint64_t)(int64_t)link->host.target;
+    visits = ++link->visits;
+    mutex_unlock(&t->lock);
     if (!find_place(cpu, cpu->hart->pc, &at))
         return;
-    if (++link->visits == LINK_HEAT && translate_at(cpu, cpu->hart->pc, at, &unit))
+    if (visits == LINK_HEAT && translate_at(cpu, cpu->hart->pc, at, &unit))
         return;
-    mutex_lock(&native->translator.lock);
+    mutex_lock(&t->lock);
     unit = find_locked(cpu, at, cpu->hart->pc);
     /* The page may be mapped elsewhere by now. */
     if (unit && at >> PAGE_SHIFT == link->from->page && unit->windowed == link->from->windowed)
-        translator_link(&native->translator, link, unit);
-    mutex_unlock(&native->translator.lock);
+        translator_link(t, link, unit);
+    mutex_unlock(&t->lock);
 }
 
 /* ---- running ---- */

@@ -517,6 +517,7 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
     t->stats.code_bytes += unit->size;
     t->stats.nanoseconds += monotonic_ns() - began;
     perf_map_add(t, unit, vaddr);
+    atomic_fetch_add_explicit(&t->published, 1, memory_order_release);
     *out = unit;
     return 0;
 }

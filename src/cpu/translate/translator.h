@@ -86,6 +86,9 @@ struct translator {
     struct host_runtime runtime;
     struct code_memory memory;
     _Atomic uint64_t epoch;
+    /* Moves on when a unit was made. Translated code leads a CPU into units that another one made; the
+     * helpers acquire what was written for them (fallbacks) by reading this. */
+    _Atomic uint64_t published;
     struct mutex lock;
     struct translator_cpu *cpus GUARDED_BY(lock);
     struct unit *hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
