@@ -264,6 +264,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"unit instructions", c.unit_instructions},
         {"unit bytes", c.unit_bytes},
         {"code bytes", c.code_bytes},
+        {"of it out of line", c.cold_bytes},
         {"translation us", c.translation_ns / 1000},
         {"units dropped", c.units_dropped},
         {"segments evicted", c.segments_evicted},

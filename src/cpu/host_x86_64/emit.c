@@ -191,8 +191,8 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
 
 static bool has_room(const struct emitter *e)
 {
-    return !e->full &&
-           here(&e->b) + OPERATION_MAX + (e->cold_count + e->access_count + 4) * COLD_ROOM < e->end;
+    return !e->full && here(&e->b) + OPERATION_MAX < e->end &&
+           e->cold_start + (e->cold_count + e->access_count + 4) * COLD_ROOM < e->cold_end;
 }
 
 static void emit_insn(struct emitter *e, struct ir_insn *insn)
@@ -349,6 +349,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
 {
     struct host_map map;
     struct emitter e;
+    uint32_t hot_end;
     unsigned loop;
 
     host_map_fill(&map, runtime->layout);
@@ -361,6 +362,8 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.result = result;
     e.records = records;
     e.end = memory->end;
+    e.cold_start = memory->cold_used;
+    e.cold_end = memory->cold_end;
     e.full = false;
     e.cold_count = 0;
     e.access_count = 0;
@@ -384,16 +387,21 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     if ((loop && !emit_loop(&e, unit, loop)) ||
         !emit_range(&e, unit, loop ? loop + 1 : 0, unit->count))
         return e.full ? -E2BIG : -ENOSPC;
+    hot_end = here(&e.b);
+    e.b.at = e.b.start + e.cold_start;
     emit_access_stubs(&e);
     for (unsigned i = 0; i < e.cold_count; i++)
         emit_cold_part(&e, &e.cold[i]);
     if (e.full)
         return -E2BIG;
-    BUG_ON(here(&e.b) > e.end);
+    BUG_ON(hot_end > e.end || here(&e.b) > e.cold_end);
+    result->cold_size = here(&e.b) - e.cold_start;
+    result->cold_start = e.cold_start;
+    memory->cold_used = here(&e.b);
     result->fault_count = e.access_count;
     for (unsigned i = 0; i < e.access_count; i++)
         result->faults[i] = (struct host_fault){e.accesses[i].at, e.accesses[i].stub};
-    result->size = here(&e.b) - result->start;
-    memory->used = here(&e.b);
+    result->size = hot_end - result->start;
+    memory->used = hot_end;
     return 0;
 }

@@ -126,7 +126,8 @@ struct emitter {
     const struct ir_unit *unit;
     struct host_unit *result;
     struct link *records;
-    uint32_t end; /* offset that code must not reach */
+    uint32_t end;                  /* offset that code must not reach */
+    uint32_t cold_start, cold_end; /* of out-of-line parts */
     bool full;
     uint64_t boxed[IR_GLOBALS / 64]; /* float globals that are known to be boxed */
     /* Windowed code: int globals that are known to be below 1 << WINDOW_BITS but for so many bytes

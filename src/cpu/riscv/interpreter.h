@@ -70,6 +70,8 @@ struct tlb {
     uint64_t jump_pages[JUMP_PAGES / 64]; /* which pages native.jumps may hold, by their low bits */
     struct window *window;                /* native.window is its base; NULL: none */
     unsigned ticks;                       /* interrupts that found the CPU in this regime */
+    unsigned window_calls;                /* of the host for the window, since the last tick */
+    unsigned window_heavy;                /* ticks with many of them, less those with few */
     unsigned churn;                       /* pages of the window that became code while writable */
 };
 

@@ -13,7 +13,7 @@
 #include "cpu/riscv/window.h"
 #include "cpu/translate/translator.h"
 
-enum { HEAT = 10, LINK_HEAT = 2, UNIT_INSTRUCTIONS = 64 };
+enum { HEAT = 30, LINK_HEAT = 20, UNIT_INSTRUCTIONS = 64 };
 
 #define CODE_MEMORY (UINT64_C(64) << 20)
 
@@ -41,7 +41,9 @@ enum {
     WINDOWS_ALL = 16,    /* of a machine, if that gives each CPU one */
     WINDOW_RUNS = 20000, /* of a machine: see window_init() */
     WINDOW_BLOCK = 16,   /* pages that a fault looks at */
-    WINDOW_TICKS = 2,    /* interrupts in a regime that make it get a window */
+    WINDOW_CALLS = 100,  /* between two ticks: more of them cost more than they save */
+    WINDOW_HEAVY = 20,
+    WINDOW_TICKS = 12, /* interrupts in a regime that make it get a window */
 };
 
 struct native_cpu {
@@ -113,12 +115,34 @@ static bool may_have_window(const struct tlb *tlb)
     return tlb->regime.privilege == RISCV_U;
 }
 
+/* A program whose pages change all the time is better off without: each change is a call of the
+ * host, of several microseconds. It gets none again. */
+static void window_weigh(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    bool heavy = tlb->window_calls > WINDOW_CALLS;
+
+    tlb->window_calls = 0;
+    if (cpu->engine->native->window_at_once)
+        return;
+    if (heavy)
+        tlb->window_heavy += 2;
+    else if (tlb->window_heavy)
+        tlb->window_heavy--;
+    if (tlb->window_heavy < WINDOW_HEAVY)
+        return;
+    native_window_close(cpu, tlb);
+    tlb->churn = WINDOW_CHURN;
+}
+
 void native_tick(struct engine_cpu *cpu)
 {
     struct tlb *tlb = cpu->data;
 
-    if (!may_have_window(tlb) || tlb->window || tlb->churn >= WINDOW_CHURN ||
-        !cpu->native->window_count)
+    if (tlb->window) {
+        window_weigh(cpu, tlb);
+        return;
+    }
+    if (!may_have_window(tlb) || tlb->churn >= WINDOW_CHURN || !cpu->native->window_count)
         return;
     if (++tlb->ticks >= WINDOW_TICKS || cpu->engine->native->window_at_once)
         window_open(cpu, tlb);
@@ -183,6 +207,7 @@ static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
     if (run.count && !window_map_run(cpu, &run))
         return;
     cpu->counters.window_fills++;
+    cpu->data->window_calls += 4; /* a signal, and more runs than one mostly */
 }
 
 static void window_fill_access(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
@@ -749,6 +774,7 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->unit_instructions = t->stats.guest_instructions;
     counters->unit_bytes = t->stats.guest_bytes;
     counters->code_bytes = t->stats.code_bytes;
+    counters->cold_bytes = t->stats.cold_bytes;
     counters->translation_ns = t->stats.nanoseconds;
     counters->units_dropped = t->stats.killed;
     counters->segments_evicted = t->stats.evicted_segments;

@@ -51,7 +51,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
     if (cpu->native) {
         tlb_empty_jumps(tlb);
-        tlb->ticks = tlb->churn = 0;
+        tlb->ticks = tlb->churn = tlb->window_calls = tlb->window_heavy = 0;
         native_context_init(cpu, &tlb->native);
     }
     return tlb;
@@ -145,8 +145,11 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
             entry_clear(entry_of(tlb, vaddr));
             if (cpu->native)
                 jumps_flush_page(tlb, vaddr);
-            if (tlb->window && vaddr < WINDOW_SIZE)
+            if (tlb->window && vaddr < WINDOW_SIZE &&
+                window_has(tlb->window, vaddr >> PAGE_SHIFT)) {
                 window_unmap(tlb->window, vaddr >> PAGE_SHIFT, 1);
+                tlb->window_calls++;
+            }
         }
     }
     tlb_review(cpu);

@@ -7,6 +7,9 @@
 
 #include "base/bits.h"
 
+/* As it comes out for a distribution's code. */
+enum { HOT_SIXTEENTHS = 10 };
+
 /*
  * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do
  * as well, but perf asks its map for names only where a mapping is anonymous.
@@ -60,7 +63,9 @@ void code_memory_use(struct code_memory *memory, unsigned segment)
 {
     memory->segment = segment;
     memory->used = memory->fixed + segment * memory->segment_size;
-    memory->end = memory->used + memory->segment_size;
+    memory->end = memory->used + memory->segment_size / 16 * HOT_SIXTEENTHS;
+    memory->cold_used = memory->end;
+    memory->cold_end = memory->used + memory->segment_size;
 }
 
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset)

@@ -41,9 +41,10 @@ struct host_fault {
 };
 
 struct host_unit {
-    uint32_t start; /* code_memory offset of the poll entry */
-    uint32_t entry; /* and of the entry behind the poll */
-    uint32_t size;  /* of all */
+    uint32_t start;                 /* code_memory offset of the poll entry */
+    uint32_t entry;                 /* and of the entry behind the poll */
+    uint32_t size;                  /* of what is in line */
+    uint32_t cold_start, cold_size; /* what is out of line, elsewhere */
     unsigned link_count;
     struct host_link links[HOST_LINKS_MAX];
     unsigned fault_count;

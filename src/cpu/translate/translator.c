@@ -444,20 +444,25 @@ static int unit_compile(struct translator *t, struct unit *unit)
     unit->start = compiled->start;
     unit->entry = compiled->entry;
     unit->size = compiled->size;
+    unit->cold_start = compiled->cold_start;
+    unit->cold_size = compiled->cold_size;
     return 0;
 }
 
 /* A map that is not complete is of use too. */
 static void perf_map_add(struct translator *t, const struct unit *unit, uint64_t vaddr)
 {
-    char line[96];
+    const char *kind = unit->windowed ? "-windowed" : "";
+    char line[160];
     int length;
 
     if (t->perf_map < 0)
         return;
-    length = snprintf(line, sizeof(line), "%llx %x guest-%llx%s\n",
+    length = snprintf(line, sizeof(line), "%llx %x guest-%llx%s\n%llx %x guest-%llx%s-cold\n",
                       (unsigned long long)(uintptr_t)unit_poll_entry(t, unit), unit->size,
-                      (unsigned long long)vaddr, unit->windowed ? "-windowed" : "");
+                      (unsigned long long)vaddr, kind,
+                      (unsigned long long)(uintptr_t)code_memory_run(&t->memory, unit->cold_start),
+                      unit->cold_size, (unsigned long long)vaddr, kind);
     if (write(t->perf_map, line, (size_t)length) != length) {
         close(t->perf_map);
         t->perf_map = -1;
@@ -514,7 +519,8 @@ int translator_make(struct translator *t, uint64_t number, uint32_t generation, 
     t->stats.units++;
     t->stats.guest_instructions += unit->guest_count;
     t->stats.guest_bytes += unit->bytes;
-    t->stats.code_bytes += unit->size;
+    t->stats.code_bytes += unit->size + unit->cold_size;
+    t->stats.cold_bytes += unit->cold_size;
     t->stats.nanoseconds += monotonic_ns() - began;
     perf_map_add(t, unit, vaddr);
     atomic_fetch_add_explicit(&t->published, 1, memory_order_release);

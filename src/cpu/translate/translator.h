@@ -45,6 +45,7 @@ struct unit {
     bool dead;
     bool windowed;
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
+    uint32_t cold_start, cold_size;
     struct unit *hash_next, *page_next;
     struct link *incoming;
     void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
@@ -76,7 +77,7 @@ struct translator_cpu {
 };
 
 struct translator_stats {
-    uint64_t units, guest_instructions, guest_bytes, code_bytes; /* translated in all */
+    uint64_t units, guest_instructions, guest_bytes, code_bytes, cold_bytes; /* in all */
     uint64_t nanoseconds;
     uint64_t killed, evicted_segments;
 };
@@ -86,8 +87,8 @@ struct translator {
     struct host_runtime runtime;
     struct code_memory memory;
     _Atomic uint64_t epoch;
-    /* Moves on when a unit was made. Translated code leads a CPU into units that another one made; the
-     * helpers acquire what was written for them (fallbacks) by reading this. */
+    /* Moves on when a unit was made. Translated code leads a CPU into units that another one made;
+     * the helpers acquire what was written for them (fallbacks) by reading this. */
     _Atomic uint64_t published;
     struct mutex lock;
     struct translator_cpu *cpus GUARDED_BY(lock);
