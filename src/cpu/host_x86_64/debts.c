@@ -158,7 +158,9 @@ static void pay_sources(struct emitter *e, const struct ir_insn *insn)
             pay_word(e, sources[i]);
             e->debts.words &= ~bit;
         }
-        if ((e->debts.nans & bit) && !takes_nans(insn)) {
+        /* A NaN of 8 bytes may look like a boxed number of 4. */
+        if ((e->debts.nans & bit) &&
+            (!takes_nans(insn) || is_single(&e->debts, sources[i]) != (insn->width == 4))) {
             pay_nan_inline(e, insn, sources[i]);
             e->debts.nans &= ~bit;
         }

@@ -171,7 +171,8 @@ static void emit_call(struct emitter *e, const struct ir_insn *insn)
         load_address(e, insn->imm);
         emit_lookup(e, true);
     } else {
-        index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
+        /* Polls whatever the direction: a tree of calls that only go forward can take for ever. */
+        index = emit_link(e, (int32_t)insn->imm, true);
         emit_to_link(e, 0xe8, index);
     }
     emit_landing(e, insn);

@@ -59,6 +59,7 @@ struct native_cpu {
     const uint8_t *window_set; /* the one that the thread looks at */
     bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
     bool stepping;             /* and there the guest shall execute one instruction */
+    bool counts;               /* translated code that was entered last counts instructions */
 };
 
 static struct native_context *context_of(struct engine_cpu *cpu)
@@ -233,6 +234,9 @@ void native_begin(struct engine_cpu *cpu)
 {
     struct native_cpu *n = cpu->native;
 
+    /* Without a limit the stack of return addresses has no bottom. */
+    cpu->hart->signal.floor = (uintptr_t)n->stack + NATIVE_STACK_SLACK;
+    cpu_signal_settle(&cpu->hart->signal);
     if (n->has_thread && pthread_equal(n->thread, pthread_self()))
         return;
     /* Without a handler there can be no windows. */
@@ -526,7 +530,7 @@ static void forget_code(struct engine_cpu *cpu, uint64_t pc)
 {
     uint64_t at;
 
-    jump_of(cpu, pc)->tag = NATIVE_NO_TAG;
+    jump_of(cpu, pc)->tag = native_no_tag(native_jump_index(pc));
     if (find_place(cpu, pc, &at))
         place_code_of(cpu, at)->place = UINT64_MAX;
 }
@@ -713,6 +717,7 @@ bool native_run(struct engine_cpu *cpu)
         t->host->set_window(context->window);
         cpu->native->window_set = context->window;
     }
+    cpu->native->counts = is_counting(cpu);
     context_begin(cpu);
     exit = t->host->enter(&t->runtime, cpu->hart, context, code);
     /* A helper that changed the regime has taken the flags over before. */
@@ -785,14 +790,14 @@ bool native_count(struct engine_cpu *cpu)
 {
     struct native *native = cpu->engine->native;
 
-    if (is_counting(cpu))
-        return false;
     mutex_lock(&native->translator.lock);
-    atomic_store(&native->counting, true);
-    native->translator.runtime.counting = true;
-    translator_kill_all(&native->translator);
+    if (!native->translator.runtime.counting) {
+        atomic_store(&native->counting, true);
+        native->translator.runtime.counting = true;
+        translator_kill_all(&native->translator);
+    }
     mutex_unlock(&native->translator.lock);
-    return true;
+    return !cpu->native->counts;
 }
 
 /* ---- making and freeing ---- */
@@ -917,7 +922,6 @@ int native_cpu_create(struct engine_cpu *cpu)
     cpu->native->window_count = cpu->engine->native->windows_of_cpu;
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
     t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
-    cpu->hart->signal.floor = (uintptr_t)cpu->native->stack + NATIVE_STACK_SLACK;
     translator_add_cpu(t, &cpu->native->translator);
     return 0;
 }

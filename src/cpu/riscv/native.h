@@ -32,8 +32,8 @@ bool native_translate(struct engine_cpu *cpu, struct code_block *block);
 bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host);
 /* fence.i: translations of pages that were written are dropped. */
 void native_code_changed(struct engine_cpu *cpu);
-/* The guest looks at a counter of instructions: from now on they are counted. True: that is new,
- * and translated code must be left. */
+/* The guest looks at a counter of instructions: from now on they are counted. True: translated code
+ * that is running, if any is, does not count and must be left. */
 bool native_count(struct engine_cpu *cpu);
 
 /* An interrupt found the CPU in the regime of now: what often runs gets a window. */

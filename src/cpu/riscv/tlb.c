@@ -23,7 +23,8 @@ static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
 
 void tlb_empty_jumps(struct tlb *tlb)
 {
-    memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps)); /* NATIVE_NO_TAG */
+    memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps));
+    tlb->native.jumps[0].tag = native_no_tag(0);
     memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
 }
 
@@ -106,10 +107,10 @@ static void jumps_flush_page(struct tlb *tlb, uint64_t vaddr)
     if (!tlb_has_jumps(tlb, vaddr))
         return;
     for (uint64_t at = vaddr & PAGE_MASK, end = at + PAGE_SIZE; at != end; at += 2) {
-        struct native_jump *jump = &tlb->native.jumps[native_jump_index(at)];
+        unsigned index = native_jump_index(at);
 
-        if (jump->tag == at)
-            jump->tag = NATIVE_NO_TAG;
+        if (tlb->native.jumps[index].tag == at)
+            tlb->native.jumps[index].tag = native_no_tag(index);
     }
 }
 
@@ -125,32 +126,52 @@ static uint64_t regime_asid(const struct riscv_regime *regime)
     return bits_get(regime->satp, 44, 16);
 }
 
+/* Whether the fence is for the TLB. Bare regimes depend on no page table. */
+static bool flush_concerns(const struct tlb *tlb, bool all_spaces, uint64_t asid)
+{
+    return tlb->valid && tlb->regime.satp &&
+           (all_spaces || regime_asid(&tlb->regime) == (asid & 0xffff));
+}
+
+static bool in_large(const struct tlb *tlb, uint64_t vaddr)
+{
+    return (vaddr & tlb->large[vaddr >> 63].mask) == tlb->large[vaddr >> 63].base;
+}
+
+static void flush_page(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr)
+{
+    entry_clear(entry_of(tlb, vaddr));
+    if (cpu->native)
+        jumps_flush_page(tlb, vaddr);
+    if (tlb->window && vaddr < WINDOW_SIZE && window_has(tlb->window, vaddr >> PAGE_SHIFT)) {
+        window_unmap(tlb->window, vaddr >> PAGE_SHIFT, 1);
+        tlb->window_calls++;
+    }
+}
+
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid)
 {
+    bool large = false;
+
     cpu->counters.tlb_flushes++;
     cpu_before_eviction(cpu);
+    /* A jump cache lies beside the TLB for data, and what it knows of code was looked up in the one
+     * for fetches: a large mapping in either counts for both. */
+    for (unsigned i = 0; i < TLB_COUNT && !all_addresses; i++)
+        large |= flush_concerns(&cpu->tlbs[i], all_spaces, asid) && in_large(&cpu->tlbs[i], vaddr);
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
-        const uint64_t base = tlb->large[vaddr >> 63].base, mask = tlb->large[vaddr >> 63].mask;
 
-        /* Bare regimes depend on no page table. */
-        if (!tlb->valid || !tlb->regime.satp)
+        if (!flush_concerns(tlb, all_spaces, asid))
             continue;
-        if (!all_spaces && regime_asid(&tlb->regime) != (asid & 0xffff))
-            continue;
-        if (all_addresses || (vaddr & mask) == base) {
+        if (all_addresses || in_large(tlb, vaddr)) {
             tlb_void(cpu, tlb);
-        } else {
-            entry_clear(entry_of(tlb, vaddr));
-            if (cpu->native)
-                jumps_flush_page(tlb, vaddr);
-            if (tlb->window && vaddr < WINDOW_SIZE &&
-                window_has(tlb->window, vaddr >> PAGE_SHIFT)) {
-                window_unmap(tlb->window, vaddr >> PAGE_SHIFT, 1);
-                tlb->window_calls++;
-            }
+            continue;
         }
+        if (large && cpu->native)
+            tlb_empty_jumps(tlb);
+        flush_page(cpu, tlb, vaddr);
     }
     tlb_review(cpu);
 }

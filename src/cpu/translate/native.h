@@ -36,14 +36,18 @@ enum {
     NATIVE_STACK_SLACK = 40 << 10,
 };
 
-/* A tag that no address has. */
-#define NATIVE_NO_TAG UINT64_MAX
-
 /* Bits 1 to 12 of the address, mixed with those above so that functions at the same place of
  * different pages lie apart. */
 static inline unsigned native_jump_index(uint64_t vaddr)
 {
     return (vaddr >> 1 ^ vaddr >> 13) & (NATIVE_JUMPS - 1);
+}
+
+/* The tag of an empty entry. A guest may jump to any 64 bits, so that none is no address; but this
+ * one belongs to another entry (all ones to the first). */
+static inline uint64_t native_no_tag(unsigned index)
+{
+    return index ? UINT64_MAX : 2;
 }
 
 /* Where code for a virtual address is: its poll entry. */
