@@ -13,11 +13,11 @@ struct fault_thread {
 
 static _Thread_local struct fault_thread fault_thread;
 
-/* Written once, before the first fault can be ours. */
+/* Who was there before. Changes only when a handler of somebody else's is found in place of ours.
+ */
 static struct {
     pthread_mutex_t lock;
     struct sigaction before;
-    bool installed;
 } fault_process = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void fault_pass_on(int number, siginfo_t *info, void *context)
@@ -46,14 +46,17 @@ static int fault_install(void)
 {
     struct sigaction action = {.sa_sigaction = fault_handler,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+    struct sigaction now;
     int r = 0;
 
+    sigemptyset(&action.sa_mask);
     pthread_mutex_lock(&fault_process.lock);
-    if (!fault_process.installed) {
-        sigemptyset(&action.sa_mask);
-        if (sigaction(SIGSEGV, &action, &fault_process.before))
+    if (sigaction(SIGSEGV, NULL, &now))
+        r = -errno;
+    if (!r && !((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == fault_handler)) {
+        fault_process.before = now;
+        if (sigaction(SIGSEGV, &action, NULL))
             r = -errno;
-        fault_process.installed = !r;
     }
     pthread_mutex_unlock(&fault_process.lock);
     return r;
