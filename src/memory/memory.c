@@ -164,6 +164,17 @@ void memory_listen(struct address_space *as, struct memory_listener *listener)
     mutex_unlock(&as->lock);
 }
 
+void memory_unlisten(struct address_space *as, struct memory_listener *listener)
+{
+    mutex_lock(&as->lock);
+    for (struct memory_listener **at = &as->listeners; *at; at = &(*at)->next)
+        if (*at == listener) {
+            *at = listener->next;
+            break;
+        }
+    mutex_unlock(&as->lock);
+}
+
 const struct range *memory_find(const struct address_space *as, gpa addr)
 {
     unsigned low = 0, high = as->count;

@@ -95,6 +95,8 @@ int memory_add_io(struct address_space *as, const char *name, gpa base, uint64_t
                   const struct io_ops *ops, void *ctx, struct error *error) MUST_CHECK;
 /* Before the CPUs run, or on a CPU's own thread. */
 void memory_listen(struct address_space *as, struct memory_listener *listener);
+/* When this returns, the listener is not called any more. */
+void memory_unlisten(struct address_space *as, struct memory_listener *listener);
 
 /* The range that holds `addr`, or NULL. Any thread; valid as long as the address space. */
 const struct range *memory_find(const struct address_space *as, gpa addr) HOT;

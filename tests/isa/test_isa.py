@@ -85,7 +85,7 @@ def run(command):
 
 @pytest.mark.parametrize("name", TESTS)
 def test_hospes(build, name):
-    command = [hospes(), "run", "--bios", str(build(name)), "--cpus", "1", "--memory", "64M", "--net", "none"]
+    command = [hospes(), "run", "--bios", str(build(name)), "--cpus", "1", "--memory", "64M", "--net", "none", "--mmu", "sv57"]
     if os.environ.get("HOSPES_ENGINE"):
         command += ["--engine", os.environ["HOSPES_ENGINE"]]
     run(command)

@@ -2,7 +2,8 @@
 /*
  * The interpreter over cpu/engine.h, on bare RAM and one device, with hand-encoded instructions:
  * what only an engine can get wrong (limits, kicks, self-modified code, flushes, precise traps and
- * counters). What each instruction computes is tested in tests/isa and tests/random.
+ * counters). What each instruction computes is tested in tests/isa and tests/random. The translator
+ * promises all of it too, but for the count of instructions that no guest has looked at.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +47,14 @@
      (((offset) >> 5) & 63) << 25 | (uint32_t)(((offset) >> 12) & 1) << 31)
 #define BNE(rs1, rs2, offset) (BRANCH(offset) | 1 << 12 | (rs1) << 15 | (rs2) << 20)
 
+/* What a group of tests runs on; the state that setup() gets. */
+struct kind {
+    const struct engine_type *type;
+    const char *options;
+};
+
 struct fixture {
+    const struct engine_type *type;
     struct address_space *as;
     struct engine *engine;
     struct engine_cpu *cpu;
@@ -72,16 +80,18 @@ static const struct io_ops io = {1 | 2 | 4 | 8, io_read, io_write};
 
 static int setup(void **state)
 {
+    const struct kind *kind = *state;
     struct fixture *f = calloc(1, sizeof(*f));
-    struct engine_config config = {.cpu_count = 1};
+    struct engine_config config = {.cpu_count = 1, .options = kind->options};
 
     assert_non_null(f);
+    f->type = kind->type;
     assert_int_equal(address_space_new(&f->as), 0);
     assert_int_equal(memory_add_ram(f->as, "ram", RAM_BASE, RAM_SIZE, true, NULL), 0);
     assert_int_equal(memory_add_io(f->as, "io", IO_BASE, 0x1000, &io, f, NULL), 0);
     config.memory = f->as;
-    assert_int_equal(riscv_interpreter.create(&config, &f->engine, NULL), 0);
-    assert_int_equal(riscv_interpreter.cpu_create(f->engine, 0, &f->hart, &f->cpu, NULL), 0);
+    assert_int_equal(f->type->create(&config, &f->engine, NULL), 0);
+    assert_int_equal(f->type->cpu_create(f->engine, 0, &f->hart, &f->cpu, NULL), 0);
     riscv_hart_reset(&f->hart, RAM_BASE, 0);
     f->hart.mtvec = RAM_BASE + 0x8000;
     *state = f;
@@ -92,8 +102,8 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    riscv_interpreter.cpu_free(f->cpu);
-    riscv_interpreter.free(f->engine);
+    f->type->cpu_free(f->cpu);
+    f->type->free(f->engine);
     address_space_free(f->as);
     free(f);
     return 0;
@@ -109,7 +119,13 @@ static void put(struct fixture *f, uint64_t at, const uint32_t *code, size_t cou
 
 static enum cpu_stop run(struct fixture *f, uint64_t limit)
 {
-    return riscv_interpreter.run(f->cpu, limit);
+    return f->type->run(f->cpu, limit);
+}
+
+static void assert_retired(const struct fixture *f, uint64_t count)
+{
+    if (f->type == &riscv_interpreter)
+        assert_int_equal(f->hart.minstret, count);
 }
 
 static void test_wait_is_behind_wfi(void **state)
@@ -122,7 +138,7 @@ static void test_wait_is_behind_wfi(void **state)
     assert_int_equal(f->hart.x[6], UINT64_MAX);
     assert_int_equal(f->hart.x[0], 0);
     assert_int_equal(f->hart.pc, RAM_BASE + 16);
-    assert_int_equal(f->hart.minstret, 4);
+    assert_retired(f, 4);
 }
 
 /* A pending interrupt that is enabled in mie ends a wfi at once, taken or not. */
@@ -164,7 +180,7 @@ static void test_trap_is_precise(void **state)
     assert_int_equal(f->hart.mtval, 8);
     assert_int_equal(f->hart.mepc, RAM_BASE + 8);
     assert_int_equal(f->hart.x[5], 1);
-    assert_int_equal(f->hart.minstret, 3); /* two, and the wfi */
+    assert_retired(f, 3); /* two, and the wfi */
 }
 
 /* A trap whose handler traps again does not go on for ever under a limit, and nothing retires. */
@@ -281,7 +297,7 @@ static void test_code_written_from_outside(void **state)
     assert_int_equal(run(f, 0), CPU_STOP_WAIT);
     assert_int_equal(f->hart.x[5], 2);
     PUT(f, 0, ADDI(5, 0, 3));
-    riscv_interpreter.flush_code(f->cpu);
+    f->type->flush_code(f->cpu);
     f->hart.pc = RAM_BASE;
     assert_int_equal(run(f, 0), CPU_STOP_WAIT);
     assert_int_equal(f->hart.x[5], 3);
@@ -311,14 +327,14 @@ static void test_breakpoint(void **state)
     struct fixture *f = *state;
 
     PUT(f, 0, ADDI(5, 5, 1), ADDI(6, 6, 1), BRANCH(-8));
-    assert_int_equal(riscv_interpreter.breakpoint(f->cpu, RAM_BASE + 4, true), 0);
+    assert_int_equal(f->type->breakpoint(f->cpu, RAM_BASE + 4, true), 0);
     assert_int_equal(run(f, 0), CPU_STOP_BREAKPOINT);
     assert_int_equal(f->hart.pc, RAM_BASE + 4);
     assert_int_equal(f->hart.x[5], 1);
     assert_int_equal(f->hart.x[6], 0);
     assert_int_equal(run(f, 0), CPU_STOP_BREAKPOINT);
     assert_int_equal(f->hart.x[6], 1);
-    assert_int_equal(riscv_interpreter.breakpoint(f->cpu, RAM_BASE + 4, false), 0);
+    assert_int_equal(f->type->breakpoint(f->cpu, RAM_BASE + 4, false), 0);
     assert_int_equal(run(f, 100), CPU_STOP_LIMIT);
 }
 
@@ -326,9 +342,9 @@ static void *kicker(void *arg)
 {
     struct fixture *f = arg;
 
-    riscv_interpreter.flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
-    riscv_interpreter.flush_code(f->cpu);
-    riscv_interpreter.kick(f->cpu);
+    f->type->flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
+    f->type->flush_code(f->cpu);
+    f->type->kick(f->cpu);
     return NULL;
 }
 
@@ -410,13 +426,13 @@ static void test_flush_tlb(void **state)
 
     put64(f, 0x12000 + 8, ((RAM_BASE + 0x21000) >> 12) << 10 | leaf);
     put64(f, 0x11000 + 8, 0);
-    riscv_interpreter.flush_tlb(f->cpu, 0x1000, 0x1000, asid + 1);
-    riscv_interpreter.flush_tlb(f->cpu, 0x2000, 0x1000, asid);
+    f->type->flush_tlb(f->cpu, 0x1000, 0x1000, asid + 1);
+    f->type->flush_tlb(f->cpu, 0x2000, 0x1000, asid);
     assert_int_equal(load_translated(f, 0x1000), 1);
-    riscv_interpreter.flush_tlb(f->cpu, 0x1008, 8, asid);
+    f->type->flush_tlb(f->cpu, 0x1008, 8, asid);
     assert_int_equal(load_translated(f, 0x1000), 2);
     assert_int_equal(load_translated(f, 0x223000), 3);
-    riscv_interpreter.flush_tlb(f->cpu, 0x3ff000, 1, UINT64_MAX);
+    f->type->flush_tlb(f->cpu, 0x3ff000, 1, UINT64_MAX);
     f->hart.pc = HIGH;
     f->hart.x[5] = 0x223000;
     assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
@@ -427,10 +443,10 @@ static void test_flush_tlb(void **state)
     put64(f, 0x12000 + 8, ((RAM_BASE + 0x20000) >> 12) << 10 | leaf);
     f->hart.privilege = RISCV_S;
     for (unsigned i = 0; i < 20; i++)
-        riscv_interpreter.flush_tlb(f->cpu, 0x100000, 0x1000, asid);
+        f->type->flush_tlb(f->cpu, 0x100000, 0x1000, asid);
     assert_int_equal(load_translated(f, 0x1000), 1);
     put64(f, 0x12000 + 8, ((RAM_BASE + 0x21000) >> 12) << 10 | leaf);
-    riscv_interpreter.flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
+    f->type->flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
     assert_int_equal(load_translated(f, 0x1000), 2);
 }
 
@@ -463,7 +479,7 @@ static void test_remapped_under_code(void **state)
     f->hart.x[9] = 0x1800;
     f->hart.pc = 0x1000;
     assert_int_equal(run(f, 0), CPU_STOP_FIRMWARE);
-    riscv_interpreter.flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
+    f->type->flush_tlb(f->cpu, 0, UINT64_MAX, UINT64_MAX);
     f->hart.pc = 0x2000;
     assert_int_equal(run(f, 0), CPU_STOP_FIRMWARE);
     assert_int_equal(f->hart.pc, 0x2024);
@@ -484,29 +500,48 @@ static void test_firmware(void **state)
     assert_int_equal(f->hart.privilege, RISCV_S);
 }
 
-int main(void)
+static int run_group(const char *name, const struct kind *kind)
 {
+    void *prestate = (void *)kind;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_wait_is_behind_wfi, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wfi_with_interrupt, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_limit_is_exact, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_trap_is_precise, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_trap_without_handler, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_illegal_tells_bits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_device_access, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_fetch_from_device, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_misaligned, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_misaligned_at_the_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_self_modified_code, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_code_written_from_outside, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_instruction_across_pages, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_breakpoint, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_kick, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_counters_csr, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_flush_tlb, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_remapped_under_code, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_firmware, setup, teardown),
+#define TEST(function) cmocka_unit_test_prestate_setup_teardown(function, setup, teardown, prestate)
+        TEST(test_wait_is_behind_wfi),
+        TEST(test_wfi_with_interrupt),
+        TEST(test_limit_is_exact),
+        TEST(test_trap_is_precise),
+        TEST(test_trap_without_handler),
+        TEST(test_illegal_tells_bits),
+        TEST(test_device_access),
+        TEST(test_fetch_from_device),
+        TEST(test_misaligned),
+        TEST(test_misaligned_at_the_end),
+        TEST(test_self_modified_code),
+        TEST(test_code_written_from_outside),
+        TEST(test_instruction_across_pages),
+        TEST(test_breakpoint),
+        TEST(test_kick),
+        TEST(test_counters_csr),
+        TEST(test_flush_tlb),
+        TEST(test_remapped_under_code),
+        TEST(test_firmware),
+#undef TEST
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    static const struct kind kinds[] = {
+        {&riscv_interpreter, NULL},
+        {&riscv_translator, "heat=0"},
+        {&riscv_translator, "heat=2,unit=3,windows=2"},
+    };
+    int failed = run_group("interpreter", &kinds[0]);
+
+    if (!riscv_translator_missing()) {
+        failed += run_group("translator", &kinds[1]);
+        failed += run_group("translator with small units", &kinds[2]);
+    }
+    return failed;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two CPUs of the interpreter on two host threads: atomics count exactly, code that one writes and
- * the other executes is never stale, and CPUs that flush each other do not wait for ever. Meant to
- * be run under ThreadSanitizer too.
+ * Two CPUs on two host threads, of the interpreter and of the translator: atomics count exactly,
+ * code that one writes and the other executes is never stale, and CPUs that flush each other do not
+ * wait for ever. Meant to be run under ThreadSanitizer too.
  */
 #include <semaphore.h>
 #include <setjmp.h>
@@ -23,7 +23,14 @@
 
 enum { CPUS = 2 };
 
+/* What a group of tests runs on; the state that setup() gets. */
+struct kind {
+    const struct engine_type *type;
+    const char *options;
+};
+
 struct fixture {
+    const struct engine_type *type;
     struct address_space *as;
     struct engine *engine;
     struct engine_cpu *cpu[CPUS];
@@ -32,19 +39,20 @@ struct fixture {
 
 static int setup(void **state)
 {
+    const struct kind *kind = *state;
     struct fixture *f = calloc(1, sizeof(*f));
-    struct engine_config config = {.cpu_count = CPUS};
+    struct engine_config config = {.cpu_count = CPUS, .options = kind->options};
 
     assert_non_null(f);
+    f->type = kind->type;
     assert_int_equal(address_space_new(&f->as), 0);
     assert_int_equal(memory_add_ram(f->as, "ram", RAM_BASE, RAM_SIZE, true, NULL), 0);
     config.memory = f->as;
-    assert_int_equal(riscv_interpreter.create(&config, &f->engine, NULL), 0);
+    assert_int_equal(f->type->create(&config, &f->engine, NULL), 0);
     for (unsigned i = 0; i < CPUS; i++) {
         f->hart[i].id = i;
         riscv_hart_reset(&f->hart[i], RAM_BASE, 0);
-        assert_int_equal(riscv_interpreter.cpu_create(f->engine, i, &f->hart[i], &f->cpu[i], NULL),
-                         0);
+        assert_int_equal(f->type->cpu_create(f->engine, i, &f->hart[i], &f->cpu[i], NULL), 0);
     }
     *state = f;
     return 0;
@@ -55,8 +63,8 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     for (unsigned i = 0; i < CPUS; i++)
-        riscv_interpreter.cpu_free(f->cpu[i]);
-    riscv_interpreter.free(f->engine);
+        f->type->cpu_free(f->cpu[i]);
+    f->type->free(f->engine);
     address_space_free(f->as);
     free(f);
     return 0;
@@ -72,7 +80,7 @@ static void *run_to_wait(void *arg)
 {
     struct runner *r = arg;
 
-    r->stop = riscv_interpreter.run(r->f->cpu[r->index], 0);
+    r->stop = r->f->type->run(r->f->cpu[r->index], 0);
     return NULL;
 }
 
@@ -216,13 +224,13 @@ static void test_flush_code_and_late_writer(void **state)
     assert_int_equal(thread_start(&thread, "cpu", run_to_wait, &runner), 0);
     sem_wait(&gate.entered);
     f->hart[1].pc = RAM_BASE + 0x2000;
-    assert_int_equal(riscv_interpreter.run(f->cpu[1], 0), CPU_STOP_WAIT);
+    assert_int_equal(f->type->run(f->cpu[1], 0), CPU_STOP_WAIT);
     assert_int_equal(f->hart[1].x[10], 1);
     sem_post(&gate.leave);
     sem_wait(&gate.entered);
-    riscv_interpreter.flush_code(f->cpu[1]);
+    f->type->flush_code(f->cpu[1]);
     f->hart[1].pc = RAM_BASE + 0x2000;
-    assert_int_equal(riscv_interpreter.run(f->cpu[1], 0), CPU_STOP_WAIT);
+    assert_int_equal(f->type->run(f->cpu[1], 0), CPU_STOP_WAIT);
     sem_post(&gate.leave);
     pthread_join(thread, NULL);
     assert_int_equal(f->hart[1].x[10], 2);
@@ -235,9 +243,9 @@ static void *run_and_flush(void *arg)
     struct runner *r = arg;
 
     for (unsigned i = 0; i < ROUNDS; i++) {
-        r->stop = riscv_interpreter.run(r->f->cpu[r->index], 50);
-        riscv_interpreter.flush_tlb(r->f->cpu[!r->index], 0, UINT64_MAX, UINT64_MAX);
-        riscv_interpreter.flush_code(r->f->cpu[!r->index]);
+        r->stop = r->f->type->run(r->f->cpu[r->index], 50);
+        r->f->type->flush_tlb(r->f->cpu[!r->index], 0, UINT64_MAX, UINT64_MAX);
+        r->f->type->flush_code(r->f->cpu[!r->index]);
     }
     return NULL;
 }
@@ -261,14 +269,33 @@ static void test_mutual_flush(void **state)
     }
 }
 
-int main(void)
+static int run_group(const char *name, const struct kind *kind)
 {
+    void *prestate = (void *)kind;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_atomics, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_code_of_another_cpu, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_flush_code_and_late_writer, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_mutual_flush, setup, teardown),
+#define TEST(function) cmocka_unit_test_prestate_setup_teardown(function, setup, teardown, prestate)
+        TEST(test_atomics),
+        TEST(test_code_of_another_cpu),
+        TEST(test_flush_code_and_late_writer),
+        TEST(test_mutual_flush),
+#undef TEST
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+}
+
+int main(void)
+{
+    static const struct kind kinds[] = {
+        {&riscv_interpreter, NULL},
+        {&riscv_translator, "heat=0"},
+        {&riscv_translator, "heat=2,unit=3"},
+    };
+    int failed = run_group("interpreter", &kinds[0]);
+
+    if (!riscv_translator_missing()) {
+        failed += run_group("translator", &kinds[1]);
+        failed += run_group("translator with small units", &kinds[2]);
+    }
+    return failed;
 }

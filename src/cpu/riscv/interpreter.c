@@ -467,6 +467,7 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
 
 static void interpreter_cpu_free(struct engine_cpu *cpu)
 {
+    memory_unlisten(cpu->engine->memory, &cpu->listener);
     native_cpu_free(cpu);
     code_cache_release(cpu);
     condition_release(&cpu->done);
