@@ -86,15 +86,14 @@ static const struct insn instructions[] = {
 
 #define INSN_COUNT (sizeof(instructions) / sizeof(instructions[0]))
 
-/* Offsets from gp. The pool is read only, and not part of the record. */
+/* Offsets from gp. The pool behind is read only, and not part of the record. */
 enum {
     SAVE_X = SCRATCH_HALF,
     SAVE_F = SAVE_X + 32 * 8,
     SAVE_FCSR = SAVE_F + 32 * 8,
-    POOL = SAVE_FCSR + 8,
-    POOL_INTEGERS = 62,
-    POOL_FLOATS = 62,
 };
+
+_Static_assert(SAVE_FCSR + 8 == POOL, "the pool begins behind fcsr");
 
 enum { RA = 1, SP = 2, GP = 3, T0 = 5, A0 = 10, A1 = 11, A2 = 12, A7 = 17 };
 
@@ -127,8 +126,9 @@ struct program {
     size_t dump;            /* the checkpoint routine */
     bool no_memory;
 
-    unsigned unit;
-    uint32_t kept; /* x registers that must not be written */
+    unsigned unit, units; /* now, and when it ends */
+    bool reserved;        /* rounding modes too */
+    uint32_t kept;        /* x registers that must not be written */
     struct patch patches[16];
     unsigned patch_count;
     char text[4096]; /* of the instructions since the last checkpoint, if someone will read it */
@@ -351,6 +351,8 @@ static unsigned any_rounding(struct program *p)
 {
     unsigned mode = below(p, 8);
 
+    if (p->reserved && mode >= 5 && !below(p, 8))
+        return mode;
     return mode < 5 ? mode : 7;
 }
 
@@ -730,7 +732,7 @@ static void emit_loop(struct program *p)
     emit32(p, ADDI(counter, 0, times));
     p->kept |= 1u << counter;
     top = p->count;
-    for (unsigned i = 0; i < length && p->unit < p->options->units; i++)
+    for (unsigned i = 0; i < length && p->unit < p->units; i++)
         emit_unit(p);
     patches_land(p, true);
     p->kept &= ~(1u << counter);
@@ -738,6 +740,17 @@ static void emit_loop(struct program *p)
     back = (uint32_t)((top - p->count) * 2);
     emit32(p, 0x1063u | counter << 15 | (back >> 11 & 1) << 7 | (back >> 1 & 15) << 8 |
                   (back >> 5 & 63) << 25 | (back >> 12 & 1) << 31);
+}
+
+static void emit_units(struct program *p)
+{
+    while (p->unit < p->units && !p->no_memory) {
+        if (below(p, 16) == 0)
+            emit_loop(p);
+        else
+            emit_unit(p);
+    }
+    patches_land(p, true);
 }
 
 /* ---- the whole ---- */
@@ -788,17 +801,19 @@ static void program_emit(struct program *p)
     emit32(p, 0x00305073u);                     /* fcsr = 0 */
     emit32(p, 0x00205073u | below(p, 5) << 15); /* frm */
 
-    while (p->unit < p->options->units && !p->no_memory) {
-        if (below(p, 16) == 0)
-            emit_loop(p);
-        else
-            emit_unit(p);
-    }
-    patches_land(p, true);
+    emit_units(p);
     emit_checkpoint(p);
     emit32(p, ADDI(A0, 0, 0));
     emit32(p, ADDI(A7, 0, 93)); /* exit */
     emit32(p, ECALL);
+}
+
+void program_pool(uint64_t *rng, uint64_t *pool)
+{
+    for (unsigned i = 0; i < POOL_INTEGERS; i++)
+        pool[i] = htole64(random_integer(rng));
+    for (unsigned i = 0; i < POOL_FLOATS; i++)
+        pool[POOL_INTEGERS + i] = htole64(random_float(rng));
 }
 
 static int program_store(const struct program *p, uint64_t seed, FILE *out)
@@ -846,10 +861,7 @@ static int program_store(const struct program *p, uint64_t seed, FILE *out)
 
     for (unsigned i = 0; i < DATA_SIZE / 8; i++)
         data[i] = htole64(random_next(&rng));
-    for (unsigned i = 0; i < POOL_INTEGERS; i++)
-        data[pool + i] = htole64(random_integer(&rng));
-    for (unsigned i = 0; i < POOL_FLOATS; i++)
-        data[pool + POOL_INTEGERS + i] = htole64(random_float(&rng));
+    program_pool(&rng, data + pool);
 
     if (fwrite(&head, sizeof(head), 1, out) != 1 || fseek(out, CODE_OFFSET, SEEK_SET) ||
         fwrite(p->code, 2, p->count, out) != p->count || fseek(out, (long)data_offset, SEEK_SET) ||
@@ -858,16 +870,24 @@ static int program_store(const struct program *p, uint64_t seed, FILE *out)
     return 0;
 }
 
+static bool program_choose(struct program *p)
+{
+    for (unsigned i = 0; i < INSN_COUNT; i++)
+        if (list_has(p->options->extensions, instructions[i].extension) &&
+            !list_has(p->options->without, instructions[i].name))
+            p->chosen[p->chosen_count++] = &instructions[i];
+    return p->chosen_count;
+}
+
 int program_write(const struct program_options *options, FILE *out)
 {
-    struct program p = {.options = options, .rng = options->seed, .kept = 1u << GP};
+    struct program p = {.options = options,
+                        .rng = options->seed,
+                        .units = options->units,
+                        .kept = 1u << GP};
     int error = 0;
 
-    for (unsigned i = 0; i < INSN_COUNT; i++)
-        if (list_has(options->extensions, instructions[i].extension) &&
-            !list_has(options->without, instructions[i].name))
-            p.chosen[p.chosen_count++] = &instructions[i];
-    if (!p.chosen_count || options->units > PROGRAM_UNITS_MAX)
+    if (!program_choose(&p) || options->units > PROGRAM_UNITS_MAX)
         return -EINVAL;
     program_emit(&p);
     if (p.no_memory)
@@ -876,4 +896,36 @@ int program_write(const struct program_options *options, FILE *out)
         error = program_store(&p, options->seed, out);
     free(p.code);
     return error;
+}
+
+struct program *program_open(const struct program_options *options)
+{
+    struct program *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->options = options;
+    p->rng = options->seed;
+    if (program_choose(p))
+        return p;
+    free(p);
+    return NULL;
+}
+
+void program_close(struct program *p)
+{
+    free(p->code);
+    free(p);
+}
+
+const uint16_t *program_units(struct program *p, unsigned units, uint32_t kept, bool reserved,
+                              size_t *count)
+{
+    p->count = p->unit = 0;
+    p->units = units;
+    p->kept = kept | 1u << GP;
+    p->reserved = reserved;
+    emit_units(p);
+    *count = p->count;
+    return p->no_memory ? NULL : p->code;
 }

@@ -16,6 +16,8 @@
 #ifndef HOSPES_TESTS_RANDOM_PROGRAM_H
 #define HOSPES_TESTS_RANDOM_PROGRAM_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -26,6 +28,10 @@ enum {
     /* The scratch memory lies across the boundary of the two data pages. */
     SCRATCH_MIDDLE = DATA_ADDRESS + 0x1000,
     SCRATCH_HALF = 512,
+    /* From gp: doublewords that random units load for their operands, integers and then floats. */
+    POOL = SCRATCH_HALF + 32 * 8 + 32 * 8 + 8,
+    POOL_INTEGERS = 62,
+    POOL_FLOATS = 62,
     RECORD_SIZE = 2 * SCRATCH_HALF + 32 * 8 + 32 * 8 + 8,
 };
 
@@ -46,5 +52,21 @@ struct program_options {
 
 /* Writes the executable. -EINVAL: no instruction is left, or too many units; -ENOMEM; -EIO. */
 int program_write(const struct program_options *options, FILE *out);
+
+/* ---- units alone, for a program of another make ---- */
+
+struct program;
+
+/* NULL: no memory, or no instruction is left. `options` must live as long. */
+struct program *program_open(const struct program_options *options);
+void program_close(struct program *program);
+/* Random units (and loops of them), which do not depend on where they are, entered at the first
+ * halfword and left behind the last. `kept`: bit n: xn is not written; not ra nor sp. With
+ * `reserved` floating-point instructions have now and then a rounding mode that does not exist.
+ * Valid until the next call; NULL: no memory. */
+const uint16_t *program_units(struct program *program, unsigned units, uint32_t kept, bool reserved,
+                              size_t *count);
+/* Fills the pool: POOL_INTEGERS + POOL_FLOATS values. */
+void program_pool(uint64_t *rng, uint64_t *pool);
 
 #endif
