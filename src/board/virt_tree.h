@@ -15,7 +15,7 @@ struct virt_tree_facts {
     uint64_t ram_size;
     unsigned hart_count;
     unsigned address_bits; /* of the harts; 0: 57 */
-    uint32_t slots; /* bit n: virtio slot n is occupied */
+    uint32_t slots;        /* bit n: virtio slot n is occupied */
     const char *append;
     gpa initrd_start, initrd_end; /* equal: none */
     const uint8_t *seed;          /* 64 random bytes, or NULL */

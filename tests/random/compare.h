@@ -160,6 +160,8 @@ void pair_free(struct pair *pair, struct pair_counters *counters);
 void pair_write(struct pair *pair, gpa at, const void *bytes, size_t size);
 void pair_write64(struct pair *pair, gpa at, uint64_t value);
 uint64_t pair_read64(struct pair *pair, gpa at);
+/* Changes a byte of the translator's memory alone. */
+void pair_spoil(struct pair *pair, gpa at);
 /* What leads from the guest-virtual address 0 to memory of the host's through the translator's
  * window, if there were no check: to the guest's own RAM, which can be read without harm. 0: there
  * is no window. */

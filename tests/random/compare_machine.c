@@ -142,6 +142,15 @@ uint64_t pair_read64(struct pair *pair, gpa at)
     return value;
 }
 
+void pair_spoil(struct pair *pair, gpa at)
+{
+    uint8_t byte;
+
+    BUG_ON(memory_read(pair->side[1].as, at, &byte, 1));
+    byte ^= 1;
+    BUG_ON(memory_write(pair->side[1].as, at, &byte, 1));
+}
+
 uint64_t pair_forbidden(struct pair *pair)
 {
     const uint64_t guard = 1 << 20;

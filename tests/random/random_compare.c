@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Random guests on the interpreter and on the translator at once; see compare.h. A seed makes a
- * program, its page tables and some episodes: the same on any host. Status 0: no difference.
+ * program, its page tables and some episodes: the same on any host. Status 0: no difference; 77:
+ * this host has no translator.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct options {
     bool counted;   /* instret */
     bool big;
     bool reach;
+    bool wrong; /* the translator's memory is not what it should be, to see that it is found */
 };
 
 static uint64_t page(unsigned number)
@@ -161,6 +163,8 @@ static enum pair_result run_episode(struct pair *pair, struct spaces *spaces,
     pair_write(pair, RAM + M_DATA + D_BEGIN, e.begin, sizeof(e.begin));
     for (unsigned i = random_below(rng, 3); i; i--)
         pair_set_line(pair, lines[random_below(rng, 6)]);
+    if (options->wrong && number == 1)
+        pair_spoil(pair, page(TARGETS + TARGET_COUNT - 1));
     snprintf(title, sizeof(title), "--seed %llu, episode %u, mode %u, satp %#llx, region %#llx%s",
              (unsigned long long)seed, number, e.mode, (unsigned long long)e.space.satp,
              (unsigned long long)e.space.region, e.space.super ? " (one mapping)" : "");
@@ -234,7 +238,8 @@ static void tell(const struct pair_counters *counters)
 static int usage(void)
 {
     fputs("usage: random_compare [--engine OPTIONS] [--seed N] [--count N] [--episodes N]\n"
-          "                      [--limit N] [--noise] [--keep] [--counted] [--big] [--reach]\n",
+          "                      [--limit N] [--noise] [--keep] [--counted] [--big] [--reach] "
+          "[--wrong]\n",
           stderr);
     return 2;
 }
@@ -242,17 +247,12 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"engine", required_argument, NULL, 'e'},
-        {"seed", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'c'},
-        {"episodes", required_argument, NULL, 'p'},
-        {"limit", required_argument, NULL, 'l'},
-        {"noise", no_argument, NULL, 'n'},
-        {"keep", no_argument, NULL, 'k'},
-        {"counted", no_argument, NULL, 'i'},
-        {"big", no_argument, NULL, 'b'},
-        {"reach", no_argument, NULL, 'r'},
-        {0},
+        {"engine", required_argument, NULL, 'e'}, {"seed", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'c'},  {"episodes", required_argument, NULL, 'p'},
+        {"limit", required_argument, NULL, 'l'},  {"noise", no_argument, NULL, 'n'},
+        {"keep", no_argument, NULL, 'k'},         {"counted", no_argument, NULL, 'i'},
+        {"big", no_argument, NULL, 'b'},          {"reach", no_argument, NULL, 'r'},
+        {"wrong", no_argument, NULL, 'w'},        {0},
     };
     struct options options = {.seed = 1, .count = 1, .episodes = 5};
     struct pair_counters counters = {0};
@@ -291,6 +291,9 @@ int main(int argc, char **argv)
         case 'r':
             options.reach = true;
             break;
+        case 'w':
+            options.wrong = true;
+            break;
         default:
             return usage();
         }
@@ -300,6 +303,10 @@ int main(int argc, char **argv)
         options.limit = options.reach ? 1500 : 300;
     if (optind != argc || (options.counted && options.noise))
         return usage();
+    if (riscv_translator_missing()) {
+        printf("this host lacks %s\n", riscv_translator_missing());
+        return 77;
+    }
     for (unsigned i = 0; i < options.count && failures < 5; i++) {
         uint64_t too_long = counters.too_long;
 

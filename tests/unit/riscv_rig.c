@@ -109,7 +109,7 @@ static void *run_one(void *arg)
     return NULL;
 }
 
-void rig_run_all(struct rig *rig)
+void rig_run_all(struct rig *rig, enum cpu_stop wanted)
 {
     struct runner runner[RIG_CPUS];
     pthread_t thread[RIG_CPUS];
@@ -120,7 +120,7 @@ void rig_run_all(struct rig *rig)
     }
     for (unsigned i = 0; i < rig->cpu_count; i++) {
         pthread_join(thread[i], NULL);
-        assert_int_equal(runner[i].stop, CPU_STOP_WAIT);
+        assert_int_equal(runner[i].stop, wanted);
     }
 }
 

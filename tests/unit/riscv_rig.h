@@ -50,8 +50,8 @@ uint64_t rig_get64(struct rig *rig, uint64_t at);
     rig_put(rig, at, (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / 4)
 
 enum cpu_stop rig_run(struct rig *rig, uint64_t limit);
-/* All CPUs at once, each on a thread of its own, until each has come to its wfi. */
-void rig_run_all(struct rig *rig);
+/* All CPUs at once, each on a thread of its own, until each has stopped for this reason. */
+void rig_run_all(struct rig *rig, enum cpu_stop wanted);
 
 /* rig_run(rig, 0) on another thread. */
 void rig_start(struct rig *rig, pthread_t *thread);

@@ -310,7 +310,7 @@ static void test_eviction(void **state)
         rig->hart[i].x[A0] = 0;
         rig->hart[i].x[A1] = 3 * rounds();
     }
-    rig_run_all(rig);
+    rig_run_all(rig, CPU_STOP_WAIT);
     for (unsigned round = 0; round < 3 * rounds(); round++)
         for (unsigned n = 0; n < FUNCTIONS; n++)
             for (unsigned i = 0; i + 1 < LENGTH; i += 2) {
@@ -359,7 +359,7 @@ static void fibonacci_begin(struct rig *rig)
     static const double factor = 0.999;
 
     rig_put(rig, 0, fibonacci, ARRAY_SIZE(fibonacci));
-    rig->hart[0].x[A0] = 24;
+    rig->hart[0].x[A0] = 30;
     rig->hart[0].x[SP] = RAM_BASE + RAM_SIZE;
     rig->hart[0].x[S0] = RAM_BASE + 0x6000;
     memcpy(&rig->hart[0].f[2], &factor, 8);
@@ -396,8 +396,8 @@ static void test_engines_take_turns(void **state)
 
     fibonacci_begin(alone);
     assert_int_equal(rig_run(alone, 0), CPU_STOP_WAIT);
-    assert_int_equal(alone->hart[0].x[A0], 46368);
-    for (unsigned i = 0; i < rounds(); i++) {
+    assert_int_equal(alone->hart[0].x[A0], 832040);
+    for (unsigned i = 0; i < 4 * rounds(); i++) {
         struct rig *rig = rig_new(&riscv_interpreter, NULL, 1, RAM_SIZE);
         bool translate = false;
 
