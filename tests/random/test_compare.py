@@ -58,7 +58,8 @@ def test_compare(engine, kind):
     n = counts(result)
     # What was run is worth something: translated code, most programs to their end, exceptions of each kind.
     assert n["too_long"] <= machines / 10
-    assert n["units"] > 20 * machines, n
+    # (Pages that are rewritten again and again are translated late, if they are not at once.)
+    assert n["units"] > (20 if "heat=0" in engine else 5) * machines, n
     if kind in ("", "--keep"):
         missing = {1, 2, 4, 5, 6, 7, 8, 9, 12, 13, 15} - set(n["traps"])
         assert not missing, f"no exception of cause {missing}: {n}"

@@ -82,6 +82,9 @@ struct riscv_insn {
 
 enum { RISCV_RM_DYN = 7 };
 
+/* In imm of the A extension. */
+enum { RISCV_RELEASE = 1, RISCV_ACQUIRE = 2 };
+
 /* Bytes of the instruction whose first 16 bits are `low`: 2 or 4. (Longer encodings are reserved
  * and decode as illegal ones of 4 bytes.) */
 static inline unsigned riscv_insn_length(uint16_t low)

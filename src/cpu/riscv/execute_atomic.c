@@ -63,6 +63,9 @@ static enum op_result load_reserved(struct engine_cpu *cpu, const struct op *op,
 
     if (!host)
         return OP_TRAP;
+    /* A load that releases is behind earlier stores. */
+    if (op->imm & RISCV_RELEASE)
+        atomic_thread_fence(memory_order_seq_cst);
     hart->reserved_value =
         width == 4 ? (uint64_t)(int32_t)le32toh(__atomic_load_n((uint32_t *)host, __ATOMIC_SEQ_CST))
                    : le64toh(__atomic_load_n((uint64_t *)host, __ATOMIC_SEQ_CST));

@@ -249,8 +249,12 @@ static bool lift_csr(struct lifter *l)
 
 static void add_atomic(struct lifter *l, enum ir_op op, unsigned width)
 {
-    struct ir_insn *insn = add_rr(l, op, width);
+    struct ir_insn *insn;
 
+    /* A load that releases is behind earlier stores; all else is ordered by being one operation. */
+    if (op == IR_LOAD_RESERVED && (l->insn.imm & RISCV_RELEASE))
+        add(l, IR_FENCE);
+    insn = add_rr(l, op, width);
     insn->fallback = add_record(l);
 }
 

@@ -13,7 +13,7 @@
 bool ir_is_visible(const struct ir_insn *insn)
 {
     switch (insn->op) {
-    case IR_LOAD ... IR_ZERO_BLOCK:
+    case IR_LOAD ... IR_FENCE:
     case IR_FLOAT_GUARD:
     case IR_FLAGS_READ ... IR_STEP:
         return true;
