@@ -9,6 +9,7 @@
 struct fault_thread {
     fault_function *function;
     void *ctx;
+    stack_t before; /* the stack for signals that it had without us */
 };
 
 static _Thread_local struct fault_thread fault_thread;
@@ -64,16 +65,25 @@ static int fault_install(void)
 
 int fault_handle(fault_function *function, void *ctx, void *stack)
 {
-    stack_t alternative = {.ss_sp = stack, .ss_size = FAULT_STACK};
+    const stack_t alternative = {.ss_sp = stack, .ss_size = FAULT_STACK};
+    stack_t before;
     int r = fault_install();
 
     if (r)
         return r;
-    if (!stack)
-        alternative = (stack_t){.ss_flags = SS_DISABLE};
-    if (sigaltstack(&alternative, NULL))
+    if (sigaltstack(&alternative, &before))
         return -errno;
+    if (!fault_thread.function)
+        fault_thread.before = before;
     fault_thread.function = function;
     fault_thread.ctx = ctx;
     return 0;
+}
+
+void fault_leave(void *ctx)
+{
+    if (!fault_thread.function || fault_thread.ctx != ctx)
+        return;
+    fault_thread.function = NULL;
+    sigaltstack(&fault_thread.before, NULL); /* as it was: that cannot fail */
 }

@@ -16,9 +16,13 @@
  * by default ends the process. */
 typedef bool fault_function(void *ctx, void *context);
 
-/* Handles faults of this thread from now on; NULL: none any more. The handler runs on a stack of
- * its own, of FAULT_STACK bytes at `stack`, which must stay as long. Returns 0 or -errno. */
+/* Handles faults of this thread from now on. The handler runs on a stack of its own, of
+ * FAULT_STACK bytes at `stack`, which must stay as long. Returns 0 or -errno. */
 int fault_handle(fault_function *function, void *ctx, void *stack) MUST_CHECK;
+
+/* No longer, if it is still `ctx` that handles this thread's; the thread's stack for signals is as
+ * it was before. */
+void fault_leave(void *ctx);
 
 enum { FAULT_STACK = 64 << 10 };
 

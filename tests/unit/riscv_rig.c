@@ -151,6 +151,25 @@ bool rig_ended(pthread_t thread, unsigned milliseconds)
     return !pthread_timedjoin_np(thread, NULL, &until);
 }
 
+static uint64_t gate_read(void *ctx, uint64_t offset, unsigned width)
+{
+    struct gate *gate = ctx;
+
+    sem_post(&gate->entered);
+    sem_wait(&gate->leave);
+    return 0;
+}
+
+static void gate_write(void *ctx, uint64_t offset, unsigned width, uint64_t value) {}
+
+void rig_add_gate(struct rig *rig, struct gate *gate)
+{
+    static const struct io_ops ops = {.widths = 4, .read = gate_read, .write = gate_write};
+
+    assert_int_equal(sem_init(&gate->entered, 0, 0) | sem_init(&gate->leave, 0, 0), 0);
+    assert_int_equal(memory_add_io(rig->as, "gate", GATE, 0x1000, &ops, gate, NULL), 0);
+}
+
 bool rig_same_hart(const struct riscv_hart *a, const struct riscv_hart *b)
 {
     return !memcmp(a->x, b->x, sizeof(a->x)) && !memcmp(a->f, b->f, sizeof(a->f)) &&

@@ -6,6 +6,7 @@
 #ifndef HOSPES_TESTS_UNIT_RISCV_RIG_H
 #define HOSPES_TESTS_UNIT_RISCV_RIG_H
 
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +58,16 @@ void rig_run_all(struct rig *rig, enum cpu_stop wanted);
 void rig_start(struct rig *rig, pthread_t *thread);
 /* Waits for the thread's end; false: not within so many milliseconds. */
 bool rig_ended(pthread_t thread, unsigned milliseconds);
+
+/* A device at GATE: a load of 4 bytes tells that it has come there and waits to be let go on, in
+ * the middle of what its hart executes. The caller destroys nothing; one for each rig. */
+#define GATE UINT64_C(0x10000000)
+
+struct gate {
+    sem_t entered, leave;
+};
+
+void rig_add_gate(struct rig *rig, struct gate *gate);
 
 /* What a test compares after the same program ran: all of the state but the counters. */
 bool rig_same_hart(const struct riscv_hart *a, const struct riscv_hart *b);

@@ -5,8 +5,8 @@
  * anywhere. Code that changes is in test_riscv_translator_code.c; what each instruction computes,
  * in tests/isa and tests/random.
  */
-#include <semaphore.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -173,6 +173,42 @@ static void test_options(void **state)
     rig_free(rig);
 }
 
+struct signal_stacks {
+    struct rig *rig;
+    stack_t before, after;
+};
+
+static void *run_and_free(void *arg)
+{
+    struct signal_stacks *stacks = arg;
+
+    sigaltstack(NULL, &stacks->before);
+    stacks->rig->stop = rig_run(stacks->rig, 0);
+    rig_free_engine(stacks->rig);
+    sigaltstack(NULL, &stacks->after);
+    return NULL;
+}
+
+/* The thread outlives the CPU that it ran, and must not be left with a stack for signals that was
+ * the CPU's. */
+static void test_signal_stack_is_given_back(void **state)
+{
+    struct signal_stacks stacks = {.rig = translator("heat=0,windows=2")};
+    pthread_t thread;
+
+    rig_user(stacks.rig, 0);
+    PUT(stacks.rig, 0, LD(T0, S0, 0), ECALL);
+    stacks.rig->hart[0].x[S0] = RAM_BASE + DATA;
+    assert_int_equal(thread_start(&thread, "cpu", run_and_free, &stacks), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(stacks.rig->stop, CPU_STOP_FIRMWARE);
+    assert_int_equal(stacks.after.ss_flags, stacks.before.ss_flags);
+    if (!(stacks.after.ss_flags & SS_DISABLE))
+        assert_ptr_equal(stacks.after.ss_sp, stacks.before.ss_sp);
+    rig_make_engine(stacks.rig, &riscv_translator, NULL);
+    rig_free(stacks.rig);
+}
+
 /* ---- counting ---- */
 
 /* Once instret was read every instruction counts, whatever it is and wherever a unit ends; a trap
@@ -185,20 +221,21 @@ static void test_instret_is_exact(void **state)
 
         PUT(rig, 0, /* hot before the first look at the counter */
             LI(T0, 500), ADDI(T0, T0, -1), BNEZ(T0, -4), LI(A0, 200),
-            /* 0x10: a round of 23 instructions */
+            /* 0x10: a round */
             CSRRS(A1, CSR_MINSTRET, 0), LD(T1, S0, 1), SD(T1, S0, 0xff), JAL(RA, 0x74), BEQZ(0, 8),
-            ILLEGAL, BNEZ(0, -4), AMOADD_D(T2, T1, S0), LR_D(T2, S0, 0), SC_D(T2, T2, S0, 0),
-            FADD_D(1, 2, 3), CSRRS(T2, CSR_FCSR, 0), ECALL, JALR(RA, S1, 0),
+            ILLEGAL, BNEZ(0, -4), JR(S3), ILLEGAL, AMOADD_D(T2, T1, S0), LR_D(T2, S0, 0),
+            SC_D(T2, T2, S0, 0), FADD_D(1, 2, 3), CSRRS(T2, CSR_FCSR, 0), ECALL, JALR(RA, S1, 0),
             CSRRS(A2, CSR_MINSTRET, 0), SUB(A3, A2, A1), SUB(A3, A3, S2), OR(A4, A4, A3),
-            ADDI(A0, A0, -1), BNEZ(A0, -76), WFI);
+            ADDI(A0, A0, -1), BNEZ(A0, -84), WFI);
         PUT(rig, 0x90, ADDI(T3, T3, 1), BEQZ(T4, 8), NOP, RET);
         /* The handler of the ecall: six. */
         PUT(rig, 0x800, CSRRS(T5, CSR_MEPC, 0), ADDI(T5, T5, 4), CSRRW(0, CSR_MEPC, T5), NOP, NOP,
             MRET);
         hart->x[S0] = RAM_BASE + 0x2f00;
         hart->x[S1] = RAM_BASE + 0x90;
-        /* From one csrr to the other: 10 in a line, two calls of 1 + 3, the handler's 6. */
-        hart->x[S2] = 10 + 2 * 4 + 6;
+        hart->x[S3] = RAM_BASE + 0x34;
+        /* From one csrr to the other: 11 in a line, two calls of 1 + 3, the handler's 6. */
+        hart->x[S2] = 11 + 2 * 4 + 6;
         assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
         assert_int_equal(hart->x[A4], 0);
         /* Behind the last csrr: itself, four, the branch, the wfi. */
@@ -207,37 +244,20 @@ static void test_instret_is_exact(void **state)
     }
 }
 
-struct gate {
-    sem_t entered, leave;
-};
-
-static uint64_t gate_read(void *ctx, uint64_t offset, unsigned width)
-{
-    struct gate *gate = ctx;
-
-    sem_post(&gate->entered);
-    sem_wait(&gate->leave);
-    return 0;
-}
-
-static void gate_write(void *ctx, uint64_t offset, unsigned width, uint64_t value) {}
-
 /* One hart looks at its counter first while another is in the middle of a unit that does not count
  * yet, and then looks at its own. */
 static void test_instret_of_another_hart(void **state)
 {
-    static const struct io_ops ops = {.widths = 4, .read = gate_read, .write = gate_write};
     struct rig *rig = rig_new(&riscv_translator, "heat=0", 2, RAM_SIZE);
     struct riscv_hart *hart = &rig->hart[0];
     struct gate gate;
     pthread_t thread;
 
-    assert_int_equal(sem_init(&gate.entered, 0, 0) | sem_init(&gate.leave, 0, 0), 0);
-    assert_int_equal(memory_add_io(rig->as, "gate", 0x10000000, 0x1000, &ops, &gate, NULL), 0);
+    rig_add_gate(rig, &gate);
     PUT(rig, 0, NOP, NOP, LW(T0, S0, 0), NOP, NOP, CSRRS(A0, CSR_MINSTRET, 0), NOP, NOP, NOP,
         BEQZ(0, 8), NOP, CSRRS(A1, CSR_MINSTRET, 0), NOP, CSRRS(A2, CSR_MINSTRET, 0), WFI);
     PUT(rig, 0x1000, CSRRS(A0, CSR_MINSTRET, 0), WFI);
-    hart->x[S0] = 0x10000000;
+    hart->x[S0] = GATE;
     rig->hart[1].pc = RAM_BASE + 0x1000;
     rig_start(rig, &thread);
     sem_wait(&gate.entered);
@@ -247,8 +267,6 @@ static void test_instret_of_another_hart(void **state)
     assert_int_equal(rig->stop, CPU_STOP_WAIT);
     assert_int_equal(hart->x[A1] - hart->x[A0], 5);
     assert_int_equal(hart->x[A2] - hart->x[A1], 2);
-    sem_destroy(&gate.leave);
-    sem_destroy(&gate.entered);
     rig_free(rig);
 }
 
@@ -535,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_code_is_translated),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_signal_stack_is_given_back),
         cmocka_unit_test(test_instret_is_exact),
         cmocka_unit_test(test_instret_of_another_hart),
         cmocka_unit_test(test_limit_is_exact),

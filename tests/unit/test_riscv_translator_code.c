@@ -286,14 +286,13 @@ static void test_mprv(void **state)
 
 enum { FUNCTIONS = 6000, LENGTH = 61, FIRST_FUNCTION = 0x4000 };
 
-static void test_eviction(void **state)
+/* Function n: a0 = (a0 ^ n) rotated, over and over. What calls them all in turn, a1 times, is at
+ * the start of RAM; s1 is the address of the first. */
+static struct rig *many_functions(void)
 {
     struct rig *rig = rig_new(&riscv_translator, "heat=0,code=1M", 2, RAM_SIZE);
-    struct engine_counters counters;
-    uint64_t wanted = 0;
     uint32_t code[LENGTH];
 
-    /* Function n: a0 = (a0 ^ n) rotated, over and over. */
     for (unsigned n = 0; n < FUNCTIONS; n++) {
         for (unsigned i = 0; i + 1 < LENGTH; i += 2) {
             code[i] = XORI(A0, A0, n & 0x7ff);
@@ -310,19 +309,71 @@ static void test_eviction(void **state)
         rig->hart[i].x[A0] = 0;
         rig->hart[i].x[A1] = 3 * rounds();
     }
-    rig_run_all(rig, CPU_STOP_WAIT);
+    return rig;
+}
+
+static uint64_t result_of_all(void)
+{
+    uint64_t value = 0;
+
     for (unsigned round = 0; round < 3 * rounds(); round++)
         for (unsigned n = 0; n < FUNCTIONS; n++)
             for (unsigned i = 0; i + 1 < LENGTH; i += 2) {
                 unsigned turn = 1 + (n + i) % 63;
 
-                wanted ^= n & 0x7ff;
-                wanted = wanted >> turn | wanted << (64 - turn);
+                value ^= n & 0x7ff;
+                value = value >> turn | value << (64 - turn);
             }
-    for (unsigned i = 0; i < 2; i++)
-        assert_int_equal(rig->hart[i].x[A0], wanted);
+    return value;
+}
+
+static uint64_t evicted(struct rig *rig)
+{
+    struct engine_counters counters;
+
     rig->type->counters(rig->cpu[0], &counters);
-    assert_true(counters.segments_evicted > 10);
+    return counters.segments_evicted;
+}
+
+static void test_eviction(void **state)
+{
+    struct rig *rig = many_functions();
+
+    rig_run_all(rig, CPU_STOP_WAIT);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(rig->hart[i].x[A0], result_of_all());
+    assert_in_range(evicted(rig), 11, UINT64_MAX);
+    rig_free(rig);
+}
+
+/* A hart is held in the middle of its unit while the other one goes through all the room there is:
+ * what it comes back to must be what it left. */
+static void test_eviction_of_what_is_executed(void **state)
+{
+    struct rig *rig = many_functions();
+    struct gate gate;
+    pthread_t thread;
+
+    rig_add_gate(rig, &gate);
+    PUT(rig, 0x1000, LI(T1, 0), LW(T0, S2, 0), ADDI(T1, T1, 7), XORI(T1, T1, 0x123), LW(T0, S2, 0),
+        SLLI(T1, T1, 4), ADDI(T1, T1, 1), WFI);
+    rig->hart[1].pc = RAM_BASE + 0x1000;
+    rig->hart[1].x[S2] = GATE;
+    rig->index = 1;
+    rig_start(rig, &thread);
+    sem_wait(&gate.entered);
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+    assert_int_equal(rig->hart[0].x[A0], result_of_all());
+    sem_post(&gate.leave);
+    sem_wait(&gate.entered);
+    rig->hart[0].pc = RAM_BASE;
+    rig->hart[0].x[A1] = 1;
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+    sem_post(&gate.leave);
+    pthread_join(thread, NULL);
+    assert_int_equal(rig->stop, CPU_STOP_WAIT);
+    assert_int_equal(rig->hart[1].x[T1], (7 ^ 0x123) << 4 | 1);
+    assert_true(evicted(rig) > 0);
     rig_free(rig);
 }
 
@@ -427,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_remapped),
         cmocka_unit_test(test_mprv),
         cmocka_unit_test(test_eviction),
+        cmocka_unit_test(test_eviction_of_what_is_executed),
         cmocka_unit_test(test_engines_take_turns),
     };
 

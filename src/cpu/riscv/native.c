@@ -934,6 +934,7 @@ void native_cpu_free(struct engine_cpu *cpu)
     cpu->hart->signal.floor = 0;
     for (unsigned i = 0; i < WINDOWS_OF_CPU; i++)
         window_release(&cpu->native->windows[i]);
+    fault_leave(cpu);
     free(cpu->native->stack);
     free(cpu->native->fault_stack);
     free(cpu->native);
