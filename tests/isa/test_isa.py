@@ -2,7 +2,7 @@
 """Runs the bare-metal ISA tests (*.S here) on hospes, and on QEMU's system emulator to prove the tests themselves.
 
 HOSPES            the hospes program (default: build/hospes in the repository)
-HOSPES_ENGINE     passed as --engine, if set
+HOSPES_ENGINE     passed as --engine; else each engine of tests/conftest.py is
 HOSPES_TEST_LONG  also run each test on the oracle
 HOSPES_QEMU_SYSTEM  the oracle (default: qemu-system-riscv64 from the PATH)
 
@@ -84,11 +84,9 @@ def run(command):
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_hospes(build, name):
+def test_hospes(build, name, every_engine):
     command = [hospes(), "run", "--bios", str(build(name)), "--cpus", "1", "--memory", "64M", "--net", "none", "--mmu", "sv57"]
-    if os.environ.get("HOSPES_ENGINE"):
-        command += ["--engine", os.environ["HOSPES_ENGINE"]]
-    run(command)
+    run([*command, "--engine", every_engine])
 
 
 @pytest.mark.parametrize("name", TESTS)

@@ -10,6 +10,7 @@
  * so it does not matter when they come. At the end of an episode the firmware waits, and the two
  * machines are compared.
  *
+ *   compare_items.c    what the random program is made of
  *   compare_reach.c    a program that does nothing but reach for memory that is not the guest's
  *   random_compare.c   options, seeds, what an episode is
  *   compare_machine.c  the two machines: running, comparing

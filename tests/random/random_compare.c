@@ -124,8 +124,9 @@ static void choose(struct episode *e, const struct spaces *spaces, const struct 
                              (uint64_t)random_below(rng, 4) << 18;
     e->begin[BEGIN_PC] = e->space.region + guest->start + guest->entry;
     e->begin[BEGIN_SATP] = e->space.satp;
+    /* Without translation S-mode's own would have to be U-mode's, too. */
     e->begin[BEGIN_MEDELEG] = random_below(rng, 2) && !bare ? random_next(rng) & delegated : 0;
-    e->begin[BEGIN_MIDELEG] = random_next(rng) & RISCV_IRQ_S_ALL;
+    e->begin[BEGIN_MIDELEG] = bare ? 0 : random_next(rng) & RISCV_IRQ_S_ALL;
     e->begin[BEGIN_MIE] = RISCV_IRQ_S_ALL | RISCV_IRQ_M_ALL;
     e->begin[BEGIN_STVEC] = translated ? S_PAGES : RAM + S_CODE;
     e->begin[BEGIN_SSCRATCH] = translated ? S_PAGES + PAGE_SIZE : RAM + S_DATA;

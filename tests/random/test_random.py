@@ -3,8 +3,9 @@
 
 HOSPES_BUILD      the build directory with tests/random/random_generate and random_run (default: build in the repository)
 HOSPES_QEMU_USER  the oracle (default: qemu-riscv64 from the PATH)
-HOSPES_TEST_LONG  a million random instructions an extension instead of some thousands
+HOSPES_TEST_LONG  a million random instructions an extension and more instead of some thousands
 HOSPES_RANDOM_SEED  the first program's seed (default 1)
+HOSPES_ENGINE     the engine; else each of tests/conftest.py, a part of the instructions on each
 
 A difference is reduced: the program is made again with a checkpoint behind each instruction between the last equal record
 and the first different one, and the instruction is printed with its operands and what came out on either side.
@@ -17,6 +18,7 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
 
 import pytest
 
@@ -24,6 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM_UNITS = 12000  # PROGRAM_UNITS_MAX
 LONG_UNITS = 1000000
 SHORT_UNITS = 6000
+# Each engine has its own programs, and this part of them if it is one of many.
+ENGINE_PART = 1 if os.environ.get("HOSPES_ENGINE") else 3
 EVERY = 100
 SECONDS = 120
 
@@ -80,23 +84,26 @@ def tool(name):
 
 
 class Side:
-    """One that runs programs: its name and the command in front of the program's path."""
+    """One that runs programs: its name and the command in front of the program's path, with an engine if it is hospes."""
 
-    def __init__(self, name, command):
+    def __init__(self, name, command, engine=""):
         self.name = name
         self.command = command
+        self.environment = dict(os.environ, HOSPES_ENGINE=engine)
 
     def run(self, program, _places):
         """(the records, what it said if it did not end well)"""
-        result = subprocess.run([*self.command, program], stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
+        result = subprocess.run(
+            [*self.command, program], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False
+        )
         size = len(result.stdout) // RECORD.size * RECORD.size
         said = f"status {result.returncode}: {result.stderr.decode(errors='replace').strip()}" if result.returncode else ""
         return [RECORD.unpack_from(result.stdout, at) for at in range(0, size, RECORD.size)], said
 
 
-def sides():
+def sides(engine):
     cpu = "rv64,Zfhmin=true" if oracle_version() < (8, 0) else "max"
-    return Side("qemu", [oracle(), "-cpu", cpu]), Side("hospes", [tool("random_run")])
+    return Side("qemu", [oracle(), "-cpu", cpu]), Side(f"hospes ({engine})", [tool("random_run")], engine)
 
 
 class Case:
@@ -180,16 +187,17 @@ def compare(case, one, other):
 
 
 @pytest.mark.parametrize("extensions", EXTENSIONS)
-def test_random(extensions, tmp_path):
+def test_random(extensions, every_engine, tmp_path):
     if not oracle():
         pytest.skip("qemu-riscv64 is not installed (package qemu-user)")
     if oracle_version() < EXTENSIONS[extensions]:
         pytest.skip("needs QEMU %d.%d; HOSPES_QEMU_USER names another" % EXTENSIONS[extensions])
-    units = LONG_UNITS if os.environ.get("HOSPES_TEST_LONG") else SHORT_UNITS
-    seed = int(os.environ.get("HOSPES_RANDOM_SEED", "1"))
+    units = (LONG_UNITS if os.environ.get("HOSPES_TEST_LONG") else SHORT_UNITS) // ENGINE_PART
+    # Other programs on each.
+    seed = int(os.environ.get("HOSPES_RANDOM_SEED", "1")) + 1000 * zlib.crc32(every_engine.encode())
     differences = []
     while units > 0 and len(differences) < 5:
-        difference = compare(Case(tmp_path, extensions, seed, min(units, PROGRAM_UNITS)), *sides())
+        difference = compare(Case(tmp_path, extensions, seed, min(units, PROGRAM_UNITS)), *sides(every_engine))
         if difference:
             differences.append(difference)
         units -= PROGRAM_UNITS

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ways of running a guest's instructions, for the suites whose guests are small enough for all of them.
+
+HOSPES_ENGINE  that one alone, as for `hospes run --engine`
+"""
+
+import os
+
+# What the translator's options change: code is translated at once, an instruction at a time, memory is reached by the host's
+# MMU from the start, code is evicted. See src/cpu/riscv/hart.h.
+ENGINES = ["interpret", "translate", "translate,heat=0", "translate,heat=0,unit=1", "translate,heat=0,windows=2", "translate,heat=0,code=1M"]
+
+
+def pytest_generate_tests(metafunc):
+    if "every_engine" in metafunc.fixturenames:
+        chosen = os.environ.get("HOSPES_ENGINE")
+        metafunc.parametrize("every_engine", [chosen] if chosen else ENGINES)
