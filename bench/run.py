@@ -106,11 +106,17 @@ class Bench:
         if sample.checksum != expected:
             raise machine.Failed(f"{program.name}: {engine} worked out {sample.checksum} and native {expected} for {sample.units} units")
 
-    def divisor(self, suite_name, units, first):
-        """The part of the work that can be done in good time, as the first run lets expect it."""
-        longest = LONGEST.get(suite_name, LONGEST_ELSE)
+    def divisor(self, suite_name, program, side, first):
+        """The part of the work that can be done in good time. The first run tells; where it lets expect too
+        long, a second one tells what it was that takes time: to start, or each unit."""
+        longest, units, starting, each = LONGEST.get(suite_name, LONGEST_ELSE), self.units(program), 0.0, first.seconds / first.units
+        if each * units > longest and 4 * first.units < units and first.seconds < longest / 2:
+            second = side.measure(program, 4 * first.units, PATIENCE)
+            self.check(program, suite_name, second, False)
+            each = max(0.0, second.seconds - first.seconds) / (second.units - first.units)
+            starting = max(0.0, second.seconds - second.units * each)
         divisor = 1
-        while divisor < PILOT and first.seconds / first.units * units / divisor > longest:
+        while divisor < PILOT and starting + each * units / divisor > longest:
             divisor *= 2
         return divisor
 
@@ -122,7 +128,9 @@ class Bench:
         units = self.units(program)
         try:
             first = side.measure(program, max(1, units // PILOT), PATIENCE)
-            divisor = self.divisors.setdefault(key, self.divisor(suite_name, units, first))
+            if key not in self.divisors:
+                self.divisors[key] = self.divisor(suite_name, program, side, first)
+            divisor = self.divisors[key]
             sample = side.measure(program, max(1, units // divisor), PATIENCE)
             self.check(program, engine, first, False)
             self.check(program, engine, sample, True)

@@ -80,6 +80,16 @@ static const struct program programs[] = {
         .wanted = RAM_BASE + DATA,
     },
     {
+        .name = "jumps that note where they came from, but are no calls, a1 times",
+        .code = {AUIPC(T0, 0), JALR(T1, T0, 28), XOR(A0, A0, T1), RORI(A0, A0, 3), ADDI(A1, A1, -1),
+                 BNEZ(A1, -20), WFI,
+                 /* there, and back */
+                 ADD(A0, A0, T1), JALR(T1, T1, 0)},
+        .a0 = 1,
+        .a1 = 300,
+        .wanted = 0x70000058000065e8,
+    },
+    {
         .name = "floating point: a series, with its rounding and flags",
         .code = {LI(T0, 1), FCVT_D_L(0, T0), FCVT_D_L(1, 0), MV(T1, T0), CSRRW(0, CSR_FRM, A2),
                  /* f1 = f1 * f0 + 1 / t1 */

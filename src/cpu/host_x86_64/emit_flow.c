@@ -38,8 +38,8 @@ static void emit_probe(struct emitter *e)
 /* Goes there, with the page set. kind: 4 to jump, 2 to call. */
 static void emit_known(struct emitter *e, unsigned kind)
 {
-    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
-    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
+    mov_rr(&e->b, OP_W, PAGE, RAX);
+    alu_imm(&e->b, OP_W, ALU_AND, in_reg(PAGE), -4096);
     op(&e->b, 0, 0xff, kind, at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
 }
 
@@ -78,9 +78,7 @@ static void emit_lookup_inline(struct emitter *e)
 /* rax = page + offset. */
 static void load_address(struct emitter *e, int64_t offset)
 {
-    mov_load(&e->b, OP_W, RAX, CONTEXT(page));
-    if (offset)
-        alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), (int32_t)offset);
+    page_plus(e, RAX, offset);
 }
 
 /* A jump or a call whose displacement is the link's. */
@@ -149,13 +147,12 @@ static void emit_jump(struct emitter *e, const struct ir_insn *insn)
 /* rax: the return address; `what` calls. */
 static void emit_landing(struct emitter *e, const struct ir_insn *insn)
 {
-    lea(&e->b, OP_W, RSP, at_mem(RSP, 8));
+    alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RSP), 8);
     if (insn->next == 4096) {
         emit_lookup(e, false);
         return;
     }
-    alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), -4096);
-    mov_store(&e->b, OP_W, CONTEXT(page), RAX);
+    lea(&e->b, OP_W, PAGE, at_mem(RAX, -(int32_t)insn->next));
     jump_to_target(e, insn->next, false);
 }
 
@@ -193,6 +190,10 @@ static void emit_jump_to(struct emitter *e, const struct ir_insn *insn)
 {
     emit_count(e, insn->done + 1);
     load_target(e, insn, RAX);
+    if (is_global(insn->dst)) {
+        page_plus(e, RCX, insn->next);
+        int_store(e, insn->dst, RCX);
+    }
     emit_lookup(e, false);
 }
 

@@ -17,13 +17,21 @@ void int_load(struct emitter *e, unsigned reg, ir_ref ref, int64_t imm)
     } else if (ref == IR_ZERO) {
         mov_ri(&e->b, reg, 0);
     } else if (ref == IR_PAGE) {
-        mov_load(&e->b, OP_W, reg, CONTEXT(page));
+        mov_rr(&e->b, OP_W, reg, PAGE);
     } else if (is_pinned(e, ref)) {
         if (e->map->reg[ref] != reg)
             mov_rr(&e->b, OP_W, reg, e->map->reg[ref]);
     } else {
         mov_load(&e->b, OP_W, reg, global_place(e, ref));
     }
+}
+
+void page_plus(struct emitter *e, unsigned reg, int64_t offset)
+{
+    if (offset)
+        lea(&e->b, OP_W, reg, at_mem(PAGE, (int32_t)offset));
+    else
+        mov_rr(&e->b, OP_W, reg, PAGE);
 }
 
 unsigned int_operand(struct emitter *e, ir_ref ref, int64_t imm, unsigned scratch)
@@ -178,9 +186,7 @@ static void emit_mov(struct emitter *e, const struct ir_insn *insn)
     unsigned to = int_target(e, insn->dst, RAX);
 
     if (insn->b == IR_PAGE) {
-        int_load(e, to, IR_PAGE, 0);
-        if (insn->imm)
-            alu_imm(&e->b, OP_W, ALU_ADD, in_reg(to), (int32_t)insn->imm);
+        page_plus(e, to, insn->imm);
         int_store(e, insn->dst, to);
     } else if (!is_pinned(e, insn->dst) && (is_small(insn))) {
         mov_mi(&e->b, OP_W, global_place(e, insn->dst), small_value(insn));

@@ -19,10 +19,16 @@ static void emit_address(struct emitter *e, const struct ir_insn *insn)
         lea(&e->b, OP_W, RAX, at_mem(e->map->reg[insn->a], (int32_t)insn->imm));
         return;
     }
-    int_load(e, RAX, insn->a, 0);
-    if (insn->imm && insn->a == IR_ZERO)
+    if (insn->a == IR_ZERO) {
         mov_ri(&e->b, RAX, (uint64_t)insn->imm);
-    else if (insn->imm)
+        return;
+    }
+    if (insn->a == IR_PAGE) {
+        page_plus(e, RAX, insn->imm);
+        return;
+    }
+    int_load(e, RAX, insn->a, 0);
+    if (insn->imm)
         alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), (int32_t)insn->imm);
 }
 
@@ -72,6 +78,19 @@ static bool has_base(const struct ir_insn *insn)
     return is_global(insn->a) && is_near(insn->imm);
 }
 
+/* An address that is known, and lies in the window. */
+static bool is_constant(const struct ir_insn *insn)
+{
+    return insn->a == IR_ZERO && insn->imm >= 0 && insn->imm <= INT32_MAX - 8;
+}
+
+/* The page that is executed is in the window (native.h), and a guard as great as imm around that.
+ */
+static bool is_of_page(const struct ir_insn *insn)
+{
+    return insn->a == IR_PAGE;
+}
+
 /* The access was within the window, or the unit was left: so the base is as far off as the offset.
  */
 static void slack_reset(struct emitter *e, const struct ir_insn *insn)
@@ -92,6 +111,8 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
     else
         e->access_count++;
     *access = (struct access){.insn = insn, .debts = e->debts, .borrowing = e->borrowing};
+    if (is_constant(insn) || is_of_page(insn))
+        return access;
     if (has_base(insn)) {
         uint32_t slack = e->slack[insn->a];
 
@@ -104,10 +125,9 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
     }
     if (known)
         return access;
-    mov_rr(&e->b, OP_W, RCX, base);
-    shift_imm(&e->b, OP_W, 5, RCX, WINDOW_BITS);
+    alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
     /* Not by the stub, which comes back: what follows relies on the base. */
-    emit_cold(e, CC_NE, COLD_STEP, insn, 0);
+    emit_cold(e, CC_AE, COLD_STEP, insn, 0);
     return access;
 }
 
@@ -115,7 +135,11 @@ static struct place window_place(const struct emitter *e, const struct ir_insn *
 {
     struct place place = at_mem(RAX, 0);
 
-    if (has_base(insn))
+    if (is_constant(insn)) /* 4 for an index says that there is none */
+        place = at_index(X86_NONE, RSP, 0, (int32_t)insn->imm);
+    else if (is_of_page(insn))
+        place = at_mem(PAGE, (int32_t)insn->imm);
+    else if (has_base(insn))
         place = at_mem(is_pinned(e, insn->a) ? e->map->reg[insn->a] : RAX, (int32_t)insn->imm);
     place.gs = true;
     return place;

@@ -12,6 +12,7 @@
  * Registers, in translated code:
  *   rbp   the guest's state + STATE_BIAS, so that the first 32 doublewords have short offsets
  *   r14   the context
+ *   r15   the virtual address of the page that is executed; context->page while a helper runs
  *   rsp   the stack of return addresses: pairs of guest-virtual and host address
  *   rax, rcx, rdx, xmm14, xmm15   free within an operation
  *   the others hold globals, always the same ones
@@ -26,7 +27,8 @@
 
 enum {
     STATE_BIAS = 128,
-    HOST_INT = 10, /* registers for globals */
+    PAGE = R15,
+    HOST_INT = 9, /* registers for globals */
     HOST_FLOAT = 14,
     XMM14 = 14,
     XMM15 = 15,
@@ -230,6 +232,8 @@ bool debts_compare_words(const struct emitter *e, const struct ir_insn *insn);
 /* The register that holds the operand: a global's own, or `scratch` after a load. */
 unsigned int_operand(struct emitter *e, ir_ref ref, int64_t imm, unsigned scratch);
 void int_load(struct emitter *e, unsigned reg, ir_ref ref, int64_t imm);
+/* reg = the page's address + offset */
+void page_plus(struct emitter *e, unsigned reg, int64_t offset);
 /* The register to compute a result in, and what brings it home. */
 unsigned int_target(const struct emitter *e, ir_ref dst, unsigned scratch);
 void int_store(struct emitter *e, ir_ref dst, unsigned reg);

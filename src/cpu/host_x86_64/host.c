@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "cpu/host_x86_64/emitter.h"
 
-/* rax, rcx, rdx: scratch; rbp, r14, rsp: see emitter.h. */
-static const uint8_t int_registers[HOST_INT] = {RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R15};
+/* rax, rcx, rdx: scratch; rbp, r14, r15, rsp: see emitter.h. */
+static const uint8_t int_registers[HOST_INT] = {RBX, RSI, RDI, R8, R9, R10, R11, R12, R13};
 
 static bool is_callee_saved(unsigned reg)
 {
@@ -112,6 +112,7 @@ static void make_enter(struct maker *m)
     mov_rr(&m->b, OP_W, R14, RSI);
     mov_rr(&m->b, OP_W, RAX, RDX);
     mov_store(&m->b, OP_W, CONTEXT(host_stack), RSP);
+    mov_load(&m->b, OP_W, PAGE, CONTEXT(page));
     move_ints(m, false, ALL);
     move_floats(m, false);
     mov_load(&m->b, OP_W, RSP, CONTEXT(stack_top));
@@ -136,6 +137,7 @@ static uint32_t make_save_and_leave(struct maker *m, uint32_t leave)
 {
     uint32_t start = here(&m->b);
 
+    mov_store(&m->b, OP_W, CONTEXT(page), PAGE);
     move_ints(m, true, ALL);
     move_floats(m, true);
     jmp_to(&m->b, leave);
@@ -156,6 +158,7 @@ static uint32_t make_exit(struct maker *m, enum native_exit reason, uint32_t sav
 static void call_helper(struct maker *m, const void *helper)
 {
     mov_store(&m->b, OP_W, CONTEXT(stack), RSP);
+    mov_store(&m->b, OP_W, CONTEXT(page), PAGE);
     mov_load(&m->b, OP_W, RSP, CONTEXT(host_stack));
     mov_load(&m->b, OP_W, RDI, CONTEXT(cpu));
     mov_rr(&m->b, OP_W, RSI, RAX);
@@ -216,6 +219,7 @@ static uint32_t make_lookup(struct maker *m, const void *helper, uint32_t exit_j
     move_floats(m, true);
     call_helper(m, helper);
     mov_rr(&m->b, OP_W, RCX, RDX);
+    mov_load(&m->b, OP_W, PAGE, CONTEXT(page));
     move_ints(m, false, CALLER_SAVED);
     move_floats(m, false);
     test_rr(&m->b, OP_W, RCX, RCX);

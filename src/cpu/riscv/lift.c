@@ -409,9 +409,10 @@ static void add_jalr(struct lifter *l)
 {
     struct ir_insn *insn;
 
-    if (l->insn.rd)
+    /* A procedure linkage table jumps with t1: nothing returns there. */
+    if (is_link(l->insn.rd))
         insn = add(l, IR_CALL_TO);
-    else if (is_link(l->insn.rs1))
+    else if (!l->insn.rd && is_link(l->insn.rs1))
         insn = add(l, IR_RETURN_TO);
     else
         insn = add(l, IR_JUMP_TO);

@@ -421,6 +421,8 @@ static bool find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
     struct tlb_place place;
     uint64_t offset;
 
+    if (pc >= WINDOW_SIZE && context_of(cpu)->window)
+        return false;
     if (entry->fetch == (pc & PAGE_MASK))
         place.host = (uint8_t *)(uintptr_t)(pc + entry->addend);
     else if (tlb_lookup(cpu, cpu->fetch, pc, 2, RISCV_FETCH, &place) || !place.cached)
@@ -946,6 +948,7 @@ void native_context_init(struct engine_cpu *cpu, struct native_context *context)
 
     context->stack_top = (uintptr_t)(cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
     context->cpu = cpu;
+    context->window_size = WINDOW_SIZE;
     context->counted = 0;
     context->gpa_offset = ram->base - (uintptr_t)ram->host;
     context->float_ready = false;

@@ -34,6 +34,8 @@ int code_memory_init(struct code_memory *memory, uint64_t size)
         munmap(write, size);
         return r;
     }
+    madvise(write, size, MADV_HUGEPAGE);
+    madvise(run, size, MADV_HUGEPAGE);
     madvise(write, size, MADV_DONTDUMP);
     madvise(run, size, MADV_DONTDUMP);
     memory->write = write;

@@ -142,8 +142,8 @@ enum ir_op {
     IR_BRANCH,    /* if a cond b; b may be IR_ZERO: to imm */
     IR_JUMP,      /* to imm */
     IR_CALL,      /* to imm; dst = the address behind, `next` */
-    IR_JUMP_TO,   /* to a + imm, the lowest bit cleared */
-    IR_CALL_TO,   /* the same; dst = the address behind, `next` */
+    IR_JUMP_TO,   /* to a + imm, the lowest bit cleared; dst = the address behind, `next` */
+    IR_CALL_TO,   /* the same, expected to return there */
     IR_RETURN_TO, /* IR_JUMP_TO, expected to be where a call comes from */
     /* An instruction that the guest executes by itself, out of line: `fallback`. */
     IR_GUEST,

@@ -19,11 +19,13 @@
  * the rest faults. Code made for it checks that a base register is below 1 << WINDOW_BITS, and
  * relies on WINDOW_GUARD inaccessible bytes before and behind for small offsets from it. A fault
  * goes to the access's stub, which asks the helper; the helper does an access that lies in the
- * window, and leaves for any other, so that behind an access its base is known to be near.
+ * window, and leaves for any other, so that behind an access its base is known to be near. Code is
+ * executed there only where it lies in the window itself: 32 bits from its page are within the
+ * guards.
  */
 #define WINDOW_BITS  38
 #define WINDOW_SIZE  (UINT64_C(1) << WINDOW_BITS)
-#define WINDOW_GUARD (UINT64_C(1) << 20)
+#define WINDOW_GUARD (UINT64_C(1) << 32)
 
 enum {
     NATIVE_JUMPS =
@@ -59,7 +61,9 @@ struct native_jump {
 /* One address space of one CPU. The guest's translations (struct guest_layout) lie behind it in
  * the same struct. */
 struct native_context {
-    uint64_t page;        /* virtual address of the page that is executed */
+    uint64_t page;        /* virtual address of the page that is executed; a host register has it
+                             while translated code runs */
+    uint64_t window_size; /* WINDOW_SIZE */
     uint64_t host_stack;  /* of C code */
     uint64_t stack_top;   /* of return addresses, when empty */
     uint64_t stack;       /* and where it is, while a helper runs */

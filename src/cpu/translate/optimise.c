@@ -166,7 +166,7 @@ static void simplify_address(const struct known *known, struct ir_insn *insn)
 
 static void simplify_target(const struct known *known, struct ir_insn *insn)
 {
-    if (kind_of(known, insn->a) != PAGE_PLUS)
+    if (kind_of(known, insn->a) != PAGE_PLUS || (insn->op == IR_JUMP_TO && insn->dst != IR_ZERO))
         return;
     insn->imm = (known->value[insn->a] + insn->imm) & ~INT64_C(1);
     if (!fits(insn->imm)) {
