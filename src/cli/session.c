@@ -278,6 +278,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"helped stores", c.helped_stores},
         {"helped instructions", c.helped_instructions},
         {"helped lookups", c.helped_lookups},
+        {"helped edges", c.helped_edges},
     };
     /* An interpreter translates nothing. */
     const size_t count = c.units ? ARRAY_SIZE(rows) : 6;

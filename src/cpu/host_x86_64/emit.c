@@ -48,13 +48,23 @@ void cold_back(struct emitter *e, struct cold *cold)
 unsigned emit_link(struct emitter *e, int32_t target, bool polls)
 {
     unsigned index = e->result->link_count;
+    int32_t pages = target >> 12;
+    uint32_t edge = NATIVE_NO_EDGE;
 
     if (index == HOST_LINKS_MAX) {
         e->full = true;
         return 0;
     }
+    if (pages) {
+        edge = e->runtime->edge(e->runtime->edge_ctx, pages);
+        if (edge == NATIVE_NO_EDGE)
+            return LINK_NONE;
+    }
     e->result->link_count++;
-    e->result->links[index] = (struct host_link){.target = target, .polls = polls};
+    e->result->links[index] = (struct host_link){.target = target & 4095,
+                                                 .pages = pages,
+                                                 .edge = edge,
+                                                 .polls = polls || pages};
     return index;
 }
 
@@ -129,7 +139,8 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
 /* Out-of-line parts that do not come back. Links of loops all leave by COLD_LINK_OUT. */
 static bool leaves_for_good(enum cold_kind kind)
 {
-    return kind == COLD_STEP || kind == COLD_LINK_OUT || kind == COLD_LOOKUP || kind == COLD_POLL;
+    return kind == COLD_STEP || kind == COLD_LINK_OUT || kind == COLD_FAR || kind == COLD_LOOKUP ||
+           kind == COLD_POLL;
 }
 
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
@@ -163,8 +174,15 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     case COLD_LINK_OUT:
         cold_link_out(e, cold);
         break;
+    case COLD_FAR:
+        cold_far(e, cold);
+        break;
     case COLD_LOOKUP:
         cold_lookup(e, cold);
+        break;
+    case COLD_EDGE:
+    case COLD_EDGE_CALL:
+        cold_edge(e, cold);
         break;
     case COLD_MISS:
         cold_miss(e, cold);
@@ -247,7 +265,7 @@ static unsigned find_loop(const struct emitter *e)
         const struct ir_insn *insn = &unit->insns[i];
 
         /* What the guest does itself leaves nothing known. */
-        if (insn->op == IR_GUEST || insn->op == IR_STATE_GUARD)
+        if (insn->op == IR_GUEST || insn->op == IR_STATE_GUARD || insn->op == IR_NEXT_PAGE)
             break;
         if ((insn->op == IR_BRANCH || insn->op == IR_JUMP) && insn->imm == unit->start)
             last = i;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a unit goes on. Within its page a jump leads straight to the other unit once there is one;
- * backward, to its poll entry. Elsewhere the jump cache tells.
+ * Where a unit goes on. A jump whose target is known leads straight to the other unit once there is
+ * one; backward, or to another page, to its poll entry, and to another page only after a look
+ * whether the edge (native.h) holds in the context. Elsewhere the jump cache tells.
  *
  * A call pushes the guest's return address and calls, so that the host predicts the return; a
  * return compares the address with what was pushed. Behind the call rax is the guest's address
@@ -91,32 +92,76 @@ static void emit_to_link(struct emitter *e, unsigned opcode, unsigned index)
     emit_cold_from(e, COLD_LINK, NULL, index);
 }
 
-static void jump_to_target(struct emitter *e, int64_t target, bool polls)
+/* Compares: equal if the edge holds. rcx is lost. */
+static void emit_edge(struct emitter *e, uint32_t edge)
 {
-    unsigned index;
+    struct place slot =
+        at_mem(R14, (int32_t)(offsetof(struct native_context, edges) + 8 * native_edge_slot(edge)));
+    unsigned tag = native_edge_tag(edge), page = PAGE;
 
-    if (!is_inside(target)) {
-        load_address(e, target);
-        emit_lookup(e, false);
-        return;
+    if (tag) {
+        lea(&e->b, OP_W, RCX, at_mem(PAGE, (int32_t)tag));
+        page = RCX;
     }
-    index = emit_link(e, (int32_t)target, polls);
-    emit_to_link(e, 0xe9, index);
+    alu_load(&e->b, OP_W, ALU_CMP, page, slot);
+}
+
+/* To the page that the link leads to. */
+static void emit_along(struct emitter *e, unsigned index)
+{
+    alu_imm(&e->b, OP_W, ALU_ADD, in_reg(PAGE), e->result->links[index].pages * 4096);
+}
+
+/* rax = the code that the link leads to, or out. */
+static void emit_edge_miss(struct emitter *e, unsigned index)
+{
+    mov_ri(&e->b, RAX, (uintptr_t)link_record(e->records, index));
+    call_to(&e->b, e->runtime->parts[PART_EDGE]);
+}
+
+void cold_edge(struct emitter *e, const struct cold *cold)
+{
+    bool call = cold->kind == COLD_EDGE_CALL;
+
+    emit_edge_miss(e, cold->index);
+    op(&e->b, 0, 0xff, call ? 2 : 4, in_reg(RAX));
+    if (call)
+        jmp_to(&e->b, cold->back);
+}
+
+/* A jump or a call to `target`. */
+static void go_to_target(struct emitter *e, int64_t target, bool polls, bool call)
+{
+    unsigned opcode = call ? 0xe8 : 0xe9;
+    unsigned index = emit_link(e, (int32_t)target, polls);
+    struct cold *cold;
+
+    if (index == LINK_NONE) {
+        load_address(e, target);
+        emit_lookup(e, call);
+    } else if (is_inside(target)) {
+        emit_to_link(e, opcode, index);
+    } else {
+        emit_edge(e, e->result->links[index].edge);
+        cold = emit_cold(e, CC_NE, call ? COLD_EDGE_CALL : COLD_EDGE, NULL, index);
+        emit_along(e, index);
+        emit_to_link(e, opcode, index);
+        cold_back(e, cold);
+    }
 }
 
 static void emit_branch(struct emitter *e, const struct ir_insn *insn)
 {
-    bool inside = is_inside(insn->imm);
     uint8_t *start = e->b.at;
     unsigned index, at;
     enum x86_cc cc;
 
     cc = int_compare_branch(e, insn);
-    if (!inside) {
-        emit_cold(e, cc, COLD_LOOKUP, insn, 0);
+    index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
+    if (!is_inside(insn->imm)) {
+        emit_cold(e, cc, index == LINK_NONE ? COLD_LOOKUP : COLD_FAR, insn, index);
         return;
     }
-    index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
     if (e->runtime->counting || e->debts.words || e->debts.nans || e->borrowing) {
         emit_cold(e, cc, COLD_LINK_OUT, insn, index);
         return;
@@ -131,6 +176,25 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
     e->result->links[index].patch = here(&e->b) - 4;
 }
 
+void cold_far(struct emitter *e, const struct cold *cold)
+{
+    unsigned index = cold->index;
+    uint8_t *miss;
+
+    emit_count(e, cold->insn->done + 1);
+    emit_edge(e, e->result->links[index].edge);
+    miss = jcc_short(&e->b, CC_NE);
+    emit_along(e, index);
+    emit_patchable(e, 1);
+    put8(&e->b, 0xe9);
+    e->result->links[index].patch = here(&e->b);
+    put32(&e->b, 0);
+    emit_exit_link(e, index);
+    jump_here(&e->b, miss);
+    emit_edge_miss(e, index);
+    op(&e->b, 0, 0xff, 4, in_reg(RAX));
+}
+
 void cold_lookup(struct emitter *e, const struct cold *cold)
 {
     emit_count(e, cold->insn->done + 1);
@@ -141,38 +205,45 @@ void cold_lookup(struct emitter *e, const struct cold *cold)
 static void emit_jump(struct emitter *e, const struct ir_insn *insn)
 {
     emit_count(e, insn->done + 1);
-    jump_to_target(e, insn->imm, is_backward(insn, insn->imm));
+    go_to_target(e, insn->imm, is_backward(insn, insn->imm), false);
 }
 
 /* rax: the return address; `what` calls. */
 static void emit_landing(struct emitter *e, const struct ir_insn *insn)
 {
     alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RSP), 8);
-    if (insn->next == 4096) {
-        emit_lookup(e, false);
-        return;
-    }
     lea(&e->b, OP_W, PAGE, at_mem(RAX, -(int32_t)insn->next));
-    jump_to_target(e, insn->next, false);
+    go_to_target(e, insn->next, false, false);
 }
 
 static void emit_call(struct emitter *e, const struct ir_insn *insn)
 {
-    unsigned index;
-
     emit_count(e, insn->done + 1);
     load_address(e, insn->next);
     int_store(e, insn->dst, RAX);
     push_reg(&e->b, RAX);
-    if (!is_inside(insn->imm)) {
-        load_address(e, insn->imm);
-        emit_lookup(e, true);
-    } else {
-        /* Polls whatever the direction: a tree of calls that only go forward can take for ever. */
-        index = emit_link(e, (int32_t)insn->imm, true);
-        emit_to_link(e, 0xe8, index);
-    }
+    /* Polls whatever the direction: a tree of calls that only go forward can take for ever. */
+    go_to_target(e, insn->imm, true, true);
     emit_landing(e, insn);
+}
+
+static void emit_step(struct emitter *e, const struct ir_insn *insn)
+{
+    emit_count(e, insn->done);
+    mov_ri(&e->b, RAX, insn->at);
+    jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+}
+
+static void emit_next_page(struct emitter *e, const struct ir_insn *insn)
+{
+    uint32_t edge = e->runtime->edge(e->runtime->edge_ctx, 1);
+
+    if (edge == NATIVE_NO_EDGE) {
+        emit_step(e, insn);
+        return;
+    }
+    emit_edge(e, edge);
+    emit_cold(e, CC_NE, COLD_STEP, insn, 0);
 }
 
 static void load_target(struct emitter *e, const struct ir_insn *insn, unsigned reg)
@@ -250,10 +321,11 @@ bool emit_flow(struct emitter *e, const struct ir_insn *insn)
     case IR_GUEST:
         emit_guest(e, insn);
         break;
+    case IR_NEXT_PAGE:
+        emit_next_page(e, insn);
+        break;
     case IR_STEP:
-        emit_count(e, insn->done);
-        mov_ri(&e->b, RAX, insn->at);
-        jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+        emit_step(e, insn);
         break;
     default:
         return false;

@@ -44,6 +44,7 @@ enum {
     PART_STORE,
     PART_GUEST,
     PART_LOOKUP, /* rax: an address, then the code for it */
+    PART_EDGE,   /* rax: a link's record, then the code that it leads to */
     PART_EXIT_LINK,
     PART_EXIT_JUMP,
     PART_EXIT_POLL,
@@ -72,11 +73,14 @@ enum cold_kind {
     COLD_STEP,     /* leaves */
     COLD_LINK,     /* leaves by a link's record */
     COLD_LINK_OUT, /* counts, pays debts, and goes on by a link of its own */
-    COLD_LOOKUP,   /* a branch to another page */
-    COLD_MISS,     /* rax: where to; the jump cache does not know it */
-    COLD_RETURN,   /* rax: where to; not where the last call came from */
-    COLD_UNREADY,  /* at the unit's start: floating point is not ready */
-    COLD_AFTER,    /* the first round of a loop was the last */
+    COLD_FAR,      /* a branch to another page by the link `index` */
+    COLD_LOOKUP,   /* and without one */
+    COLD_EDGE,     /* a jump by the link `index`, whose edge does not hold */
+    COLD_EDGE_CALL,
+    COLD_MISS,    /* rax: where to; the jump cache does not know it */
+    COLD_RETURN,  /* rax: where to; not where the last call came from */
+    COLD_UNREADY, /* at the unit's start: floating point is not ready */
+    COLD_AFTER,   /* the first round of a loop was the last */
     COLD_POLL,
     COLD_DIVIDE, /* by 0 or -1 */
 };
@@ -186,7 +190,9 @@ struct cold *emit_cold(struct emitter *e, enum x86_cc cc, enum cold_kind kind,
 struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct ir_insn *insn,
                             unsigned index);
 void cold_back(struct emitter *e, struct cold *cold);
-/* Adds a link and returns its index. */
+/* Adds a link to bytes from the start of the unit's page, and returns its index, or LINK_NONE: it
+ * leads to another page and there is no edge. */
+#define LINK_NONE UINT32_MAX
 unsigned emit_link(struct emitter *e, int32_t target, bool polls);
 /* Puts what stands behind so that 4 bytes, `before` bytes from here, can be patched at once. */
 void emit_patchable(struct emitter *e, unsigned before);
@@ -262,7 +268,9 @@ void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 /* ---- emit_flow.c ---- */
 
 bool emit_flow(struct emitter *e, const struct ir_insn *insn);
+void cold_far(struct emitter *e, const struct cold *cold);
 void cold_lookup(struct emitter *e, const struct cold *cold);
+void cold_edge(struct emitter *e, const struct cold *cold);
 void cold_miss(struct emitter *e, const struct cold *cold);
 void cold_return(struct emitter *e, const struct cold *cold);
 

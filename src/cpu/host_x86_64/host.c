@@ -209,12 +209,13 @@ static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
-/* rax: the address. Returns with the code's in rax, or leaves. */
-static uint32_t make_lookup(struct maker *m, const void *helper, uint32_t exit_jump)
+/* rax: the address, or a link's record. Returns with the code's in rax, or leaves. */
+static uint32_t make_lookup(struct maker *m, const void *helper, bool link, uint32_t exit_jump)
 {
     uint32_t start = here(&m->b), fail;
 
-    mov_store(&m->b, OP_W, CONTEXT(target), RAX);
+    if (!link)
+        mov_store(&m->b, OP_W, CONTEXT(target), RAX);
     move_ints(m, true, CALLER_SAVED);
     move_floats(m, true);
     call_helper(m, helper);
@@ -291,7 +292,9 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_GUEST] = make_guest(&m, (const void *)runtime->helpers->guest, leave);
     parts[PART_LOOKUP] =
-        make_lookup(&m, (const void *)runtime->helpers->lookup, parts[PART_EXIT_JUMP]);
+        make_lookup(&m, (const void *)runtime->helpers->lookup, false, parts[PART_EXIT_JUMP]);
+    parts[PART_EDGE] =
+        make_lookup(&m, (const void *)runtime->helpers->edge, true, parts[PART_EXIT_JUMP]);
     parts[PART_SENTINEL] = make_sentinel(&m, parts[PART_EXIT_JUMP]);
     parts[PART_SIGN64] = make_constant(&m, UINT64_C(1) << 63);
     parts[PART_MAGNITUDE64] = make_constant(&m, ~(UINT64_C(1) << 63));

@@ -67,12 +67,15 @@ struct tlb {
         uint64_t base, mask; /* va is inside when (va & mask) == base; mask 0 and base 1: empty */
     } large[2];
     struct tlb_entry entries[TLB_SIZE];
-    uint64_t jump_pages[JUMP_PAGES / 64]; /* which pages native.jumps may hold, by their low bits */
-    struct window *window;                /* native.window is its base; NULL: none */
-    unsigned ticks;                       /* interrupts that found the CPU in this regime */
-    unsigned window_calls;                /* of the host for the window, since the last tick */
-    unsigned window_heavy;                /* ticks with many of them, less those with few */
-    unsigned churn;                       /* pages of the window that became code while writable */
+    /* Which pages native.jumps and native.edges may lead to, by their low bits. */
+    uint64_t jump_pages[JUMP_PAGES / 64];
+    int32_t edge_pages[NATIVE_EDGES]; /* how far each of native.edges leads */
+    unsigned edge_count;              /* of them in use, at most */
+    struct window *window;            /* native.window is its base; NULL: none */
+    unsigned ticks;                   /* interrupts that found the CPU in this regime */
+    unsigned window_calls;            /* of the host for the window, since the last tick */
+    unsigned window_heavy;            /* ticks with many of them, less those with few */
+    unsigned churn;                   /* pages of the window that became code while writable */
 };
 
 static inline bool tlb_has_jumps(const struct tlb *tlb, uint64_t vaddr)
@@ -247,8 +250,10 @@ void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid);
-/* Of one regime. */
+/* Of one regime: the jump cache and the edges. */
 void tlb_empty_jumps(struct tlb *tlb);
+/* The edge holds from the virtual page on. */
+void tlb_note_edge(struct tlb *tlb, uint64_t page, uint32_t edge, int32_t pages);
 /* Empties the jump caches of all regimes. */
 void tlb_flush_jumps(struct engine_cpu *cpu);
 /* Drops write tags of the host page; true if there was one. */

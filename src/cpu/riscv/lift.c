@@ -771,13 +771,19 @@ static void lift_insn(struct lifter *l)
         add_step(l);
 }
 
+static void add_next_page(struct lifter *l)
+{
+    l->insn.length = 4;
+    add(l, IR_NEXT_PAGE);
+}
+
 static GUEST_ACCESS uint16_t code_half(const uint8_t *host)
 {
     return le16toh(__atomic_load_n((const uint16_t *)(const void *)host, __ATOMIC_RELAXED));
 }
 
-bool lift(const uint8_t *host, unsigned offset, unsigned limit, struct ir_unit *unit,
-          struct lift_record *records, unsigned *count)
+bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
+          struct ir_unit *unit, struct lift_record *records, unsigned *count)
 {
     struct lifter l = {.unit = unit, .at = offset, .records = records};
 
@@ -788,9 +794,13 @@ bool lift(const uint8_t *host, unsigned offset, unsigned limit, struct ir_unit *
         uint32_t word = code_half(host + l.at);
 
         if (riscv_insn_length(word) == 4) {
-            if (l.at + 4 > PAGE_SIZE)
+            if (l.at + 4 <= PAGE_SIZE)
+                next = host + l.at + 2;
+            else if (!next || l.at != offset)
                 break;
-            word |= (uint32_t)code_half(host + l.at + 2) << 16;
+            else
+                add_next_page(&l);
+            word |= (uint32_t)code_half(next) << 16;
         }
         riscv_decode(word, &l.insn);
         lift_insn(&l);

@@ -17,10 +17,11 @@ struct lift_record {
     uint32_t length; /* bytes */
 };
 
-/* Lifts what begins `offset` bytes into the page at `host`, at most `limit` instructions. The
- * records that it needs go to `records`, which has room for LIFT_INSTRUCTIONS; *count says how
- * many. False: there is nothing that could be translated. */
-bool lift(const uint8_t *host, unsigned offset, unsigned limit, struct ir_unit *unit,
-          struct lift_record *records, unsigned *count);
+/* Lifts what begins `offset` bytes into the page at `host`, at most `limit` instructions. An
+ * instruction that ends in the next page, `next` on the host, only if it is the first one (`next`
+ * is NULL: not at all). The records that it needs go to `records`, which has room for
+ * LIFT_INSTRUCTIONS; *count says how many. False: there is nothing that could be translated. */
+bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
+          struct ir_unit *unit, struct lift_record *records, unsigned *count);
 
 #endif

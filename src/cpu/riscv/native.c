@@ -521,11 +521,43 @@ static struct native_value help_lookup(void *ctx, uint64_t vaddr)
     return (struct native_value){(uintptr_t)code, code != NULL};
 }
 
+static struct native_value help_edge(void *ctx, const void *data)
+{
+    struct engine_cpu *cpu = ctx;
+    struct translator *t = &cpu->engine->native->translator;
+    struct native_context *context = context_of(cpu);
+    struct link *link = (struct link *)(uintptr_t)data;
+    struct unit *unit;
+    const void *code;
+    uint64_t pc, at;
+
+    cpu->counters.helped_edges++;
+    (void)atomic_load_explicit(&t->published, memory_order_acquire);
+    pc = context->page + ((uint64_t)(int64_t)link->host.pages << PAGE_SHIFT) +
+         (uint64_t)(int64_t)link->host.target;
+    if (find_place(cpu, pc, &at)) {
+        mutex_lock(&t->lock);
+        if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
+            tlb_note_edge(cpu->data, context->page, link->host.edge, link->host.pages);
+            unit = find_locked(cpu, at, pc);
+            if (unit && unit->windowed == link->from->windowed)
+                translator_link(t, link, unit);
+        }
+        mutex_unlock(&t->lock);
+    }
+    context->target = pc;
+    code = find_code(cpu, pc);
+    if (code)
+        context->page = pc & PAGE_MASK;
+    return (struct native_value){(uintptr_t)code, code != NULL};
+}
+
 static const struct native_helpers helpers = {
     .load = help_load,
     .store = help_store,
     .guest = help_guest,
     .lookup = help_lookup,
+    .edge = help_edge,
 };
 
 static void forget_code(struct engine_cpu *cpu, uint64_t pc)
@@ -561,15 +593,21 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
 
 /* ---- translating ---- */
 
-static int translate_locked(struct engine_cpu *cpu, uint64_t page, uint64_t pc, uint32_t generation,
+static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
                             struct unit **unit) REQUIRES(cpu->engine->native->translator.lock)
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
+    const uint8_t *host = native->ram->host, *next = NULL;
     struct lift_record *records;
     unsigned count;
 
-    if (!lift(native->ram->host + (page << PAGE_SHIFT), pc & (PAGE_SIZE - 1), native->unit_limit,
+    if (source->next != UINT64_MAX) {
+        if (!translator_may_reach(t, source->page, source->next))
+            return -E2BIG;
+        next = host + (source->next << PAGE_SHIFT);
+    }
+    if (!lift(host + (source->page << PAGE_SHIFT), next, pc & (PAGE_SIZE - 1), native->unit_limit,
               &t->scratch, native->records, &count))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
@@ -584,7 +622,30 @@ static int translate_locked(struct engine_cpu *cpu, uint64_t page, uint64_t pc, 
             insn->fallback =
                 records + ((const struct lift_record *)insn->fallback - native->records);
     }
-    return translator_make(t, page, generation, pc, records, unit);
+    return translator_make(t, source, pc, context_of(cpu), records, unit);
+}
+
+/* From here on it is known when the page is written; the writing that it is at. */
+static uint32_t mark_code(struct engine_cpu *cpu, uint64_t page)
+{
+    struct ram *ram = cpu->engine->native->ram;
+
+    /* As code_make() does. */
+    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
+        cpu_before_eviction(cpu);
+        tlb_protect(cpu, ram->host + (page << PAGE_SHIFT));
+    }
+    return memory_mark_code(cpu->engine->memory, ram, page);
+}
+
+/* An instruction that is about to be executed and ends in the next page: that is looked up for it
+ * in any case. */
+static bool straddles(struct engine_cpu *cpu, uint64_t pc, uint64_t at)
+{
+    const uint8_t *host = cpu->engine->native->ram->host + at;
+
+    return (pc & (PAGE_SIZE - 1)) == PAGE_SIZE - 2 &&
+           (__atomic_load_n(host, __ATOMIC_RELAXED) & 3) == 3;
 }
 
 /* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. */
@@ -592,20 +653,19 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
-    uint64_t page = at >> PAGE_SHIFT;
-    uint32_t generation;
+    struct unit_source source = {.page = at >> PAGE_SHIFT, .next = UINT64_MAX};
+    uint64_t next;
     int r = 0;
 
-    /* As code_make() does. */
-    if (!(atomic_load_explicit(&native->ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
-        cpu_before_eviction(cpu);
-        tlb_protect(cpu, native->ram->host + (page << PAGE_SHIFT));
+    source.generation = mark_code(cpu, source.page);
+    if (straddles(cpu, pc, at) && find_place(cpu, pc + 2, &next)) {
+        source.next = next >> PAGE_SHIFT;
+        source.next_generation = mark_code(cpu, source.next);
     }
-    generation = memory_mark_code(cpu->engine->memory, native->ram, page);
     mutex_lock(&t->lock);
     *unit = find_locked(cpu, at, pc);
     if (!*unit) {
-        r = translate_locked(cpu, page, pc, generation, unit);
+        r = translate_locked(cpu, &source, pc, unit);
         if (!r)
             find_locked(cpu, at, pc); /* for the caches */
     }
@@ -635,7 +695,8 @@ static void follow_link(struct engine_cpu *cpu, struct link *link)
     mutex_lock(&t->lock);
     unit = find_locked(cpu, at, cpu->hart->pc);
     /* The page may be mapped elsewhere by now. */
-    if (unit && at >> PAGE_SHIFT == link->from->page && unit->windowed == link->from->windowed)
+    if (unit && translator_can_link(t, link, at >> PAGE_SHIFT) &&
+        unit->windowed == link->from->windowed)
         translator_link(t, link, unit);
     mutex_unlock(&t->lock);
 }
@@ -647,6 +708,22 @@ static bool may_run(const struct engine_cpu *cpu)
     /* With MPRV loads and stores are another mode's, which translated code knows nothing of. */
     return cpu->data->regime.satp == cpu->fetch->regime.satp &&
            cpu->data->regime.privilege == cpu->fetch->regime.privilege;
+}
+
+/* Where a unit left since its last instruction may end in another page than it was made with. */
+static void look_at_next_page(struct engine_cpu *cpu)
+{
+    struct translator *t = &cpu->engine->native->translator;
+    uint64_t pc = cpu->hart->pc, at, next;
+    uint32_t edge;
+
+    if (!find_place(cpu, pc, &at) || !straddles(cpu, pc, at) || !find_place(cpu, pc + 2, &next))
+        return;
+    mutex_lock(&t->lock);
+    edge = translator_next_edge(t, at >> PAGE_SHIFT, next >> PAGE_SHIFT);
+    mutex_unlock(&t->lock);
+    if (edge != NATIVE_NO_EDGE)
+        tlb_note_edge(cpu->data, pc & PAGE_MASK, edge, 1);
 }
 
 /* One instruction, which translated code cannot do as things are. */
@@ -682,6 +759,7 @@ static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
     case NATIVE_EXIT_STEP:
         cpu->counters.exits_step++;
         hart->pc = context->page + exit.value;
+        look_at_next_page(cpu);
         step(cpu);
         break;
     case NATIVE_EXIT_HELPER:
@@ -923,6 +1001,8 @@ int native_cpu_create(struct engine_cpu *cpu)
     }
     cpu->native->window_count = cpu->engine->native->windows_of_cpu;
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        memset(cpu->tlbs[i].native.edges, 0xff, sizeof(cpu->tlbs[i].native.edges));
     t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
     translator_add_cpu(t, &cpu->native->translator);
     return 0;

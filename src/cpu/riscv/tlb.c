@@ -21,11 +21,40 @@ static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
         native_window_close(cpu, tlb);
 }
 
-void tlb_empty_jumps(struct tlb *tlb)
+static void jumps_empty(struct tlb *tlb)
 {
     memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps));
     tlb->native.jumps[0].tag = native_no_tag(0);
+}
+
+void tlb_empty_jumps(struct tlb *tlb)
+{
+    jumps_empty(tlb);
     memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
+    if (tlb->edge_count)
+        memset(tlb->native.edges, 0xff, sizeof(tlb->native.edges));
+    tlb->edge_count = 0;
+}
+
+void tlb_note_edge(struct tlb *tlb, uint64_t page, uint32_t edge, int32_t pages)
+{
+    unsigned slot = native_edge_slot(edge);
+
+    tlb->native.edges[slot] = page + native_edge_tag(edge);
+    tlb->edge_pages[slot] = pages;
+    tlb->edge_count++;
+    tlb_note_jump(tlb, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
+}
+
+static void edges_flush_page(struct tlb *tlb, uint64_t page)
+{
+    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++) {
+        uint64_t from = tlb->native.edges[i];
+
+        if (from != UINT64_MAX &&
+            (from & PAGE_MASK) + ((uint64_t)(int64_t)tlb->edge_pages[i] << PAGE_SHIFT) == page)
+            tlb->native.edges[i] = UINT64_MAX;
+    }
 }
 
 /* The TLB of a regime, emptied if it is new. */
@@ -112,13 +141,14 @@ static void jumps_flush_page(struct tlb *tlb, uint64_t vaddr)
         if (tlb->native.jumps[index].tag == at)
             tlb->native.jumps[index].tag = native_no_tag(index);
     }
+    edges_flush_page(tlb, vaddr & PAGE_MASK);
 }
 
 void tlb_flush_jumps(struct engine_cpu *cpu)
 {
     for (unsigned i = 0; i < TLB_COUNT; i++)
         if (cpu->tlbs[i].valid)
-            tlb_empty_jumps(&cpu->tlbs[i]);
+            jumps_empty(&cpu->tlbs[i]);
 }
 
 static uint64_t regime_asid(const struct riscv_regime *regime)

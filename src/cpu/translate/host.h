@@ -23,13 +23,18 @@ struct host_runtime {
     const void *enter;  /* enter(state, context, code) */
     uint64_t parts[16]; /* the emitter's own: addresses of thunks and constants */
     bool counting;      /* units count guest instructions */
+    /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
+    uint32_t (*edge)(void *ctx, int64_t pages);
+    void *edge_ctx;
 };
 
 /* One jump out of a unit that can be led to another one. */
 struct host_link {
     uint32_t patch; /* code_memory offset of the jump's displacement */
     uint32_t stub;  /* and of where it leads when it leads to no unit */
-    int32_t target; /* bytes from the start of the unit's page */
+    int32_t target; /* bytes from the start of the page that it leads to */
+    int32_t pages;  /* from the unit's page to that one */
+    uint32_t edge;  /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
     bool polls;     /* must go to the other unit's poll entry */
 };
 

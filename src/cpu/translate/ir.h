@@ -147,7 +147,9 @@ enum ir_op {
     IR_RETURN_TO, /* IR_JUMP_TO, expected to be where a call comes from */
     /* An instruction that the guest executes by itself, out of line: `fallback`. */
     IR_GUEST,
-    IR_STEP, /* leaves; the guest executes the instruction at `at` and goes on behind it */
+    IR_NEXT_PAGE, /* leaves as IR_STEP unless the page behind this one in the guest's addresses is
+                   * the one that was there when the unit was made */
+    IR_STEP,      /* leaves; the guest executes the instruction at `at` and goes on behind it */
     IR_OP_COUNT
 };
 

@@ -30,6 +30,7 @@
 enum {
     NATIVE_JUMPS =
         4096, /* entries of the cache of indirect jumps; by bits 1 to 12 of the address */
+    NATIVE_EDGES = 4096,
     NATIVE_PINNED_INT = 16,
     NATIVE_PINNED_FLOAT = 16,
     /* The stack of return addresses. A poll finds it low and empties it; between two polls a unit
@@ -50,6 +51,27 @@ static inline unsigned native_jump_index(uint64_t vaddr)
 static inline uint64_t native_no_tag(unsigned index)
 {
     return index ? UINT64_MAX : 2;
+}
+
+/*
+ * An edge leads from a page of memory to the page that lies so many pages further on in the
+ * guest's addresses, whatever they are. That is the same page of memory in all address spaces that
+ * map both as the first one did which took it. A context knows which edges hold in it, and from
+ * which virtual page: code that goes along one compares its own page with what is in the edge's
+ * slot. An edge's number is its slot and, above, a tag that is added to the page; no number is
+ * used twice.
+ */
+#define NATIVE_NO_EDGE UINT32_MAX
+enum { NATIVE_EDGE_TAGS = 4095 }; /* of a slot: less than a page */
+
+static inline unsigned native_edge_slot(uint32_t edge)
+{
+    return edge % NATIVE_EDGES;
+}
+
+static inline unsigned native_edge_tag(uint32_t edge)
+{
+    return edge / NATIVE_EDGES;
 }
 
 /* Where code for a virtual address is: its poll entry. */
@@ -76,6 +98,7 @@ struct native_context {
     uint32_t zero_ready;  /* IR_ZERO_BLOCK is allowed */
     uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
     struct native_jump jumps[NATIVE_JUMPS];
+    uint64_t edges[NATIVE_EDGES]; /* the virtual page plus the tag; UINT64_MAX: none */
 };
 
 /* Why translated code was left. The guest's state is complete but for the pc. */
@@ -114,6 +137,9 @@ struct native_helpers {
     /* The poll entry for a virtual address that the jump cache does not know; not ok: none. Sets
      * context->page. */
     struct native_value (*lookup)(void *cpu, uint64_t vaddr);
+    /* The same for where a link leads (struct link) whose edge the context does not know; it may
+     * know it then. Sets context->target to the address. */
+    struct native_value (*edge)(void *cpu, const void *link);
 };
 
 /* Where the guest's things are, for the host's emitter. Offsets from the state's first byte, or

@@ -25,6 +25,109 @@ static unsigned page_hash(uint64_t page)
     return (page * UINT64_C(0x9e3779b97f4a7c15) >> 40) & (PAGE_HASH_SIZE - 1);
 }
 
+/* ---- edges ---- */
+
+/* More than any machine was seen to have; all begins anew then. */
+enum { EDGES_MAX = 1 << 17, EDGE_TRIES = 256 };
+
+static unsigned edge_hash(uint64_t page, int64_t pages)
+{
+    return ((page * 31 + (uint64_t)pages) * UINT64_C(0x9e3779b97f4a7c15) >> 40) &
+           (EDGE_HASH_SIZE - 1);
+}
+
+static struct edge *edge_find(const struct translator *t, uint64_t page, int64_t pages)
+{
+    struct edge *edge = t->edges[edge_hash(page, pages)];
+
+    while (edge && (edge->page != page || edge->pages != pages))
+        edge = edge->next;
+    return edge;
+}
+
+/* A slot that is free in the context for which code is made, if one is soon found: so what goes
+ * together does not get in each other's way. */
+static unsigned edge_slot_choose(const struct translator *t)
+{
+    unsigned slot = (t->edge_slot + 1) % NATIVE_EDGES;
+
+    for (unsigned i = 0; i < EDGE_TRIES; i++) {
+        unsigned other = (slot + i) % NATIVE_EDGES;
+
+        if (t->context->edges[other] == UINT64_MAX)
+            return other;
+    }
+    return slot;
+}
+
+static uint32_t edge_number(void *ctx, int64_t pages)
+{
+    struct translator *t = ctx;
+    struct edge *edge = edge_find(t, t->making, pages), **slot;
+    unsigned place;
+
+    if (edge)
+        return edge->number;
+    place = edge_slot_choose(t);
+    /* The highest tag would make the slot's empty value. */
+    if (t->edge_tags[place] == NATIVE_EDGE_TAGS)
+        return NATIVE_NO_EDGE;
+    edge = malloc(sizeof(*edge));
+    if (!edge)
+        return NATIVE_NO_EDGE;
+    slot = &t->edges[edge_hash(t->making, pages)];
+    *edge = (struct edge){.page = t->making,
+                          .pages = pages,
+                          .to = UINT64_MAX,
+                          .number = place + NATIVE_EDGES * t->edge_tags[place]++,
+                          .next = *slot};
+    *slot = edge;
+    t->edge_slot = place;
+    t->edge_count++;
+    return edge->number;
+}
+
+static void edges_free(struct translator *t)
+{
+    for (unsigned i = 0; i < EDGE_HASH_SIZE; i++) {
+        while (t->edges[i]) {
+            struct edge *edge = t->edges[i];
+
+            t->edges[i] = edge->next;
+            free(edge);
+        }
+    }
+    t->edge_count = 0;
+}
+
+bool translator_can_link(struct translator *t, const struct link *link, uint64_t to)
+{
+    struct edge *edge;
+
+    if (link->host.edge == NATIVE_NO_EDGE)
+        return to == link->from->page;
+    edge = edge_find(t, link->from->page, link->host.pages);
+    if (!edge || edge->number != link->host.edge)
+        return false; /* of before all began anew: its unit is dead */
+    if (edge->to == UINT64_MAX)
+        edge->to = to;
+    return edge->to == to;
+}
+
+bool translator_may_reach(const struct translator *t, uint64_t page, uint64_t to)
+{
+    const struct edge *edge = edge_find(t, page, 1);
+
+    return !edge || edge->to == UINT64_MAX || edge->to == to;
+}
+
+uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_t to)
+{
+    const struct edge *edge = edge_find(t, page, 1);
+
+    return edge && edge->to == to ? edge->number : NATIVE_NO_EDGE;
+}
+
 int translator_init(struct translator *t, const struct host_type *host,
                     const struct guest_layout *layout, const struct native_helpers *helpers,
                     uint64_t size)
@@ -38,6 +141,8 @@ int translator_init(struct translator *t, const struct host_type *host,
     t->perf_map = -1;
     t->runtime.layout = layout;
     t->runtime.helpers = helpers;
+    t->runtime.edge = edge_number;
+    t->runtime.edge_ctx = t;
     r = host->make_runtime(&t->memory, &t->runtime);
     if (r) {
         code_memory_release(&t->memory);
@@ -96,6 +201,7 @@ void translator_release(struct translator *t)
             page = next;
         }
     }
+    edges_free(t);
     if (t->perf_map >= 0)
         close(t->perf_map);
     code_memory_release(&t->memory);
@@ -231,7 +337,7 @@ uint64_t translator_fault(struct translator *t, uint64_t pc)
 
 void translator_link(struct translator *t, struct link *link, struct unit *to)
 {
-    if (link->to == to || link->from->dead || to->dead)
+    if (link->to || link->from->dead || to->dead)
         return;
     link->to = to;
     link->next = to->incoming;
@@ -258,10 +364,29 @@ static void hash_remove(struct translator *t, struct unit *unit)
     *at = unit->hash_next;
 }
 
-/* All but leaving its page's list. */
+static void list_remove(struct unit **at, const struct unit *unit)
+{
+    while (*at != unit)
+        at = &(*at)->page_next;
+    *at = unit->page_next;
+}
+
+static void reaching_remove(struct translator *t, const struct unit *unit)
+{
+    struct unit **at = &page_find(t, unit->next)->reaching;
+
+    while (*at != unit)
+        at = &(*at)->next_next;
+    *at = unit->next_next;
+}
+
 static void unit_kill(struct translator *t, struct unit *unit)
 {
     struct link *link;
+
+    list_remove(&page_find(t, unit->page)->units, unit);
+    if (unit->next != UINT64_MAX)
+        reaching_remove(t, unit);
 
     while ((link = unit->incoming)) {
         unit->incoming = link->next;
@@ -279,12 +404,10 @@ static void unit_kill(struct translator *t, struct unit *unit)
 
 static void page_kill(struct translator *t, struct unit_page *page)
 {
-    while (page->units) {
-        struct unit *unit = page->units;
-
-        page->units = unit->page_next;
-        unit_kill(t, unit);
-    }
+    while (page->units)
+        unit_kill(t, page->units);
+    while (page->reaching)
+        unit_kill(t, page->reaching);
 }
 
 static void page_check(struct translator *t, struct unit_page *page, uint32_t generation)
@@ -320,15 +443,6 @@ void translator_kill_all(struct translator *t)
 
 /* ---- room ---- */
 
-static void page_list_remove(struct translator *t, struct unit *unit)
-{
-    struct unit **at = &page_find(t, unit->page)->units;
-
-    while (*at != unit)
-        at = &(*at)->page_next;
-    *at = unit->page_next;
-}
-
 static void segment_retire(struct translator *t, unsigned segment)
 {
     for (unsigned i = 0; i < t->segments[segment].count; i++) {
@@ -336,7 +450,6 @@ static void segment_retire(struct translator *t, unsigned segment)
 
         if (unit->dead)
             continue;
-        page_list_remove(t, unit);
         unit_kill(t, unit);
     }
     t->retired[segment] = atomic_fetch_add(&t->epoch, 1) + 1;
@@ -398,14 +511,16 @@ static unsigned links_wanted(const struct ir_unit *ir)
     return loops ? 2 * count : count;
 }
 
-static struct unit *unit_new(const struct ir_unit *ir, uint64_t page, void *fallbacks)
+static struct unit *unit_new(const struct ir_unit *ir, const struct unit_source *source,
+                             void *fallbacks)
 {
     unsigned links = links_wanted(ir);
     struct unit *unit = calloc(1, sizeof(*unit) + links * sizeof(struct link));
 
     if (!unit)
         return NULL;
-    unit->page = page;
+    unit->page = source->page;
+    unit->next = source->next;
     unit->offset = ir->start;
     unit->bytes = ir->bytes;
     unit->guest_count = ir->guest_count;
@@ -483,39 +598,65 @@ int translator_open_perf_map(struct translator *t)
     return r;
 }
 
-int translator_make(struct translator *t, uint64_t number, uint32_t generation, uint64_t vaddr,
-                    void *fallbacks, struct unit **out)
+/* The lists that it is in. */
+static void unit_enter(struct translator *t, struct unit *unit, struct unit_page *page,
+                       struct unit_page *next, struct unit_index *index)
+{
+    struct unit **slot = &t->hash[unit_hash(unit->page, unit->offset)];
+
+    unit->hash_next = *slot;
+    *slot = unit;
+    unit->page_next = page->units;
+    page->units = unit;
+    if (next) {
+        unit->next_next = next->reaching;
+        next->reaching = unit;
+        edge_find(t, unit->page, 1)->to = unit->next;
+    }
+    index->units[index->count++] = unit;
+}
+
+int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
+                    const struct native_context *context, void *fallbacks, struct unit **out)
 {
     struct unit *unit;
     struct unit_index *index;
-    struct unit_page *page = page_get(t, number, generation);
-    unsigned slot = unit_hash(number, t->scratch.start);
+    struct unit_page *page = page_get(t, source->page, source->generation), *next = NULL;
     uint64_t began = monotonic_ns();
     int r;
 
+    if (t->edge_count >= EDGES_MAX) {
+        translator_kill_all(t);
+        edges_free(t);
+    }
+    t->making = source->page;
+    t->context = context;
     ir_optimise(&t->scratch);
-    unit = unit_new(&t->scratch, number, fallbacks);
-    if (!unit || !page) {
+    unit = unit_new(&t->scratch, source, fallbacks);
+    if (source->next != UINT64_MAX)
+        next = page_get(t, source->next, source->next_generation);
+    if (!unit || !page || (source->next != UINT64_MAX && !next)) {
         if (unit)
             unit_free(unit);
         else
             free(fallbacks);
         return -ENOMEM;
     }
-    page_check(t, page, generation);
+    page_check(t, page, source->generation);
+    if (next)
+        page_check(t, next, source->next_generation);
     r = unit_compile(t, unit);
     index = &t->segments[t->memory.segment];
     if (!r)
         r = index_reserve(index);
+    /* Without an edge to the next page it only ever leaves, and tells nothing of where that is. */
+    if (!r && next && !edge_find(t, source->page, 1))
+        r = -ENOMEM;
     if (r) {
         unit_free(unit);
         return r;
     }
-    unit->hash_next = t->hash[slot];
-    t->hash[slot] = unit;
-    unit->page_next = page->units;
-    page->units = unit;
-    index->units[index->count++] = unit;
+    unit_enter(t, unit, page, next, index);
     t->stats.units++;
     t->stats.guest_instructions += unit->guest_count;
     t->stats.guest_bytes += unit->bytes;

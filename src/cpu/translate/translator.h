@@ -26,7 +26,7 @@
 #include "base/thread.h"
 #include "cpu/translate/host.h"
 
-enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12 };
+enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 12 };
 
 struct unit;
 
@@ -40,13 +40,14 @@ struct link {
 
 struct unit {
     uint64_t page; /* the guest's number of the page of memory */
+    uint64_t next; /* of the one in which its last instruction ends; UINT64_MAX: the same */
     uint16_t offset, bytes;
     uint16_t guest_count;
     bool dead;
     bool windowed;
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
     uint32_t cold_start, cold_size;
-    struct unit *hash_next, *page_next;
+    struct unit *hash_next, *page_next, *next_next;
     struct link *incoming;
     void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
     unsigned fault_count;
@@ -66,7 +67,17 @@ struct unit_page {
     uint64_t page;
     uint32_t generation;
     struct unit *units;
+    struct unit *reaching; /* that begin in another page and end in it */
     struct unit_page *next;
+};
+
+/* See native.h. */
+struct edge {
+    uint64_t page; /* of memory */
+    int64_t pages; /* how far on */
+    uint64_t to;   /* the page of memory there; UINT64_MAX: nobody went along yet */
+    uint32_t number;
+    struct edge *next;
 };
 
 /* A CPU's part. */
@@ -94,6 +105,11 @@ struct translator {
     struct translator_cpu *cpus GUARDED_BY(lock);
     struct unit *hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
     struct unit_page *pages[PAGE_HASH_SIZE] GUARDED_BY(lock);
+    struct edge *edges[EDGE_HASH_SIZE] GUARDED_BY(lock);
+    unsigned edge_count GUARDED_BY(lock), edge_slot GUARDED_BY(lock); /* the last slot given */
+    uint16_t edge_tags[NATIVE_EDGES] GUARDED_BY(lock);                /* of each, the next one */
+    uint64_t making GUARDED_BY(lock);                                 /* the unit's page, */
+    const struct native_context *context GUARDED_BY(lock);            /* and for whom it is made */
     struct unit_index segments[CODE_SEGMENTS] GUARDED_BY(lock);
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
     struct translator_stats stats GUARDED_BY(lock);
@@ -123,11 +139,25 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 /* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
  * translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
-/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr`, whose fallbacks are the unit's now
- * also on failure. -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
-int translator_make(struct translator *t, uint64_t page, uint32_t generation, uint64_t vaddr,
-                    void *fallbacks, struct unit **unit) MUST_CHECK;
-/* (lock) Leads a link of a unit to another one in the same page. */
+/* What a unit is made of: pages of memory, and which writing of them. */
+struct unit_source {
+    uint64_t page, next; /* as in struct unit */
+    uint32_t generation, next_generation;
+};
+
+/* (lock) The edge from the page to the one behind it leads to `to`, or to nowhere yet. */
+bool translator_may_reach(const struct translator *t, uint64_t page, uint64_t to) MUST_CHECK;
+/* (lock) That edge's number, if it leads to `to`; else NATIVE_NO_EDGE. */
+uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_t to);
+/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr` of the context, whose fallbacks are
+ * the unit's now also on failure. -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
+int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
+                    const struct native_context *context, void *fallbacks,
+                    struct unit **unit) MUST_CHECK;
+/* (lock) Whether the link, gone along from its unit's page to the page of memory `to`, can be led
+ * there: that is its unit's own page, or where its edge leads, which is known from now on. */
+bool translator_can_link(struct translator *t, const struct link *link, uint64_t to) MUST_CHECK;
+/* (lock) Leads a link of a unit to another one, for which translator_can_link() holds. */
 void translator_link(struct translator *t, struct link *link, struct unit *to);
 /* (lock) The page's units are dead if they are of another writing than `generation`. */
 void translator_check_page(struct translator *t, uint64_t page, uint32_t generation);
