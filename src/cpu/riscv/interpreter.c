@@ -440,6 +440,7 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
         return error_set(error, ENOMEM, "no memory for cpu %u", index);
     c->hart = state;
     c->engine = engine;
+    c->upper_global = true;
     if (memory_main_ram(engine->memory))
         c->written =
             calloc(memory_main_ram(engine->memory)->size >> PAGE_SHIFT, sizeof(*c->written));

@@ -71,6 +71,7 @@ struct tlb {
     uint64_t jump_pages[JUMP_PAGES / 64];
     int32_t edge_pages[NATIVE_EDGES]; /* how far each of native.edges leads */
     unsigned edge_count;              /* of them in use, at most */
+    bool has_lower;                   /* it may know of addresses in the lower half */
     struct window *window;            /* native.window is its base; NULL: none */
     unsigned ticks;                   /* interrupts that found the CPU in this regime */
     unsigned window_calls;            /* of the host for the window, since the last tick */
@@ -89,6 +90,8 @@ static inline void tlb_note_jump(struct tlb *tlb, uint64_t vaddr)
 {
     unsigned page = vaddr >> PAGE_SHIFT & (JUMP_PAGES - 1);
 
+    if (!(vaddr >> 63))
+        tlb->has_lower = true;
     tlb->jump_pages[page / 64] |= UINT64_C(1) << (page % 64);
 }
 
@@ -178,6 +181,9 @@ struct engine_cpu {
 
     int64_t counted; /* budget up to which mcycle and minstret are up to date */
     unsigned tlb_victim;
+    /* All that was translated in the upper half of address spaces so far was global: there they
+     * are the same. */
+    bool upper_global;
     struct engine_counters counters;
     struct code_block *single;                  /* a block of one instruction that is not kept */
     uint8_t watched[sizeof(struct riscv_hart)]; /* what state_in() compares with */

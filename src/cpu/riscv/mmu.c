@@ -12,6 +12,7 @@
 #define PTE_W        (UINT64_C(1) << 2)
 #define PTE_X        (UINT64_C(1) << 3)
 #define PTE_U        (UINT64_C(1) << 4)
+#define PTE_G        (UINT64_C(1) << 5)
 #define PTE_A        (UINT64_C(1) << 6)
 #define PTE_D        (UINT64_C(1) << 7)
 #define PTE_RESERVED (UINT64_C(0x7f) << 54)
@@ -144,11 +145,13 @@ static int walk(const struct riscv_hart *hart, const struct address_space *memor
     unsigned level = satp_mode(regime->satp) - SATP_SV39 + 3; /* levels */
     unsigned unused = 64 - 12 - 9 * level;
     gpa table = (regime->satp & (UINT64_MAX >> 20)) << 12;
+    bool global = false;
 
     if (!regime->satp) {
         *translation = (struct riscv_translation){.address = vaddr,
                                                   .access = RISCV_FETCH | RISCV_LOAD | RISCV_STORE,
                                                   .accessed = true,
+                                                  .global = true,
                                                   .shift = 64};
         return 0;
     }
@@ -169,6 +172,8 @@ static int walk(const struct riscv_hart *hart, const struct address_space *memor
         if (!pte_is_valid(hart, pte, level))
             return riscv_page_fault(access);
         ppn = bits_get(pte, 10, 44);
+        /* Set in a pointer it holds for all below. */
+        global |= pte & PTE_G;
         if (!pte_is_leaf(pte)) {
             table = ppn << 12;
             continue;
@@ -194,6 +199,7 @@ static int walk(const struct riscv_hart *hart, const struct address_space *memor
         translation->address = ppn << 12 | bits_get(vaddr, 0, shift);
         translation->access = allowed;
         translation->accessed = pte & PTE_A;
+        translation->global = global;
         translation->shift = shift;
         return 0;
     }

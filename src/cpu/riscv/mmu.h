@@ -30,6 +30,7 @@ struct riscv_translation {
     gpa address;
     unsigned access; /* enum riscv_access: what else the page tables allow as they are now */
     bool accessed;   /* A was set before */
+    bool global;     /* the same in all address spaces */
     unsigned shift;  /* the mapping covers 1 << shift bytes, at least a page; 64 with none */
 };
 

@@ -21,6 +21,11 @@ static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
         native_window_close(cpu, tlb);
 }
 
+static void entry_clear(struct tlb_entry *entry)
+{
+    entry->read = entry->write = entry->fetch = TLB_NONE;
+}
+
 static void jumps_empty(struct tlb *tlb)
 {
     memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps));
@@ -43,23 +48,107 @@ void tlb_note_edge(struct tlb *tlb, uint64_t page, uint32_t edge, int32_t pages)
     tlb->native.edges[slot] = page + native_edge_tag(edge);
     tlb->edge_pages[slot] = pages;
     tlb->edge_count++;
+    tlb_note_jump(tlb, page);
     tlb_note_jump(tlb, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
+}
+
+static uint64_t edge_target(const struct tlb *tlb, unsigned slot)
+{
+    return (tlb->native.edges[slot] & PAGE_MASK) +
+           ((uint64_t)(int64_t)tlb->edge_pages[slot] << PAGE_SHIFT);
 }
 
 static void edges_flush_page(struct tlb *tlb, uint64_t page)
 {
-    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++) {
-        uint64_t from = tlb->native.edges[i];
-
-        if (from != UINT64_MAX &&
-            (from & PAGE_MASK) + ((uint64_t)(int64_t)tlb->edge_pages[i] << PAGE_SHIFT) == page)
+    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++)
+        if (tlb->native.edges[i] != UINT64_MAX && edge_target(tlb, i) == page)
             tlb->native.edges[i] = UINT64_MAX;
+}
+
+static bool is_upper(uint64_t tag)
+{
+    return tag >> 63 && tag != UINT64_MAX;
+}
+
+/* What the TLB of another address space knows of the upper half holds in this one, too. */
+static bool may_inherit(const struct engine_cpu *cpu, const struct tlb *from,
+                        const struct riscv_regime *regime)
+{
+    return cpu->upper_global && from->valid && regime->privilege == RISCV_S && regime->satp &&
+           from->regime.satp >> 60 == regime->satp >> 60 &&
+           from->regime.privilege == regime->privilege && from->regime.sum == regime->sum &&
+           from->regime.mxr == regime->mxr;
+}
+
+static const struct tlb *donor_for(const struct engine_cpu *cpu, const struct riscv_regime *regime)
+{
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        if (may_inherit(cpu, &cpu->tlbs[i], regime))
+            return &cpu->tlbs[i];
+    return NULL;
+}
+
+static bool entry_is_upper(const struct tlb_entry *entry)
+{
+    return is_upper(entry->read) || is_upper(entry->fetch);
+}
+
+static void jumps_inherit(struct tlb *tlb, const struct tlb *from)
+{
+    for (unsigned i = 0; i < NATIVE_JUMPS; i++)
+        if (is_upper(from->native.jumps[i].tag))
+            tlb->native.jumps[i] = from->native.jumps[i];
+    memcpy(tlb->jump_pages, from->jump_pages, sizeof(tlb->jump_pages));
+    for (unsigned i = 0; i < NATIVE_EDGES && from->edge_count; i++) {
+        uint64_t page = from->native.edges[i];
+
+        if (!is_upper(page) || !is_upper(edge_target(from, i)))
+            continue;
+        tlb->native.edges[i] = page;
+        tlb->edge_pages[i] = from->edge_pages[i];
+        tlb->edge_count++;
     }
+}
+
+/* But for tags to write by: those are kept one a page (struct engine_cpu.written). */
+static void inherit(struct engine_cpu *cpu, struct tlb *tlb, const struct tlb *from)
+{
+    for (unsigned i = 0; i < TLB_SIZE; i++) {
+        const struct tlb_entry *entry = &from->entries[i];
+
+        if (!entry_is_upper(entry))
+            continue;
+        tlb->entries[i] = *entry;
+        tlb->entries[i].write = TLB_NONE;
+    }
+    tlb->large[1] = from->large[1];
+    if (cpu->native)
+        jumps_inherit(tlb, from);
+}
+
+/* All but what is known of the upper half. */
+static void drop_lower(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    if (!tlb->has_lower)
+        return;
+    for (unsigned i = 0; i < TLB_SIZE; i++)
+        if (!entry_is_upper(&tlb->entries[i]))
+            entry_clear(&tlb->entries[i]);
+    for (unsigned i = 0; i < NATIVE_JUMPS && cpu->native; i++)
+        if (!is_upper(tlb->native.jumps[i].tag))
+            tlb->native.jumps[i].tag = native_no_tag(i);
+    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++)
+        if (!is_upper(tlb->native.edges[i]) || !is_upper(edge_target(tlb, i)))
+            tlb->native.edges[i] = UINT64_MAX;
+    tlb->large[0].base = 1;
+    tlb->large[0].mask = 0;
+    tlb->has_lower = false;
 }
 
 /* The TLB of a regime, emptied if it is new. */
 static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
 {
+    const struct tlb *from;
     struct tlb *tlb = NULL;
 
     for (unsigned i = 0; i < TLB_COUNT; i++) {
@@ -72,8 +161,10 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     while (!tlb || (tlb->valid && (tlb == cpu->fetch || tlb == cpu->data)))
         tlb = &cpu->tlbs[cpu->tlb_victim++ % TLB_COUNT];
     tlb_void(cpu, tlb);
+    from = donor_for(cpu, regime);
     tlb->regime = *regime;
     tlb->valid = true;
+    tlb->has_lower = false;
     for (unsigned i = 0; i < ARRAY_SIZE(tlb->large); i++) {
         tlb->large[i].base = 1;
         tlb->large[i].mask = 0;
@@ -84,6 +175,8 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
         tlb->ticks = tlb->churn = tlb->window_calls = tlb->window_heavy = 0;
         native_context_init(cpu, &tlb->native);
     }
+    if (from)
+        inherit(cpu, tlb, from);
     return tlb;
 }
 
@@ -115,14 +208,10 @@ void tlb_flush_all(struct engine_cpu *cpu)
     cpu_before_eviction(cpu);
     for (unsigned i = 0; i < TLB_COUNT; i++)
         tlb_void(cpu, &cpu->tlbs[i]);
+    cpu->upper_global = true; /* none was translated */
     cpu->fetch = cpu->data = NULL;
     cpu->counters.tlb_flushes++;
     tlb_review(cpu);
-}
-
-static void entry_clear(struct tlb_entry *entry)
-{
-    entry->read = entry->write = entry->fetch = TLB_NONE;
 }
 
 static struct tlb_entry *entry_of(struct tlb *tlb, uint64_t vaddr)
@@ -195,6 +284,10 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
 
         if (!flush_concerns(tlb, all_spaces, asid))
             continue;
+        if (all_addresses && !all_spaces && tlb->regime.privilege == RISCV_S && cpu->upper_global) {
+            drop_lower(cpu, tlb); /* global mappings are of no address space */
+            continue;
+        }
         if (all_addresses || in_large(tlb, vaddr)) {
             tlb_void(cpu, tlb);
             continue;
@@ -386,6 +479,10 @@ int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned
     if (mixed)
         return 0;
     place->cached = true;
+    if (!(vaddr >> 63))
+        tlb->has_lower = true;
+    else if (!translation.global)
+        cpu->upper_global = false;
     entry_fill(cpu, tlb, vaddr, access, allowed & translation.access, place);
     if (translation.shift > PAGE_SHIFT && tlb->regime.satp)
         large_add(tlb, vaddr, translation.shift);
