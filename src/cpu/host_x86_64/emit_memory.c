@@ -560,6 +560,33 @@ static void emit_state_guard(struct emitter *e, const struct ir_insn *insn)
     e->guard_left = insn->scale;
 }
 
+static void emit_state_enable(struct emitter *e, const struct ir_insn *insn)
+{
+    const struct guest_layout *l = e->layout;
+    struct place place = state_place((uint32_t)insn->imm);
+    struct cold *other, *waits;
+    uint8_t *nothing = NULL;
+
+    other = NULL;
+    if (insn->a != IR_IMM) {
+        int_load(e, RAX, insn->a, 0);
+        alu_imm(&e->b, 0, ALU_AND, in_reg(RAX), (int32_t)l->view_writable);
+        nothing = jcc_short(&e->b, CC_E);
+        alu_imm(&e->b, 0, ALU_CMP, in_reg(RAX), (int32_t)insn->c);
+        other = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    }
+    mov_load(&e->b, OP_W, RCX, state_place(l->pending_offset[0]));
+    alu_load(&e->b, OP_W, ALU_OR, RCX, state_place(l->pending_offset[1]));
+    alu_load(&e->b, OP_W, ALU_AND, RCX, state_place(l->wanted_offset));
+    waits = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    alu_imm(&e->b, OP_W, ALU_OR, place, (int32_t)insn->c);
+    if (nothing)
+        jump_here(&e->b, nothing);
+    cold_back(e, waits);
+    if (other)
+        cold_back(e, other);
+}
+
 static void emit_state(struct emitter *e, const struct ir_insn *insn)
 {
     struct place place = state_place((uint32_t)insn->imm);
@@ -580,6 +607,9 @@ static void emit_state(struct emitter *e, const struct ir_insn *insn)
         mov_load(&e->b, OP_W, RCX, place);
         mov_store(&e->b, OP_W, place, RAX);
         int_store(e, insn->dst, RCX);
+        break;
+    case IR_STATE_ENABLE:
+        emit_state_enable(e, insn);
         break;
     case IR_STATE_CLEAR:
         alu_imm(&e->b, OP_W, ALU_AND, place, ~(int32_t)insn->c);

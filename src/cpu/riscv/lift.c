@@ -244,6 +244,21 @@ static bool lift_csr(struct lifter *l)
         add_state(l, IR_STATE_CLEAR, offsetof(struct riscv_hart, mstatus))->c = MSTATUS_SIE;
         return true;
     }
+    /* Interrupts on, or as they were. */
+    if (insn->imm == CSR_SSTATUS && !insn->rd &&
+        ((insn->id == RISCV_INSN_CSRRS && insn->rs1) ||
+         (insn->id == RISCV_INSN_CSRRSI && insn->rs1 == MSTATUS_SIE))) {
+        bool constant = insn->id == RISCV_INSN_CSRRSI;
+
+        add_state_guard(l, 1);
+        state = add_state(l, IR_STATE_ENABLE, offsetof(struct riscv_hart, mstatus));
+        state->a = constant ? IR_IMM : x(insn->rs1);
+        state->c = MSTATUS_SIE;
+        state->fallback = add_record(l);
+        /* The fallback may turn floating point off. */
+        l->guarded = false;
+        return true;
+    }
     return false;
 }
 

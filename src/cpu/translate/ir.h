@@ -130,12 +130,14 @@ enum ir_op {
     IR_FLAGS_READ,  /* dst = the flags: inexact 1, underflow 2, overflow 4, by zero 8, invalid 16 */
     IR_FLAGS_WRITE, /* the flags = a (may be IR_IMM); dst = what they were */
     /* The guest's state beyond its globals; imm: bytes from its start. */
-    IR_STATE_GUARD, /* does all of the instruction by its fallback, and leaves out the next `scale`
-                     * operations, unless the 4 bytes hold c */
-    IR_STATE_READ,  /* dst = 8 bytes */
-    IR_STATE_WRITE, /* 8 bytes = a */
-    IR_STATE_SWAP,  /* both; dst may be a */
-    IR_STATE_CLEAR, /* 8 bytes &= ~c */
+    IR_STATE_GUARD,  /* does all of the instruction by its fallback, and leaves out the next `scale`
+                      * operations, unless the 4 bytes hold c */
+    IR_STATE_READ,   /* dst = 8 bytes */
+    IR_STATE_WRITE,  /* 8 bytes = a */
+    IR_STATE_SWAP,   /* both; dst may be a */
+    IR_STATE_CLEAR,  /* 8 bytes &= ~c */
+    IR_STATE_ENABLE, /* 8 bytes |= a & c, if that of a & view_writable and no interrupt waits for it
+                      * (wanted_offset, pending_offset); else its fallback */
     IR_STATE_VIEW, /* dst = 8 bytes & view_mask, with the highest bit set if all of view_bits are */
     /* The end of the unit, or the way out of it. Targets are `imm` bytes from the start of the
      * page. */

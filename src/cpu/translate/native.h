@@ -157,6 +157,9 @@ struct guest_layout {
     uint32_t poll_offset; /* in the state: struct cpu_signal.limit */
 
     uint64_t view_mask, view_bits; /* of IR_STATE_VIEW */
+    uint32_t view_writable;
+    /* Interrupts: 8 bytes of those that are wanted, and two times 8 bytes of those that wait. */
+    uint32_t wanted_offset, pending_offset[2];
 
     /* The reservation, in the state: a byte that is 1 while there is one, its width in bytes, the
      * guest-physical address and the value that was read (width 4: sign-extended). */
