@@ -35,7 +35,7 @@
 enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16,  /* regimes that are remembered */
-    JUMP_PAGES = 4096,
+    JUMP_PAGES = 1 << 16,
     WINDOW_CHURN = 16,
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
