@@ -36,6 +36,9 @@ enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16,  /* regimes that are remembered */
     JUMP_PAGES = 1 << 16,
+    LARGE_SHIFT = 21,
+    LARGE_PLACES = 1 << 14, /* half of them for each half of the address space */
+    LARGE_PAGES = 1 << (21 - 12),
     WINDOW_CHURN = 16,
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
@@ -61,8 +64,10 @@ struct tlb {
     struct native_context native; /* first: translated code finds all of the TLB from it */
     struct riscv_regime regime;
     bool valid;
-    /* [0] below, [1] above the middle of the address space: what mappings greater than a page lie
-     * in, since sfence.vma of one address must drop all of such a mapping. */
+    /* Mappings greater than a page: sfence.vma of one address must drop all of it. Those of up to
+     * LARGE_SHIFT bits by a bit for the place they lie in, in turn; for the greater ones, what all
+     * of them lie in, [0] below and [1] above the middle of the address space. */
+    uint64_t large_places[LARGE_PLACES / 64];
     struct {
         uint64_t base, mask; /* va is inside when (va & mask) == base; mask 0 and base 1: empty */
     } large[2];

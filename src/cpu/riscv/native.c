@@ -43,7 +43,8 @@ enum {
     WINDOW_BLOCK = 16,   /* pages that a fault looks at */
     WINDOW_CALLS = 100,  /* between two ticks: more of them cost more than they save */
     WINDOW_HEAVY = 20,
-    WINDOW_TICKS = 12, /* interrupts in a regime that make it get a window */
+    WINDOW_REVIEWED = 16, /* runs that take as long to look at as a call of the host */
+    WINDOW_TICKS = 12,    /* interrupts in a regime that make it get a window */
 };
 
 struct native_cpu {
@@ -150,9 +151,9 @@ void native_tick(struct engine_cpu *cpu)
 }
 
 /* Whether the page may be mapped, and how. It is one that the regime may load from. */
-static bool window_page(struct engine_cpu *cpu, uint64_t vaddr, struct window_run *run)
+static bool window_page(struct engine_cpu *cpu, const struct tlb *tlb, uint64_t vaddr,
+                        struct window_run *run)
 {
-    const struct tlb *tlb = cpu->data;
     struct ram *ram = cpu->engine->native->ram;
     struct riscv_translation translation;
     unsigned allowed;
@@ -176,6 +177,30 @@ static bool window_page(struct engine_cpu *cpu, uint64_t vaddr, struct window_ru
     return true;
 }
 
+struct review {
+    struct engine_cpu *cpu;
+    const struct tlb *tlb;
+};
+
+static bool window_holds(void *ctx, const struct window_run *page)
+{
+    const struct review *review = ctx;
+    struct window_run now;
+
+    return window_page(review->cpu, review->tlb, page->virtual_page << PAGE_SHIFT, &now) &&
+           now.ram_page == page->ram_page && now.writable >= page->writable;
+}
+
+void native_window_review(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    struct review review = {cpu, tlb};
+
+    tlb->window_calls += 1 + tlb->window->count / WINDOW_REVIEWED;
+    window_review(tlb->window, window_holds, &review);
+    if (!tlb->window->count)
+        native_window_close(cpu, tlb);
+}
+
 static bool window_map_run(struct engine_cpu *cpu, const struct window_run *run)
 {
     if (run->writable)
@@ -191,10 +216,11 @@ static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
     uint64_t page = vaddr >> PAGE_SHIFT, first = page & ~(uint64_t)(WINDOW_BLOCK - 1);
     struct window_run run = {.count = 0}, next;
 
-    if (vaddr >= WINDOW_SIZE || !window_page(cpu, vaddr, &next))
+    if (vaddr >= WINDOW_SIZE || !window_page(cpu, cpu->data, vaddr, &next))
         return;
     for (uint64_t p = first; p < first + WINDOW_BLOCK; p++) {
-        if ((p != page && window_has(window, p)) || !window_page(cpu, p << PAGE_SHIFT, &next))
+        if ((p != page && window_has(window, p)) ||
+            !window_page(cpu, cpu->data, p << PAGE_SHIFT, &next))
             continue;
         if (run.count && run.virtual_page + run.count == next.virtual_page &&
             run.ram_page + run.count == next.ram_page && run.writable == next.writable) {

@@ -122,6 +122,7 @@ static void inherit(struct engine_cpu *cpu, struct tlb *tlb, const struct tlb *f
         tlb->entries[i].write = TLB_NONE;
     }
     tlb->large[1] = from->large[1];
+    memcpy(tlb->large_places, from->large_places, sizeof(tlb->large_places));
     if (cpu->native)
         jumps_inherit(tlb, from);
 }
@@ -145,6 +146,29 @@ static void drop_lower(struct engine_cpu *cpu, struct tlb *tlb)
     tlb->has_lower = false;
 }
 
+static void large_forget(struct tlb *tlb)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(tlb->large); i++) {
+        tlb->large[i].base = 1;
+        tlb->large[i].mask = 0;
+    }
+    memset(tlb->large_places, 0, sizeof(tlb->large_places));
+}
+
+/* Empties a TLB whose regime stays. Its window is worth a look at each page that it has; large
+ * mappings of which it keeps some are remembered. */
+static void tlb_renew(struct engine_cpu *cpu, struct tlb *tlb)
+{
+    if (!tlb->window) {
+        tlb_void(cpu, tlb);
+        return;
+    }
+    memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+    tlb_empty_jumps(tlb);
+    tlb->has_lower = false;
+    native_window_review(cpu, tlb);
+}
+
 /* The TLB of a regime, emptied if it is new. */
 static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
 {
@@ -165,10 +189,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     tlb->regime = *regime;
     tlb->valid = true;
     tlb->has_lower = false;
-    for (unsigned i = 0; i < ARRAY_SIZE(tlb->large); i++) {
-        tlb->large[i].base = 1;
-        tlb->large[i].mask = 0;
-    }
+    large_forget(tlb);
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
     if (cpu->native) {
         tlb_empty_jumps(tlb);
@@ -252,33 +273,54 @@ static bool flush_concerns(const struct tlb *tlb, bool all_spaces, uint64_t asid
            (all_spaces || regime_asid(&tlb->regime) == (asid & 0xffff));
 }
 
+static unsigned large_place(uint64_t vaddr)
+{
+    return (vaddr >> LARGE_SHIFT & (LARGE_PLACES / 2 - 1)) | (vaddr >> 63) * (LARGE_PLACES / 2);
+}
+
+/* Whether the page may be of a mapping that lies in that place. */
+static bool in_large_place(const struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned place = large_place(vaddr);
+
+    return tlb->large_places[place / 64] >> (place % 64) & 1;
+}
+
 static bool in_large(const struct tlb *tlb, uint64_t vaddr)
 {
     return (vaddr & tlb->large[vaddr >> 63].mask) == tlb->large[vaddr >> 63].base;
 }
 
-static void flush_page(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr)
+static void jumps_flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
 {
-    entry_clear(entry_of(tlb, vaddr));
-    if (cpu->native)
-        jumps_flush_page(tlb, vaddr);
-    if (tlb->window && vaddr < WINDOW_SIZE && window_has(tlb->window, vaddr >> PAGE_SHIFT)) {
-        window_unmap(tlb->window, vaddr >> PAGE_SHIFT, 1);
+    for (uint64_t i = 0; i < count; i++)
+        jumps_flush_page(tlb, vaddr + (i << PAGE_SHIFT));
+}
+
+static void flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        entry_clear(entry_of(tlb, vaddr + (i << PAGE_SHIFT)));
+    if (tlb->window && vaddr < WINDOW_SIZE && window_unmap(tlb->window, vaddr >> PAGE_SHIFT, count))
         tlb->window_calls++;
-    }
 }
 
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,
                uint64_t asid)
 {
-    bool large = false;
+    uint64_t first = vaddr >> LARGE_SHIFT << LARGE_SHIFT;
+    bool large = false, place = false;
 
     cpu->counters.tlb_flushes++;
     cpu_before_eviction(cpu);
     /* A jump cache lies beside the TLB for data, and what it knows of code was looked up in the one
      * for fetches: a large mapping in either counts for both. */
-    for (unsigned i = 0; i < TLB_COUNT && !all_addresses; i++)
-        large |= flush_concerns(&cpu->tlbs[i], all_spaces, asid) && in_large(&cpu->tlbs[i], vaddr);
+    for (unsigned i = 0; i < TLB_COUNT && !all_addresses; i++) {
+        if (!flush_concerns(&cpu->tlbs[i], all_spaces, asid))
+            continue;
+        large |= in_large(&cpu->tlbs[i], vaddr);
+        place |= in_large_place(&cpu->tlbs[i], vaddr);
+    }
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
 
@@ -289,12 +331,21 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
             continue;
         }
         if (all_addresses || in_large(tlb, vaddr)) {
-            tlb_void(cpu, tlb);
+            tlb_renew(cpu, tlb);
             continue;
         }
         if (large && cpu->native)
             tlb_empty_jumps(tlb);
-        flush_page(cpu, tlb, vaddr);
+        if (!tlb->has_lower && !tlb->window && !(vaddr >> 63))
+            continue;
+        if (in_large_place(tlb, vaddr))
+            flush_pages(tlb, first, LARGE_PAGES);
+        else
+            flush_pages(tlb, vaddr, 1);
+        if (place && cpu->native)
+            jumps_flush_pages(tlb, first, LARGE_PAGES);
+        else if (cpu->native)
+            jumps_flush_page(tlb, vaddr);
     }
     tlb_review(cpu);
 }
@@ -404,9 +455,14 @@ void tlb_protect_all(struct engine_cpu *cpu)
 /* Widens what the TLB knows of large mappings by the one at `vaddr`. */
 static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
 {
+    unsigned place = large_place(vaddr);
     uint64_t *base = &tlb->large[vaddr >> 63].base, *mask = &tlb->large[vaddr >> 63].mask;
     uint64_t wanted = shift < 64 ? ~UINT64_C(0) << shift : 0;
 
+    if (shift <= LARGE_SHIFT) {
+        tlb->large_places[place / 64] |= UINT64_C(1) << (place % 64);
+        return;
+    }
     if (*base == 1) {
         *mask = wanted;
     } else {

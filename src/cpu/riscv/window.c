@@ -146,12 +146,49 @@ static bool make_room(struct window *window)
     return false;
 }
 
-void window_unmap(struct window *window, uint64_t page, uint64_t count)
+bool window_unmap(struct window *window, uint64_t page, uint64_t count)
 {
-    if (!is_present(window, page, count) || !make_room(window))
-        return;
-    forget(window, page, count);
-    make_inaccessible(window, page, count);
+    if (!is_present(window, page, count))
+        return false;
+    if (make_room(window)) {
+        forget(window, page, count);
+        make_inaccessible(window, page, count);
+    }
+    return true;
+}
+
+enum { REVIEW_PIECES = 64 };
+
+void window_review(struct window *window, bool (*holds)(void *ctx, const struct window_run *page),
+                   void *ctx)
+{
+    struct {
+        uint64_t page, count;
+    } gone[REVIEW_PIECES];
+    unsigned pieces = 0;
+
+    for (unsigned i = 0; i < window->count; i++) {
+        struct window_run page = window->runs[i];
+        uint64_t left = page.count;
+
+        page.count = 1;
+        for (; left; left--, page.virtual_page++, page.ram_page++) {
+            if (holds(ctx, &page))
+                continue;
+            if (pieces && gone[pieces - 1].page + gone[pieces - 1].count == page.virtual_page) {
+                gone[pieces - 1].count++;
+                continue;
+            }
+            if (pieces == REVIEW_PIECES) { /* less work than all of them one by one */
+                window_clear(window);
+                return;
+            }
+            gone[pieces].page = page.virtual_page;
+            gone[pieces++].count = 1;
+        }
+    }
+    for (unsigned i = 0; i < pieces; i++)
+        window_unmap(window, gone[i].page, gone[i].count);
 }
 
 bool window_map(struct window *window, const struct window_run *run)

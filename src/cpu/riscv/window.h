@@ -44,9 +44,12 @@ static inline bool window_has(const struct window *window, uint64_t page)
 
 /* Maps pages, in place of what is there. False: it is full, or the host refuses. */
 bool window_map(struct window *window, const struct window_run *run) MUST_CHECK;
-/* Unmaps [page, page + count). */
-void window_unmap(struct window *window, uint64_t page, uint64_t count);
+/* Unmaps [page, page + count); false: nothing was there. */
+bool window_unmap(struct window *window, uint64_t page, uint64_t count);
 void window_clear(struct window *window);
+/* Unmaps every page for which `holds` is false; it is given runs of one page. */
+void window_review(struct window *window, bool (*holds)(void *ctx, const struct window_run *page),
+                   void *ctx);
 /* Makes the page of RAM read-only wherever it is mapped; true if it was writable somewhere. */
 bool window_protect(struct window *window, uint64_t ram_page);
 

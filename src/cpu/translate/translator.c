@@ -341,17 +341,18 @@ void translator_link(struct translator *t, struct link *link, struct unit *to)
         return;
     link->to = to;
     link->next = to->incoming;
+    link->at = &to->incoming;
+    if (link->next)
+        link->next->at = &link->next;
     to->incoming = link;
     t->host->set_link(&t->memory, &link->host, link->host.polls ? to->start : to->entry);
 }
 
 static void incoming_remove(struct link *link)
 {
-    struct link **at = &link->to->incoming;
-
-    while (*at != link)
-        at = &(*at)->next;
-    *at = link->next;
+    *link->at = link->next;
+    if (link->next)
+        link->next->at = link->at;
     link->to = NULL;
 }
 
@@ -364,11 +365,21 @@ static void hash_remove(struct translator *t, struct unit *unit)
     *at = unit->hash_next;
 }
 
-static void list_remove(struct unit **at, const struct unit *unit)
+/* `page_at` is the pointer to it. */
+static void page_remove(struct unit *unit)
 {
-    while (*at != unit)
-        at = &(*at)->page_next;
-    *at = unit->page_next;
+    *unit->page_at = unit->page_next;
+    if (unit->page_next)
+        unit->page_next->page_at = unit->page_at;
+}
+
+static void page_add(struct unit_page *page, struct unit *unit)
+{
+    unit->page_next = page->units;
+    unit->page_at = &page->units;
+    if (page->units)
+        page->units->page_at = &unit->page_next;
+    page->units = unit;
 }
 
 static void reaching_remove(struct translator *t, const struct unit *unit)
@@ -384,7 +395,7 @@ static void unit_kill(struct translator *t, struct unit *unit)
 {
     struct link *link;
 
-    list_remove(&page_find(t, unit->page)->units, unit);
+    page_remove(unit);
     if (unit->next != UINT64_MAX)
         reaching_remove(t, unit);
 
@@ -606,8 +617,7 @@ static void unit_enter(struct translator *t, struct unit *unit, struct unit_page
 
     unit->hash_next = *slot;
     *slot = unit;
-    unit->page_next = page->units;
-    page->units = unit;
+    page_add(page, unit);
     if (next) {
         unit->next_next = next->reaching;
         next->reaching = unit;

@@ -26,7 +26,7 @@
 #include "base/thread.h"
 #include "cpu/translate/host.h"
 
-enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 12 };
+enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 16 };
 
 struct unit;
 
@@ -34,6 +34,7 @@ struct link {
     struct unit *from;
     struct unit *to;   /* NULL: leads to the dispatcher */
     struct link *next; /* of to->incoming */
+    struct link **at;  /* the pointer to it there */
     unsigned visits;   /* times that it led to the dispatcher; for the guest's side */
     struct host_link host;
 };
@@ -47,7 +48,7 @@ struct unit {
     bool windowed;
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
     uint32_t cold_start, cold_size;
-    struct unit *hash_next, *page_next, *next_next;
+    struct unit *hash_next, *page_next, **page_at, *next_next;
     struct link *incoming;
     void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
     unsigned fault_count;
