@@ -798,7 +798,8 @@ static GUEST_ACCESS uint16_t code_half(const uint8_t *host)
 }
 
 bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
-          struct ir_unit *unit, struct lift_record *records, unsigned *count)
+          struct ir_unit *unit, struct lift_record *records, unsigned *count, lift_known *known,
+          void *ctx)
 {
     struct lifter l = {.unit = unit, .at = offset, .records = records};
 
@@ -806,6 +807,8 @@ bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned li
     unit->count = 0;
     unit->guest_count = 0;
     while (!l.ended && unit->guest_count < limit && l.at < PAGE_SIZE) {
+        if (unit->guest_count >= LIFT_SHORTEST && known(ctx, l.at))
+            break;
         uint32_t word = code_half(host + l.at);
 
         if (riscv_insn_length(word) == 4) {

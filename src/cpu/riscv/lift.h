@@ -9,7 +9,7 @@
 #include "cpu/riscv/interpreter.h"
 #include "cpu/translate/ir.h"
 
-enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 96 };
+enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 96, LIFT_SHORTEST = 4 };
 
 /* A record for an instruction that the interpreter's functions do: two slots, as there. */
 struct lift_record {
@@ -17,11 +17,17 @@ struct lift_record {
     uint32_t length; /* bytes */
 };
 
+/* Whether there is a unit already for what begins `offset` bytes into the page. */
+typedef bool lift_known(void *ctx, unsigned offset);
+
 /* Lifts what begins `offset` bytes into the page at `host`, at most `limit` instructions. An
  * instruction that ends in the next page, `next` on the host, only if it is the first one (`next`
- * is NULL: not at all). The records that it needs go to `records`, which has room for
- * LIFT_INSTRUCTIONS; *count says how many. False: there is nothing that could be translated. */
+ * is NULL: not at all). It
+ * ends in front of what is `known`, if it has LIFT_SHORTEST instructions. The records that it needs
+ * go to `records`, which has room for LIFT_INSTRUCTIONS; *count says how many. False: there is
+ * nothing that could be translated. */
 bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
-          struct ir_unit *unit, struct lift_record *records, unsigned *count);
+          struct ir_unit *unit, struct lift_record *records, unsigned *count, lift_known *known,
+          void *ctx);
 
 #endif

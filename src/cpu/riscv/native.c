@@ -622,6 +622,19 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
 
 /* ---- translating ---- */
 
+struct known {
+    struct translator *t;
+    uint64_t page;
+    bool windowed;
+};
+
+static bool is_known(void *ctx, unsigned offset)
+{
+    const struct known *known = ctx;
+
+    return translator_find(known->t, known->page, offset, known->windowed);
+}
+
 static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
                             struct unit **unit) REQUIRES(cpu->engine->native->translator.lock)
 {
@@ -630,6 +643,7 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
     const uint8_t *host = native->ram->host, *next = NULL;
     struct lift_record *records;
     unsigned count;
+    struct known known = {t, source->page, is_windowed(cpu)};
 
     if (source->next != UINT64_MAX) {
         if (!translator_may_reach(t, source->page, source->next))
@@ -637,7 +651,7 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
         next = host + (source->next << PAGE_SHIFT);
     }
     if (!lift(host + (source->page << PAGE_SHIFT), next, pc & (PAGE_SIZE - 1), native->unit_limit,
-              &t->scratch, native->records, &count))
+              &t->scratch, native->records, &count, is_known, &known))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
     records = malloc((count + 1) * sizeof(*records));
