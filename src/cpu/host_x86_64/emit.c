@@ -165,6 +165,9 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     case COLD_NAN64:
         cold_nan(e, cold);
         break;
+    case COLD_FLAGS:
+        cold_flags(e, cold);
+        break;
     case COLD_STEP:
         cold_step(e, cold);
         break;

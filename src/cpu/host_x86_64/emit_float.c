@@ -364,9 +364,21 @@ static void emit_flags_read(struct emitter *e, const struct ir_insn *insn)
     int_store(e, insn->dst, RAX);
 }
 
+/* A comparison that is not to raise a flag is one between a read of the flags and a write of what
+ * was read. Behind it the host's parity tells of a NaN, without which it raises none. */
+static bool ends_quiet_compare(const struct emitter *e, const struct ir_insn *insn)
+{
+    const struct ir_insn *compare = insn - 1, *read = insn - 2;
+
+    return insn - e->unit->insns >= 2 && read->op == IR_FLAGS_READ &&
+           (compare->op == IR_FLT || compare->op == IR_FLE) && compare->width == 8 &&
+           is_global(insn->a) && insn->a == read->dst && insn->a != compare->dst &&
+           insn->dst == IR_ZERO;
+}
+
 /* MXCSR is written only if it holds a flag that is to be gone: that is slow, and rare, since most
  * programs write back what they read. */
-static void emit_flags_write(struct emitter *e, const struct ir_insn *insn)
+static void write_flags(struct emitter *e, const struct ir_insn *insn)
 {
     uint8_t *kept;
 
@@ -383,6 +395,20 @@ static void emit_flags_write(struct emitter *e, const struct ir_insn *insn)
     op(&e->b, OP_0F, 0xae, 2, CONTEXT(control)); /* ldmxcsr */
     jump_here(&e->b, kept);
     int_store(e, insn->dst, RDX);
+}
+
+static void emit_flags_write(struct emitter *e, const struct ir_insn *insn)
+{
+    if (ends_quiet_compare(e, insn))
+        emit_cold(e, CC_P, COLD_FLAGS, insn, 0);
+    else
+        write_flags(e, insn);
+}
+
+void cold_flags(struct emitter *e, const struct cold *cold)
+{
+    write_flags(e, cold->insn);
+    jmp_to(&e->b, cold->back);
 }
 
 bool emit_float(struct emitter *e, const struct ir_insn *insn)

@@ -23,17 +23,17 @@ static bool is_backward(const struct ir_insn *insn, int64_t target)
     return target <= insn->at;
 }
 
-/* rax: the address; rcx = where its entry of the jump cache is, from the context. Compares. */
+/* rax: the address; rcx = twice the index of its entry in the jump cache, so that 8 times that is
+ * its place. Compares. */
 static void emit_probe(struct emitter *e)
 {
     /* rorx ecx, eax, 13: the bits that reach the index are those above the page. */
     vex(&e->b, OP_0F3A | OP_F2 | OP_W, 0xf0, RCX, 0, in_reg(RAX));
     put8(&e->b, 12);
     alu_load(&e->b, 0, ALU_XOR, RCX, in_reg(RAX));
-    shift_imm(&e->b, 0, 4, RCX, 3);
-    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * (int)sizeof(struct native_jump));
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * 2);
     alu_load(&e->b, OP_W, ALU_CMP, RAX,
-             at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].tag)));
+             at_index(R14, RCX, 3, offsetof(struct native_context, jumps[0].tag)));
 }
 
 /* Goes there, with the page set. kind: 4 to jump, 2 to call. */
@@ -41,7 +41,7 @@ static void emit_known(struct emitter *e, unsigned kind)
 {
     mov_rr(&e->b, OP_W, PAGE, RAX);
     alu_imm(&e->b, OP_W, ALU_AND, in_reg(PAGE), -4096);
-    op(&e->b, 0, 0xff, kind, at_index(R14, RCX, 0, offsetof(struct native_context, jumps[0].code)));
+    op(&e->b, 0, 0xff, kind, at_index(R14, RCX, 3, offsetof(struct native_context, jumps[0].code)));
 }
 
 /* rax: the address. */

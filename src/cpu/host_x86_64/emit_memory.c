@@ -126,8 +126,8 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
     if (known)
         return access;
     alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
-    /* Not by the stub, which comes back: what follows relies on the base. */
-    emit_cold(e, CC_AE, COLD_STEP, insn, 0);
+    jcc_to(&e->b, CC_AE, 0);
+    access->check = here(&e->b);
     return access;
 }
 
@@ -388,6 +388,10 @@ void emit_access_stubs(struct emitter *e)
     for (unsigned i = 0; i < e->access_count; i++) {
         struct access *access = &e->accesses[i];
 
+        /* The helper comes back only from an access in the window, so that what follows can rely
+         * on the base. */
+        if (access->check)
+            patch_here(&e->b, access->check);
         access->stub = here(&e->b);
         borrow_map(e, access->borrowing);
         debts_pay(e, access->debts);

@@ -70,6 +70,7 @@ enum cold_kind {
     COLD_GUEST, /* does the whole instruction by its fallback */
     COLD_NAN32, /* the canonical NaN to xmm `index` */
     COLD_NAN64,
+    COLD_FLAGS,    /* writes the flags */
     COLD_STEP,     /* leaves */
     COLD_LINK,     /* leaves by a link's record */
     COLD_LINK_OUT, /* counts, pays debts, and goes on by a link of its own */
@@ -109,6 +110,7 @@ struct cold {
 
 /* An access to the window, and its out-of-line part once that is written. */
 struct access {
+    uint32_t check; /* behind the jump of the base's check, which leads to the stub, too; 0: none */
     uint32_t at, stub, back;
     const struct ir_insn *insn;
     struct debts debts;
@@ -263,6 +265,7 @@ void slack_update(struct emitter *e, const struct ir_insn *insn);
 /* ---- emit_float.c ---- */
 
 bool emit_float(struct emitter *e, const struct ir_insn *insn);
+void cold_flags(struct emitter *e, const struct cold *cold);
 void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 
 /* ---- emit_flow.c ---- */

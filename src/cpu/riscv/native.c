@@ -716,6 +716,12 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     return r;
 }
 
+/* A look takes a lock and misses the cache: not at each of the visits before it is worth a unit. */
+static bool is_look_worth(unsigned visits)
+{
+    return visits >= LINK_HEAT || !(visits & (visits - 1));
+}
+
 /* Leads the link to where the hart goes on, if that is translated, or was gone to often. */
 static void follow_link(struct engine_cpu *cpu, struct link *link)
 {
@@ -725,13 +731,11 @@ static void follow_link(struct engine_cpu *cpu, struct link *link)
     unsigned visits;
     uint64_t at;
 
-    /* Another CPU may have made the unit, and its code led here: what the link holds is read under
-     * the lock that it was made under. */
-    mutex_lock(&t->lock);
+    /* Another CPU may have made the unit, and its code led here. */
+    (void)atomic_load_explicit(&t->published, memory_order_acquire);
     cpu->hart->pc = context_of(cpu)->page + (uint64_t)(int64_t)link->host.target;
-    visits = ++link->visits;
-    mutex_unlock(&t->lock);
-    if (!find_place(cpu, cpu->hart->pc, &at))
+    visits = atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1;
+    if (!is_look_worth(visits) || !find_place(cpu, cpu->hart->pc, &at))
         return;
     if (visits == LINK_HEAT && translate_at(cpu, cpu->hart->pc, at, &unit))
         return;

@@ -32,10 +32,10 @@ struct unit;
 
 struct link {
     struct unit *from;
-    struct unit *to;   /* NULL: leads to the dispatcher */
-    struct link *next; /* of to->incoming */
-    struct link **at;  /* the pointer to it there */
-    unsigned visits;   /* times that it led to the dispatcher; for the guest's side */
+    struct unit *to;         /* NULL: leads to the dispatcher */
+    struct link *next;       /* of to->incoming */
+    struct link **at;        /* the pointer to it there */
+    _Atomic unsigned visits; /* times that it led to the dispatcher; for the guest's side */
     struct host_link host;
 };
 
