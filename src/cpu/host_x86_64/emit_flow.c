@@ -57,7 +57,7 @@ static void emit_lookup(struct emitter *e, bool call)
 
 void cold_miss(struct emitter *e, const struct cold *cold)
 {
-    call_to(&e->b, e->runtime->parts[PART_LOOKUP]);
+    call_to(&e->b, e->runtime->parts[cold->index ? PART_LOOKUP_CALL : PART_LOOKUP]);
     op(&e->b, 0, 0xff, cold->index ? 2 : 4, in_reg(RAX));
     if (cold->index)
         jmp_to(&e->b, cold->back);
@@ -113,17 +113,17 @@ static void emit_along(struct emitter *e, unsigned index)
 }
 
 /* rax = the code that the link leads to, or out. */
-static void emit_edge_miss(struct emitter *e, unsigned index)
+static void emit_edge_miss(struct emitter *e, unsigned index, bool call)
 {
     mov_ri(&e->b, RAX, (uintptr_t)link_record(e->records, index));
-    call_to(&e->b, e->runtime->parts[PART_EDGE]);
+    call_to(&e->b, e->runtime->parts[call ? PART_EDGE_CALL : PART_EDGE]);
 }
 
 void cold_edge(struct emitter *e, const struct cold *cold)
 {
     bool call = cold->kind == COLD_EDGE_CALL;
 
-    emit_edge_miss(e, cold->index);
+    emit_edge_miss(e, cold->index, call);
     op(&e->b, 0, 0xff, call ? 2 : 4, in_reg(RAX));
     if (call)
         jmp_to(&e->b, cold->back);
@@ -191,7 +191,7 @@ void cold_far(struct emitter *e, const struct cold *cold)
     put32(&e->b, 0);
     emit_exit_link(e, index);
     jump_here(&e->b, miss);
-    emit_edge_miss(e, index);
+    emit_edge_miss(e, index, false);
     op(&e->b, 0, 0xff, 4, in_reg(RAX));
 }
 

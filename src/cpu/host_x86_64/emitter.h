@@ -44,7 +44,9 @@ enum {
     PART_STORE,
     PART_GUEST,
     PART_LOOKUP, /* rax: an address, then the code for it */
-    PART_EDGE,   /* rax: a link's record, then the code that it leads to */
+    PART_LOOKUP_CALL,
+    PART_EDGE, /* rax: a link's record, then the code that it leads to */
+    PART_EDGE_CALL,
     PART_EXIT_LINK,
     PART_EXIT_JUMP,
     PART_EXIT_POLL,

@@ -210,18 +210,17 @@ static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
 }
 
 /* rax: the address, or a link's record. Returns with the code's in rax, or leaves. */
-static uint32_t make_lookup(struct maker *m, const void *helper, bool link, uint32_t exit_jump)
+static uint32_t make_lookup(struct maker *m, const void *helper, bool call, uint32_t exit_jump)
 {
     uint32_t start = here(&m->b), fail;
 
-    if (!link)
-        mov_store(&m->b, OP_W, CONTEXT(target), RAX);
-    move_ints(m, true, CALLER_SAVED);
+    move_ints(m, true, ALL);
     move_floats(m, true);
+    mov_ri(&m->b, RDX, call);
     call_helper(m, helper);
     mov_rr(&m->b, OP_W, RCX, RDX);
     mov_load(&m->b, OP_W, PAGE, CONTEXT(page));
-    move_ints(m, false, CALLER_SAVED);
+    move_ints(m, false, ALL);
     move_floats(m, false);
     test_rr(&m->b, OP_W, RCX, RCX);
     jcc_to(&m->b, CC_E, 0);
@@ -230,6 +229,16 @@ static uint32_t make_lookup(struct maker *m, const void *helper, bool link, uint
     patch_here(&m->b, fail);
     mov_load(&m->b, OP_W, RAX, CONTEXT(target));
     jmp_to(&m->b, exit_jump);
+    return start;
+}
+
+/* Called by what calls; goes back there as a return does, with the guest's address in rax. */
+static uint32_t make_returned(struct maker *m)
+{
+    uint32_t start = here(&m->b);
+
+    mov_load(&m->b, OP_W, RAX, at_mem(RSP, 8));
+    put8(&m->b, 0xc3);
     return start;
 }
 
@@ -291,10 +300,13 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_LOAD] = make_access(&m, (const void *)runtime->helpers->load, leave);
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_GUEST] = make_guest(&m, (const void *)runtime->helpers->guest, leave);
-    parts[PART_LOOKUP] =
-        make_lookup(&m, (const void *)runtime->helpers->lookup, false, parts[PART_EXIT_JUMP]);
-    parts[PART_EDGE] =
-        make_lookup(&m, (const void *)runtime->helpers->edge, true, parts[PART_EXIT_JUMP]);
+    for (unsigned call = 0; call < 2; call++) {
+        parts[PART_LOOKUP + call] =
+            make_lookup(&m, (const void *)runtime->helpers->lookup, call, parts[PART_EXIT_JUMP]);
+        parts[PART_EDGE + call] =
+            make_lookup(&m, (const void *)runtime->helpers->edge, call, parts[PART_EXIT_JUMP]);
+    }
+    runtime->returned = code_memory_run(memory, make_returned(&m));
     parts[PART_SENTINEL] = make_sentinel(&m, parts[PART_EXIT_JUMP]);
     parts[PART_SIGN64] = make_constant(&m, UINT64_C(1) << 63);
     parts[PART_MAGNITUDE64] = make_constant(&m, ~(UINT64_C(1) << 63));

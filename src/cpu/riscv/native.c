@@ -25,6 +25,7 @@ struct native {
     unsigned unit_limit; /* instructions in a unit */
     unsigned windows_of_cpu, window_runs;
     bool window_at_once; /* not only for what has run for long */
+
     struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
 };
 
@@ -538,26 +539,85 @@ static const void *find_code(struct engine_cpu *cpu, uint64_t pc)
     return code->code;
 }
 
-static struct native_value help_lookup(void *ctx, uint64_t vaddr)
+/* Interprets a little from hart->pc on. False: translated code has to be left, in the state as it
+ * is. */
+static bool interpret_here(struct engine_cpu *cpu)
 {
-    struct engine_cpu *cpu = ctx;
-    uint64_t pc = vaddr & ~UINT64_C(1);
+    const struct tlb *fetch = cpu->fetch, *data = cpu->data;
+    uint64_t flushes = cpu->counters.tlb_flushes;
+    struct code_block *block = code_find(cpu, cpu->hart->pc, false);
+
+    /* The dispatcher translates it. */
+    if (block && code_is_hot(block))
+        return false;
+    if (!block || execute(cpu, block) == EXECUTE_TRAP) {
+        cpu_take_trap(cpu, cpu->cause, cpu->tval);
+        return false;
+    }
+    return cpu->fetch == fetch && cpu->data == data && cpu->counters.tlb_flushes == flushes &&
+           !cpu->stopping && !cpu_signal_pending(&cpu->hart->signal) &&
+           riscv_interrupt_pick(cpu->hart) < 0;
+}
+
+enum { INTERPRETED_MAX = 8 }; /* times, before the dispatcher is to have a look */
+
+/* What is seldom executed is interpreted without leaving translated code, which costs more than
+ * the few instructions. The code at hart->pc in the end, or NULL: out. */
+static const void *interpret_to_code(struct engine_cpu *cpu)
+{
+    struct native_context *context = context_of(cpu);
+    const void *code = NULL;
+
+    if (is_counting(cpu))
+        counted_take(cpu, 0);
+    float_end(cpu);
+    for (unsigned i = 0; i < INTERPRETED_MAX && !code; i++) {
+        if (!interpret_here(cpu))
+            break;
+        code = find_code(cpu, cpu->hart->pc);
+    }
+    if (code)
+        context_begin(cpu);
+    else
+        context->float_ready = false; /* nothing to take over any more */
+    return code;
+}
+
+/* The code at `pc`, or at where the hart is after a while. A call that came back meanwhile goes on
+ * behind itself. */
+static struct native_value code_from(struct engine_cpu *cpu, uint64_t pc, bool call)
+{
+    struct native_context *context = context_of(cpu);
     const void *code = find_code(cpu, pc);
 
-    cpu->counters.helped_lookups++;
+    if (!code) {
+        cpu->hart->pc = pc;
+        code = interpret_to_code(cpu);
+        pc = cpu->hart->pc;
+        if (code && call && ((const uint64_t *)(uintptr_t)context->stack)[1] == pc)
+            code = cpu->engine->native->translator.runtime.returned;
+    }
+    context->target = pc;
     if (code)
-        context_of(cpu)->page = pc & PAGE_MASK;
+        context->page = pc & PAGE_MASK;
     return (struct native_value){(uintptr_t)code, code != NULL};
 }
 
-static struct native_value help_edge(void *ctx, const void *data)
+static struct native_value help_lookup(void *ctx, uint64_t vaddr, bool call)
+{
+    struct engine_cpu *cpu = ctx;
+
+    cpu->counters.helped_lookups++;
+    return code_from(cpu, vaddr & ~UINT64_C(1), call);
+}
+
+static struct native_value help_edge(void *ctx, const void *data, bool call)
 {
     struct engine_cpu *cpu = ctx;
     struct translator *t = &cpu->engine->native->translator;
     struct native_context *context = context_of(cpu);
     struct link *link = (struct link *)(uintptr_t)data;
     struct unit *unit;
-    const void *code;
     uint64_t pc, at;
 
     cpu->counters.helped_edges++;
@@ -574,11 +634,7 @@ static struct native_value help_edge(void *ctx, const void *data)
         }
         mutex_unlock(&t->lock);
     }
-    context->target = pc;
-    code = find_code(cpu, pc);
-    if (code)
-        context->page = pc & PAGE_MASK;
-    return (struct native_value){(uintptr_t)code, code != NULL};
+    return code_from(cpu, pc, call);
 }
 
 static const struct native_helpers helpers = {

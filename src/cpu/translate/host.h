@@ -20,9 +20,10 @@ struct link *link_record(struct link *records, unsigned i);
 struct host_runtime {
     const struct guest_layout *layout;
     const struct native_helpers *helpers;
-    const void *enter;  /* enter(state, context, code) */
-    uint64_t parts[16]; /* the emitter's own: addresses of thunks and constants */
-    bool counting;      /* units count guest instructions */
+    const void *enter;    /* enter(state, context, code) */
+    const void *returned; /* what a call is led to that came back already */
+    uint64_t parts[24];   /* the emitter's own: addresses of thunks and constants */
+    bool counting;        /* units count guest instructions */
     /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
     uint32_t (*edge)(void *ctx, int64_t pages);
     void *edge_ctx;

@@ -134,12 +134,14 @@ struct native_helpers {
     struct native_value (*store)(void *cpu, uint64_t vaddr, uint32_t info, uint64_t value);
     /* `record`: ir_insn.fallback. All globals are in the state, before and after. */
     struct native_value (*guest)(void *cpu, const void *record, uint32_t info);
-    /* The poll entry for a virtual address that the jump cache does not know; not ok: none. Sets
-     * context->page. */
-    struct native_value (*lookup)(void *cpu, uint64_t vaddr);
+    /* The poll entry for a virtual address that the jump cache does not know. It may have the guest
+     * execute from there on, with all globals in the state, and answer for where that came to; of
+     * a `call` host_runtime.returned, where that is back behind it. Sets context->page. Not ok:
+     * leave with NATIVE_EXIT_JUMP to context->target. */
+    struct native_value (*lookup)(void *cpu, uint64_t vaddr, bool call);
     /* The same for where a link leads (struct link) whose edge the context does not know; it may
-     * know it then. Sets context->target to the address. */
-    struct native_value (*edge)(void *cpu, const void *link);
+     * know it then. */
+    struct native_value (*edge)(void *cpu, const void *link, bool call);
 };
 
 /* Where the guest's things are, for the host's emitter. Offsets from the state's first byte, or
