@@ -269,7 +269,6 @@ static void stats_print(struct session *session, uint64_t ns)
         {"units dropped", c.units_dropped},
         {"segments evicted", c.segments_evicted},
         {"window fills", c.window_fills},
-        {"exits to link", c.exits_link},
         {"exits to look up", c.exits_jump},
         {"exits to poll", c.exits_poll},
         {"exits to step", c.exits_step},
@@ -279,6 +278,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"helped instructions", c.helped_instructions},
         {"helped lookups", c.helped_lookups},
         {"helped edges", c.helped_edges},
+        {"helped links", c.helped_links},
     };
     /* An interpreter translates nothing. */
     const size_t count = c.units ? ARRAY_SIZE(rows) : 6;

@@ -57,9 +57,9 @@ struct engine_counters {
     uint64_t units_dropped; /* written to, or evicted */
     uint64_t segments_evicted;
     uint64_t window_fills; /* faults that were answered by mapping pages */
-    uint64_t exits_link, exits_jump, exits_poll, exits_step, exits_helper;
-    uint64_t helped_loads, helped_stores, helped_instructions, helped_lookups,
-        helped_edges; /* out of line */
+    uint64_t exits_jump, exits_poll, exits_step, exits_helper;
+    uint64_t helped_loads, helped_stores, helped_instructions, helped_lookups, helped_edges,
+        helped_links; /* out of line */
 };
 
 /* All hooks are mandatory. */

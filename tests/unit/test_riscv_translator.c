@@ -163,7 +163,7 @@ static void test_code_is_translated(void **state)
     assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
     rig->type->counters(rig->cpu[0], &counters);
     assert_in_range(counters.units, 4, 20);
-    assert_in_range(counters.exits_link + counters.exits_jump, 0, 100); /* of 10,000 blocks */
+    assert_in_range(counters.helped_links + counters.exits_jump, 0, 100); /* of 10,000 blocks */
     rig_free(rig);
 }
 

@@ -87,7 +87,7 @@ void emit_exit_link(struct emitter *e, unsigned index)
 {
     e->result->links[index].stub = here(&e->b);
     mov_ri(&e->b, RAX, (uintptr_t)link_record(e->records, index));
-    jmp_to(&e->b, e->runtime->parts[PART_EXIT_LINK]);
+    jmp_to(&e->b, e->runtime->parts[e->result->links[index].call ? PART_LINK_CALL : PART_LINK]);
 }
 
 static void cold_guest(struct emitter *e, const struct cold *cold)

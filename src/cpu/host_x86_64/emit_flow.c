@@ -87,6 +87,7 @@ static void emit_to_link(struct emitter *e, unsigned opcode, unsigned index)
 {
     emit_patchable(e, 1);
     put8(&e->b, opcode);
+    e->result->links[index].call = opcode == 0xe8;
     e->result->links[index].patch = here(&e->b);
     put32(&e->b, 0);
     emit_cold_from(e, COLD_LINK, NULL, index);

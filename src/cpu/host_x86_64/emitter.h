@@ -47,7 +47,8 @@ enum {
     PART_LOOKUP_CALL,
     PART_EDGE, /* rax: a link's record, then the code that it leads to */
     PART_EDGE_CALL,
-    PART_EXIT_LINK,
+    PART_LINK, /* rax: a link's record; jumped to */
+    PART_LINK_CALL,
     PART_EXIT_JUMP,
     PART_EXIT_POLL,
     PART_EXIT_STEP,
@@ -74,7 +75,7 @@ enum cold_kind {
     COLD_NAN64,
     COLD_FLAGS,    /* writes the flags */
     COLD_STEP,     /* leaves */
-    COLD_LINK,     /* leaves by a link's record */
+    COLD_LINK,     /* a link's stub */
     COLD_LINK_OUT, /* counts, pays debts, and goes on by a link of its own */
     COLD_FAR,      /* a branch to another page by the link `index` */
     COLD_LOOKUP,   /* and without one */

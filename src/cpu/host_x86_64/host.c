@@ -209,8 +209,10 @@ static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
-/* rax: the address, or a link's record. Returns with the code's in rax, or leaves. */
-static uint32_t make_lookup(struct maker *m, const void *helper, bool call, uint32_t exit_jump)
+/* rax: the address, or a link's record. Returns with the code's in rax, or jumps there (`go`), or
+ * leaves. */
+static uint32_t make_lookup(struct maker *m, const void *helper, bool call, bool go,
+                            uint32_t exit_jump)
 {
     uint32_t start = here(&m->b), fail;
 
@@ -225,7 +227,10 @@ static uint32_t make_lookup(struct maker *m, const void *helper, bool call, uint
     test_rr(&m->b, OP_W, RCX, RCX);
     jcc_to(&m->b, CC_E, 0);
     fail = here(&m->b);
-    put8(&m->b, 0xc3);
+    if (go)
+        op(&m->b, 0, 0xff, 4, in_reg(RAX));
+    else
+        put8(&m->b, 0xc3);
     patch_here(&m->b, fail);
     mov_load(&m->b, OP_W, RAX, CONTEXT(target));
     jmp_to(&m->b, exit_jump);
@@ -293,7 +298,6 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     runtime->enter = memory->run;
     leave = make_leave(&m);
     save = make_save_and_leave(&m, leave);
-    parts[PART_EXIT_LINK] = make_exit(&m, NATIVE_EXIT_LINK, save);
     parts[PART_EXIT_JUMP] = make_exit(&m, NATIVE_EXIT_JUMP, save);
     parts[PART_EXIT_POLL] = make_exit(&m, NATIVE_EXIT_POLL, save);
     parts[PART_EXIT_STEP] = make_exit(&m, NATIVE_EXIT_STEP, save);
@@ -301,10 +305,14 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_GUEST] = make_guest(&m, (const void *)runtime->helpers->guest, leave);
     for (unsigned call = 0; call < 2; call++) {
+        uint32_t out = parts[PART_EXIT_JUMP];
+
         parts[PART_LOOKUP + call] =
-            make_lookup(&m, (const void *)runtime->helpers->lookup, call, parts[PART_EXIT_JUMP]);
+            make_lookup(&m, (const void *)runtime->helpers->lookup, call, false, out);
         parts[PART_EDGE + call] =
-            make_lookup(&m, (const void *)runtime->helpers->edge, call, parts[PART_EXIT_JUMP]);
+            make_lookup(&m, (const void *)runtime->helpers->edge, call, false, out);
+        parts[PART_LINK + call] =
+            make_lookup(&m, (const void *)runtime->helpers->link, call, true, out);
     }
     runtime->returned = code_memory_run(memory, make_returned(&m));
     parts[PART_SENTINEL] = make_sentinel(&m, parts[PART_EXIT_JUMP]);

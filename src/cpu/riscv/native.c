@@ -61,6 +61,7 @@ struct native_cpu {
     const uint8_t *window_set; /* the one that the thread looks at */
     bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
     bool stepping;             /* and there the guest shall execute one instruction */
+    bool translate;            /* the same, but hart->pc is worth a unit */
     bool counts;               /* translated code that was entered last counts instructions */
 };
 
@@ -637,12 +638,60 @@ static struct native_value help_edge(void *ctx, const void *data, bool call)
     return code_from(cpu, pc, call);
 }
 
+/* A look takes a lock and misses the cache: not at each of the visits before it is worth a unit. */
+static bool is_look_worth(unsigned visits)
+{
+    return visits >= LINK_HEAT || !(visits & (visits - 1));
+}
+
+/* Leads the link to the unit at the virtual `pc`, if there is one. */
+static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
+{
+    struct translator *t = &cpu->engine->native->translator;
+    struct unit *unit;
+    uint64_t at;
+
+    if (!find_place(cpu, pc, &at))
+        return;
+    mutex_lock(&t->lock);
+    unit = find_locked(cpu, at, pc);
+    /* The page may be mapped elsewhere by now. */
+    if (unit && translator_can_link(t, link, at >> PAGE_SHIFT) &&
+        unit->windowed == link->from->windowed)
+        translator_link(t, link, unit);
+    mutex_unlock(&t->lock);
+}
+
+static struct native_value help_link(void *ctx, const void *data, bool call)
+{
+    struct engine_cpu *cpu = ctx;
+    struct native_context *context = context_of(cpu);
+    struct link *link = (struct link *)(uintptr_t)data;
+    unsigned visits;
+    uint64_t pc;
+
+    cpu->counters.helped_links++;
+    (void)atomic_load_explicit(&cpu->engine->native->translator.published, memory_order_acquire);
+    pc = context->page + (uint64_t)(int64_t)link->host.target;
+    visits = atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1;
+    if (is_look_worth(visits))
+        follow_link(cpu, link, pc);
+    if (visits == LINK_HEAT && !find_code(cpu, pc)) {
+        /* The dispatcher may make room for a unit, for which all have to have left. */
+        cpu->native->translate = true;
+        cpu->hart->pc = context->target = pc;
+        return (struct native_value){0, false};
+    }
+    return code_from(cpu, pc, call);
+}
+
 static const struct native_helpers helpers = {
     .load = help_load,
     .store = help_store,
     .guest = help_guest,
     .lookup = help_lookup,
     .edge = help_edge,
+    .link = help_link,
 };
 
 static void forget_code(struct engine_cpu *cpu, uint64_t pc)
@@ -680,7 +729,7 @@ bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
 
 struct known {
     struct translator *t;
-    uint64_t page;
+    const struct unit_page *page;
     bool windowed;
 };
 
@@ -688,7 +737,7 @@ static bool is_known(void *ctx, unsigned offset)
 {
     const struct known *known = ctx;
 
-    return translator_find(known->t, known->page, offset, known->windowed);
+    return unit_page_find(known->t, known->page, offset, known->windowed);
 }
 
 static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
@@ -699,7 +748,7 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
     const uint8_t *host = native->ram->host, *next = NULL;
     struct lift_record *records;
     unsigned count;
-    struct known known = {t, source->page, is_windowed(cpu)};
+    struct known known = {t, translator_page(t, source->page), is_windowed(cpu)};
 
     if (source->next != UINT64_MAX) {
         if (!translator_may_reach(t, source->page, source->next))
@@ -772,38 +821,6 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     return r;
 }
 
-/* A look takes a lock and misses the cache: not at each of the visits before it is worth a unit. */
-static bool is_look_worth(unsigned visits)
-{
-    return visits >= LINK_HEAT || !(visits & (visits - 1));
-}
-
-/* Leads the link to where the hart goes on, if that is translated, or was gone to often. */
-static void follow_link(struct engine_cpu *cpu, struct link *link)
-{
-    struct native *native = cpu->engine->native;
-    struct translator *t = &native->translator;
-    struct unit *unit;
-    unsigned visits;
-    uint64_t at;
-
-    /* Another CPU may have made the unit, and its code led here. */
-    (void)atomic_load_explicit(&t->published, memory_order_acquire);
-    cpu->hart->pc = context_of(cpu)->page + (uint64_t)(int64_t)link->host.target;
-    visits = atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1;
-    if (!is_look_worth(visits) || !find_place(cpu, cpu->hart->pc, &at))
-        return;
-    if (visits == LINK_HEAT && translate_at(cpu, cpu->hart->pc, at, &unit))
-        return;
-    mutex_lock(&t->lock);
-    unit = find_locked(cpu, at, cpu->hart->pc);
-    /* The page may be mapped elsewhere by now. */
-    if (unit && translator_can_link(t, link, at >> PAGE_SHIFT) &&
-        unit->windowed == link->from->windowed)
-        translator_link(t, link, unit);
-    mutex_unlock(&t->lock);
-}
-
 /* ---- running ---- */
 
 static bool may_run(const struct engine_cpu *cpu)
@@ -838,19 +855,27 @@ static void step(struct engine_cpu *cpu)
         cpu_take_trap(cpu, cpu->cause, cpu->tval);
 }
 
+static void translate_here(struct engine_cpu *cpu)
+{
+    struct unit *unit;
+    uint64_t at;
+
+    cpu->native->translate = false;
+    if (find_place(cpu, cpu->hart->pc, &at) && translate_at(cpu, cpu->hart->pc, at, &unit))
+        return; /* it stays with the interpreter */
+}
+
 static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
 {
     struct native_context *context = context_of(cpu);
     struct riscv_hart *hart = cpu->hart;
 
     switch ((enum native_exit)exit.reason) {
-    case NATIVE_EXIT_LINK:
-        cpu->counters.exits_link++;
-        follow_link(cpu, (struct link *)(uintptr_t)exit.value);
-        break;
     case NATIVE_EXIT_JUMP:
         cpu->counters.exits_jump++;
         hart->pc = exit.value & ~UINT64_C(1);
+        if (cpu->native->translate)
+            translate_here(cpu);
         break;
     case NATIVE_EXIT_POLL:
         cpu->counters.exits_poll++;

@@ -13,7 +13,7 @@
 #include "cpu/translate/native.h"
 
 struct link;
-/* The i-th of the records given to compile(): what NATIVE_EXIT_LINK will tell. */
+/* The i-th of the records given to compile(): what the helpers `edge` and `link` will be told. */
 struct link *link_record(struct link *records, unsigned i);
 
 /* The code that all units share, emitted once a machine. */
@@ -36,6 +36,7 @@ struct host_link {
     int32_t target; /* bytes from the start of the page that it leads to */
     int32_t pages;  /* from the unit's page to that one */
     uint32_t edge;  /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
+    bool call;      /* what leads out is a call */
     bool polls;     /* must go to the other unit's poll entry */
 };
 

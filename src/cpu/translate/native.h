@@ -103,7 +103,6 @@ struct native_context {
 
 /* Why translated code was left. The guest's state is complete but for the pc. */
 enum native_exit {
-    NATIVE_EXIT_LINK,   /* value: struct link, whose target is not translated */
     NATIVE_EXIT_JUMP,   /* value: the pc, for which the jump cache has no code */
     NATIVE_EXIT_POLL,   /* value: bytes from the page to the pc; somebody wants the CPU */
     NATIVE_EXIT_STEP,   /* value: the same; the guest shall execute one instruction itself */
@@ -142,6 +141,8 @@ struct native_helpers {
     /* The same for where a link leads (struct link) whose edge the context does not know; it may
      * know it then. */
     struct native_value (*edge)(void *cpu, const void *link, bool call);
+    /* The same for where a link leads that leads to no unit yet. context->page is there already. */
+    struct native_value (*link)(void *cpu, const void *link, bool call);
 };
 
 /* Where the guest's things are, for the host's emitter. Offsets from the state's first byte, or

@@ -255,7 +255,7 @@ void translator_leave(struct translator_cpu *cpu)
 
 /* ---- pages ---- */
 
-static struct unit_page *page_find(struct translator *t, uint64_t number)
+static struct unit_page *page_find(const struct translator *t, uint64_t number)
 {
     struct unit_page *page = t->pages[page_hash(number)];
 
@@ -289,6 +289,21 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
     while (unit && (unit->page != page || unit->offset != offset || unit->windowed != windowed))
         unit = unit->hash_next;
     return unit;
+}
+
+const struct unit_page *translator_page(const struct translator *t, uint64_t page)
+{
+    return page_find(t, page);
+}
+
+struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
+                            bool windowed)
+{
+    unsigned grain = offset / PAGE_GRAIN;
+
+    if (!page || !(page->starts[windowed][grain / 64] >> (grain % 64) & 1))
+        return NULL;
+    return translator_find(t, page->page, offset, windowed);
 }
 
 /* The unit of the segment whose code holds `offset`, or NULL. */
@@ -375,6 +390,9 @@ static void page_remove(struct unit *unit)
 
 static void page_add(struct unit_page *page, struct unit *unit)
 {
+    unsigned grain = unit->offset / PAGE_GRAIN;
+
+    page->starts[unit->windowed][grain / 64] |= UINT64_C(1) << (grain % 64);
     unit->page_next = page->units;
     unit->page_at = &page->units;
     if (page->units)
@@ -419,6 +437,7 @@ static void page_kill(struct translator *t, struct unit_page *page)
         unit_kill(t, page->units);
     while (page->reaching)
         unit_kill(t, page->reaching);
+    memset(page->starts, 0, sizeof(page->starts));
 }
 
 static void page_check(struct translator *t, struct unit_page *page, uint32_t generation)

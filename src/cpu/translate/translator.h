@@ -27,6 +27,7 @@
 #include "cpu/translate/host.h"
 
 enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 16 };
+enum { PAGE_GRAIN = 16, PAGE_GRAINS = 4096 / PAGE_GRAIN };
 
 struct unit;
 
@@ -69,6 +70,8 @@ struct unit_page {
     uint32_t generation;
     struct unit *units;
     struct unit *reaching; /* that begin in another page and end in it */
+    /* A bit for each PAGE_GRAIN bytes in which units begin, or began: [1] windowed. */
+    uint64_t starts[2][PAGE_GRAINS / 64];
     struct unit_page *next;
 };
 
@@ -137,6 +140,10 @@ void translator_leave(struct translator_cpu *cpu);
 
 /* (lock) The live unit there, or NULL. */
 struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset, bool windowed);
+/* (lock) Asks the same many times over for one page: NULL or what unit_page_find() takes. */
+const struct unit_page *translator_page(const struct translator *t, uint64_t page);
+struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
+                            bool windowed);
 /* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
  * translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
