@@ -45,7 +45,7 @@ enum {
     WINDOW_CALLS = 100,  /* between two ticks: more of them cost more than they save */
     WINDOW_HEAVY = 20,
     WINDOW_REVIEWED = 16, /* runs that take as long to look at as a call of the host */
-    WINDOW_TICKS = 12,    /* interrupts in a regime that make it get a window */
+    WINDOW_TICKS = 6,    /* interrupts in a regime that make it get a window */
 };
 
 struct native_cpu {

@@ -200,8 +200,10 @@ bool window_map(struct window *window, const struct window_run *run)
         return false;
     if (is_present(window, run->virtual_page, run->count))
         forget(window, run->virtual_page, run->count);
-    if (mmap(at, run->count << PAGE_SHIFT, protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-             window->ram->fd, (off_t)(run->ram_page << PAGE_SHIFT)) != at) {
+    /* The guest has used all of them: that saves the host a fault for each. */
+    if (mmap(at, run->count << PAGE_SHIFT, protection,
+             MAP_SHARED | MAP_FIXED | MAP_NORESERVE | MAP_POPULATE, window->ram->fd,
+             (off_t)(run->ram_page << PAGE_SHIFT)) != at) {
         /* Too many mappings, most likely; what was there may be gone or not. */
         make_inaccessible(window, run->virtual_page, run->count);
         window_clear(window);
