@@ -8,8 +8,9 @@
  * inspected, or handed to another engine at any instruction. Caches (decoded blocks, TLBs) are the
  * engine's, behind struct engine_cpu.
  *
- * Threads: run(), state_out(), state_in() and cpu_free() on the CPU's own thread, or while it is
- * known not to run; kick() and flush_tlb() from any thread.
+ * Threads: run(), leave(), state_out(), state_in() and cpu_free() on the CPU's own thread, or while
+ * it is known not to run; kick() and flush_tlb() from any thread. Before another thread than the
+ * one that ran the CPU frees it, that one calls leave() or ends.
  */
 #ifndef HOSPES_CPU_ENGINE_H
 #define HOSPES_CPU_ENGINE_H
@@ -81,6 +82,10 @@ struct engine_type {
     /* Makes a run() in progress return CPU_STOP_KICK soon, or the next one at once. */
     void (*kick)(struct engine_cpu *cpu);
 
+    /* Called on the thread of the last run(): nothing of the thread's (a handler of faults, a stack
+     * for signals) is the engine's any more, until the next run(). */
+    void (*leave)(struct engine_cpu *cpu);
+
     /* Makes the state struct complete / says that it was changed from outside. */
     void (*state_out)(struct engine_cpu *cpu);
     void (*state_in)(struct engine_cpu *cpu);
@@ -97,6 +102,6 @@ struct engine_type {
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
 };
 
-#define ENGINE_VERSION 1
+#define ENGINE_VERSION 2
 
 #endif

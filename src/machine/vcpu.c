@@ -91,7 +91,8 @@ static bool vcpu_park(struct vcpu *vcpu)
     gate->parked--;
     ended = gate->state == VCPU_GATE_ENDED;
     mutex_unlock(&gate->lock);
-    /* A reset may have happened meanwhile. */
+    /* A reset may have happened meanwhile. A hart that was suspended or in wfi goes on, which it
+     * may do at any time. */
     vcpu->halted = vcpu->sbi != NULL;
     return !ended;
 }
@@ -134,6 +135,8 @@ static void *vcpu_main(void *arg)
 
     for (;;) {
         if (atomic_load(&vcpu->gate->shut)) {
+            /* Another thread may give the CPU another engine meanwhile. */
+            vcpu->engine->leave(vcpu->cpu);
             if (!vcpu_park(vcpu))
                 return NULL;
             vcpu->engine->state_in(vcpu->cpu);

@@ -93,7 +93,7 @@ int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_
 /* Adds a device's registers; ops and ctx must outlive the address space. */
 int memory_add_io(struct address_space *as, const char *name, gpa base, uint64_t size,
                   const struct io_ops *ops, void *ctx, struct error *error) MUST_CHECK;
-/* Before the CPUs run, or on a CPU's own thread. */
+/* While no CPU runs, or on a CPU's own thread. */
 void memory_listen(struct address_space *as, struct memory_listener *listener);
 /* When this returns, the listener is not called any more. */
 void memory_unlisten(struct address_space *as, struct memory_listener *listener);

@@ -359,6 +359,12 @@ static void interpreter_kick(struct engine_cpu *cpu)
     cpu_signal_raise(&cpu->hart->signal);
 }
 
+static void interpreter_leave(struct engine_cpu *cpu)
+{
+    if (cpu->native)
+        native_leave(cpu);
+}
+
 static void interpreter_flush_tlb(struct engine_cpu *cpu, uint64_t vaddr, uint64_t size,
                                   uint64_t asid)
 {
@@ -480,9 +486,10 @@ static void interpreter_cpu_free(struct engine_cpu *cpu)
 #define HOOKS                                                                                      \
     .version = ENGINE_VERSION, .free = interpreter_free, .cpu_create = interpreter_cpu_create,     \
     .cpu_free = interpreter_cpu_free, .run = interpreter_run, .kick = interpreter_kick,            \
-    .state_out = interpreter_state_out, .state_in = interpreter_state_in,                          \
-    .flush_tlb = interpreter_flush_tlb, .flush_code = interpreter_flush_code,                      \
-    .breakpoint = interpreter_breakpoint, .counters = interpreter_counters
+    .leave = interpreter_leave, .state_out = interpreter_state_out,                                \
+    .state_in = interpreter_state_in, .flush_tlb = interpreter_flush_tlb,                          \
+    .flush_code = interpreter_flush_code, .breakpoint = interpreter_breakpoint,                    \
+    .counters = interpreter_counters
 
 const struct engine_type riscv_interpreter = {
     .name = "interpret",

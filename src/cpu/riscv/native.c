@@ -275,6 +275,12 @@ void native_begin(struct engine_cpu *cpu)
     n->window_set = NULL;
 }
 
+void native_leave(struct engine_cpu *cpu)
+{
+    fault_leave(cpu);
+    cpu->native->has_thread = false;
+}
+
 /* ---- the guest's layout ---- */
 
 #define X(n)          (offsetof(struct riscv_hart, x) + 8 * (n))

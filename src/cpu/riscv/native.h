@@ -45,6 +45,8 @@ void native_window_review(struct engine_cpu *cpu, struct tlb *tlb);
 void native_window_close(struct engine_cpu *cpu, struct tlb *tlb);
 /* run() begins, on this thread. */
 void native_begin(struct engine_cpu *cpu);
+/* On the thread of the last run(), which lets go of the CPU. */
+void native_leave(struct engine_cpu *cpu);
 
 /* Sets what is the machine's. Any thread. */
 void native_counters(const struct engine_cpu *cpu, struct engine_counters *counters);
