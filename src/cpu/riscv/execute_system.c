@@ -137,8 +137,10 @@ static enum op_result csr_do(struct engine_cpu *cpu, const struct op *op, enum r
     struct riscv_hart *hart = cpu->hart;
     uint64_t value = operand;
     unsigned effects;
-    bool counts_now = is_counter(op->imm) && cpu->native && native_count(cpu);
+    bool counter = is_counter(op->imm);
+    bool counts_now = counter && cpu->native && native_count(cpu);
 
+    hart->counters_read |= counter;
     cpu_count_sync(cpu, op);
     effects = riscv_csr_access(hart, op->imm, kind, op->rd != 0, &value);
     if (effects & RISCV_CSR_ILLEGAL)

@@ -51,6 +51,7 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1)
     hart->satp = hart->senvcfg = 0;
     hart->scounteren = 0;
     hart->mcycle = hart->minstret = 0;
+    hart->counters_read = false;
     hart->reserved = false;
     hart->reserved_width = 0;
     hart->reserved_address = hart->reserved_value = 0;

@@ -97,6 +97,10 @@ struct riscv_hart {
      * from it. Written by the hart's thread, read by whoever ticks: by atomic operations. */
     uint64_t stimecmp;
 
+    /* The guest has looked at mcycle or minstret since the reset: whoever runs the hart keeps them
+     * exact from now on. Not the guest's to see. */
+    bool counters_read;
+
     /* Interrupt sources. `lines` are the levels of the wires (devices, IPIs, timers), `soft` the
      * bits of mip that software writes; mip is both or'ed. Both by atomic operations. */
     _Atomic uint64_t lines;

@@ -1139,6 +1139,9 @@ int native_cpu_create(struct engine_cpu *cpu)
         memset(cpu->tlbs[i].native.edges, 0xff, sizeof(cpu->tlbs[i].native.edges));
     t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
     translator_add_cpu(t, &cpu->native->translator);
+    /* It looked at them under another engine, and expects them to go on. */
+    if (cpu->hart->counters_read)
+        native_count(cpu);
     return 0;
 }
 
