@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "board/virt.h"
+#include "machine/engines.h"
 #include "machine/vcpu.h"
 
 /* How soon a reboot looks again whether the old guest's requests have come back. */
@@ -30,9 +31,8 @@ struct machine {
     struct address_space *memory;
     struct clock clock;
     struct riscv_platform platform;
-    const struct engine_type *engine_type;
-    const char *engine_options; /* in the description */
-    struct engine *engine;
+    struct machine_engine engine;
+    struct engine_counters counted; /* by engines that it had before */
     struct vcpu *cpus;
     unsigned cpu_count;
     struct vcpu_gate gate;
@@ -53,29 +53,6 @@ struct machine {
     enum machine_request request GUARDED_BY(lock);
     int request_status GUARDED_BY(lock);
 };
-
-static const struct {
-    const char *name;
-    const struct engine_type *type;
-} engines[] = {
-    {"translate", &riscv_translator},
-    {"interpret", &riscv_interpreter},
-    {"interpreter", &riscv_interpreter},
-};
-
-/* "name" or "name,options". "auto" is the translator where the host has what it wants. */
-static const struct engine_type *engine_find(const char *name, const char **options)
-{
-    size_t length = name ? strcspn(name, ",") : 0;
-
-    *options = name && name[length] ? name + length + 1 : NULL;
-    for (unsigned i = 0; i < ARRAY_SIZE(engines); i++)
-        if (name && strlen(engines[i].name) == length && !strncmp(name, engines[i].name, length))
-            return engines[i].type;
-    if (name && (length != 4 || strncmp(name, "auto", 4)))
-        return NULL;
-    return riscv_translator_missing() ? &riscv_interpreter : &riscv_translator;
-}
 
 /* ---- what the parts ask of the machine ---- */
 
@@ -106,14 +83,14 @@ static void sbi_flush_tlb(void *ctx, unsigned hart, uint64_t vaddr, uint64_t siz
 {
     struct machine *machine = ctx;
 
-    machine->engine_type->flush_tlb(machine->cpus[hart].cpu, vaddr, size, asid);
+    machine->engine.type->flush_tlb(machine->cpus[hart].cpu, vaddr, size, asid);
 }
 
 static void sbi_flush_code(void *ctx, unsigned hart)
 {
     struct machine *machine = ctx;
 
-    machine->engine_type->flush_code(machine->cpus[hart].cpu);
+    machine->engine.type->flush_code(machine->cpus[hart].cpu);
 }
 
 static bool sbi_console_put(void *ctx, uint8_t byte)
@@ -285,22 +262,30 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
     return virt_new(&machine->board, &config, error);
 }
 
-static int machine_build_cpus(struct machine *machine, struct error *error)
+/* The engine of `name`, beside the one that there may be. */
+static int machine_make_engine(struct machine *machine, const char *name,
+                               struct machine_engine *engine, struct error *error)
 {
     struct engine_config config = {.memory = machine->memory,
                                    .cpu_count = machine->cpu_count,
-                                   .log = machine->log,
-                                   .options = machine->engine_options};
+                                   .log = machine->log};
+    const struct engine_type *type;
+    int r = machine_engine_find(name, &type, &config.options, error);
+
+    return r ? r : machine_engine_make(engine, type, &config, machine->cpus, error);
+}
+
+static int machine_build_cpus(struct machine *machine, struct error *error)
+{
     bool hosted = !machine->description.firmware;
-    int r = machine->engine_type->create(&config, &machine->engine, error);
+    int r = machine_make_engine(machine, machine->description.engine, &machine->engine, error);
 
     for (unsigned i = 0; !r && i < machine->cpu_count; i++) {
-        struct vcpu *vcpu = &machine->cpus[i];
-
-        vcpu->sbi = hosted ? &machine->sbi : NULL;
-        vcpu->halted = hosted;
-        r = machine->engine_type->cpu_create(machine->engine, i, &vcpu->hart, &vcpu->cpu, error);
+        machine->cpus[i].sbi = hosted ? &machine->sbi : NULL;
+        machine->cpus[i].halted = hosted;
     }
+    if (!r)
+        machine_engine_attach(&machine->engine, machine->cpus);
     return r;
 }
 
@@ -333,7 +318,6 @@ static int machine_make_harts(struct machine *machine)
         struct vcpu *vcpu = &machine->cpus[i];
 
         vcpu->index = i;
-        vcpu->engine = machine->engine_type;
         vcpu->gate = &machine->gate;
         vcpu->firmware_fault = cpu_lost;
         vcpu->firmware_fault_ctx = machine;
@@ -366,7 +350,7 @@ static int machine_load(struct machine *machine, struct error *error)
     for (unsigned i = 0; i < machine->cpu_count; i++) {
         atomic_store(&machine->cpus[i].hart.soft, 0);
         riscv_hart_reset(&machine->cpus[i].hart, entry.pc, entry.a1);
-        machine->engine_type->state_in(machine->cpus[i].cpu);
+        machine->engine.type->state_in(machine->cpus[i].cpu);
     }
     return 0;
 }
@@ -418,9 +402,13 @@ int machine_new(struct machine **out, const struct machine_description *descript
                 struct loop *loop, struct stream *console, const struct machine_events *events,
                 const struct log *log, struct error *error)
 {
+    const struct engine_type *type;
+    const char *options;
     struct machine *machine;
     int r = description_check(description, error);
 
+    /* Before anything is opened. */
+    r = r ? r : machine_engine_find(description->engine, &type, &options, error);
     if (r)
         return r;
     machine = calloc(1, sizeof(*machine));
@@ -437,12 +425,6 @@ int machine_new(struct machine **out, const struct machine_description *descript
     machine->events = *events;
     if (description_copy(&machine->description, description))
         r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
-    machine->engine_type = engine_find(machine->description.engine, &machine->engine_options);
-    if (!r && !machine->engine_type)
-        r = error_usage(error, "no engine \"%s\"; use auto, translate or interpret",
-                        description->engine);
-    else if (r)
-        ; /* said */
     else
         r = machine_build(machine, console, error);
     if (r) {
@@ -467,11 +449,7 @@ void machine_free(struct machine *machine)
         for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
             block_close(machine->blocks[i]);
     }
-    for (unsigned i = 0; machine->cpus && i < machine->cpu_count; i++)
-        if (machine->cpus[i].cpu)
-            machine->engine_type->cpu_free(machine->cpus[i].cpu);
-    if (machine->engine)
-        machine->engine_type->free(machine->engine);
+    machine_engine_release(&machine->engine);
     address_space_free(machine->memory);
     free(machine->cpus);
     free(machine->sbi_harts);
@@ -509,6 +487,22 @@ void machine_pause(struct machine *machine)
     machine->state = MACHINE_PAUSED;
 }
 
+/* From paused. What a CPU asked for before it parked is answered first, by machine_serve(): no CPU
+ * may execute anything behind a power-off. */
+static void machine_go(struct machine *machine)
+{
+    bool asked;
+
+    clock_resume(&machine->clock);
+    virt_rearm(machine->board);
+    machine->state = MACHINE_RUNNING;
+    mutex_lock(&machine->lock);
+    asked = machine->request != REQUEST_NONE;
+    mutex_unlock(&machine->lock);
+    if (!asked)
+        vcpu_gate_open(&machine->gate);
+}
+
 void machine_resume(struct machine *machine)
 {
     if (machine->state != MACHINE_PAUSED)
@@ -519,10 +513,47 @@ void machine_resume(struct machine *machine)
      * once the requests that the disks were asked for again have come back. */
     if (machine->reloading)
         return;
-    clock_resume(&machine->clock);
-    virt_rearm(machine->board);
-    machine->state = MACHINE_RUNNING;
-    vcpu_gate_open(&machine->gate);
+    machine_go(machine);
+}
+
+/* No CPU runs. Takes the engine over. */
+static void machine_replace_engine(struct machine *machine, const struct machine_engine *engine)
+{
+    struct machine_engine *old = &machine->engine;
+
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        old->type->state_out(machine->cpus[i].cpu);
+    machine_engine_count(old, &machine->counted);
+    machine_engine_release(old);
+    machine->engine = *engine;
+    machine_engine_attach(&machine->engine, machine->cpus);
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        machine->engine.type->state_in(machine->cpus[i].cpu);
+}
+
+int machine_switch_engine(struct machine *machine, const char *name, struct error *error)
+{
+    bool runs = machine->state == MACHINE_RUNNING;
+    struct machine_engine engine;
+    int r;
+
+    if (machine->state == MACHINE_ENDED)
+        return error_set(error, EINVAL, "cannot change the engine: the machine has ended");
+    machine_pause(machine);
+    /* The old one stays until there is a new one. */
+    r = machine_make_engine(machine, name, &engine, error);
+    if (r)
+        error_wrap(error, "cannot change the engine");
+    else
+        machine_replace_engine(machine, &engine);
+    if (runs)
+        machine_go(machine);
+    return r;
+}
+
+const char *machine_engine_name(const struct machine *machine)
+{
+    return machine->engine.type->name;
 }
 
 static void machine_end(struct machine *machine, enum machine_end why, int status)
@@ -606,15 +637,8 @@ static void machine_serve(void *ctx)
 
 void machine_counters(const struct machine *machine, struct engine_counters *counters)
 {
-    *counters = (struct engine_counters){0};
-    for (unsigned i = 0; i < machine->cpu_count; i++) {
-        struct engine_counters one;
-
-        machine->engine_type->counters(machine->cpus[i].cpu, &one);
-        /* All fields are sums. */
-        for (unsigned j = 0; j < sizeof(one) / sizeof(uint64_t); j++)
-            ((uint64_t *)counters)[j] += ((const uint64_t *)&one)[j];
-    }
+    *counters = machine->counted;
+    machine_engine_count(&machine->engine, counters);
 }
 
 const void *machine_device_tree(const struct machine *machine, uint32_t *size)

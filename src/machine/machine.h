@@ -58,7 +58,17 @@ void machine_stop(struct machine *machine);
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
 
-/* Sum over the CPUs. While paused or stopped exact, else a recent value. */
+/* Runs the CPUs by another engine from here on: "NAME" or "NAME,OPTIONS", as in the description. In
+ * any state but ended; a machine that runs stands still meanwhile, its clock too, and goes on. On a
+ * failure (no such engine, an option, no memory) it goes on with the engine that it has. Both
+ * engines are there at once for a moment, with their memory. */
+int machine_switch_engine(struct machine *machine, const char *name,
+                          struct error *error) MUST_CHECK;
+/* Of the engine that the machine has now, as in the description. */
+const char *machine_engine_name(const struct machine *machine);
+
+/* Sum over the CPUs, and over the engines that the machine has had. While paused or stopped exact,
+ * else a recent value. */
 void machine_counters(const struct machine *machine, struct engine_counters *counters);
 
 /* The bytes of the device tree as the guest got them. */

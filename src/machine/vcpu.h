@@ -3,7 +3,8 @@
  * A virtual CPU: a host thread, a hart, and the engine's part of it. Inside machine/ only.
  *
  * The thread runs the guest while the machine is running and parks otherwise; parking is how the
- * machine is paused, reset and ended. vcpu_gate is shared by all CPUs of a machine:
+ * machine is paused, reset, given another engine and ended. vcpu_gate is shared by all CPUs of a
+ * machine:
  *
  *   open    -> CPUs run
  *   closed  -> each CPU leaves the guest, counts itself as parked and sleeps
@@ -36,7 +37,7 @@ struct vcpu_gate {
 struct vcpu {
     unsigned index;
     struct riscv_hart hart;
-    const struct engine_type *engine;
+    const struct engine_type *engine; /* changed while all are parked, as `cpu` is */
     struct engine_cpu *cpu;
     struct vcpu_gate *gate;
     struct sbi *sbi; /* NULL: the guest brought its own firmware */

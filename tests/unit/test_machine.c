@@ -217,6 +217,30 @@ static void stops_during_a_reboot(void **state)
     assert_int_equal(f->reboots, 0);
 }
 
+static void switch_engine(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    assert_int_equal(machine_switch_engine(f->machine, "interpret", NULL), 0);
+    busy = 3;
+    endlessly_busy = false;
+}
+
+/* The harts start anew under the engine that came while the reboot was waiting. */
+static void switches_during_a_reboot(void **state)
+{
+    struct fixture *f = *state;
+
+    endlessly_busy = true;
+    f->reboots_wanted = 3;
+    machine_make(f, reboots, sizeof(reboots), false, 2);
+    timer_init(&f->action, f->loop, switch_engine, f);
+    timer_set(&f->action, monotonic_ns() + SOON_NS);
+    assert_int_equal(machine_watch(f), 0);
+    assert_true(f->reboots >= 3);
+    assert_string_equal(machine_engine_name(f->machine), "interpret");
+}
+
 static void fails_when_it_cannot_boot_again(void **state)
 {
     struct fixture *f = *state;
@@ -234,9 +258,9 @@ static void fails_when_it_cannot_boot_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LIFE(reboots_again_and_again),         LIFE(ends_once_for_all_cpus),
-        LIFE(resume_does_not_lose_a_reboot),   LIFE(stops_during_a_reboot),
-        LIFE(fails_when_it_cannot_boot_again),
+        LIFE(reboots_again_and_again),       LIFE(ends_once_for_all_cpus),
+        LIFE(resume_does_not_lose_a_reboot), LIFE(stops_during_a_reboot),
+        LIFE(switches_during_a_reboot),      LIFE(fails_when_it_cannot_boot_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
