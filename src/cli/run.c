@@ -275,9 +275,9 @@ const struct command command_run = {
              "a slash or an extension. A disk image is booted by U-Boot (package u-boot-qemu).\n"
              "\n"
              "On the terminal: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A c goes on after the host's\n"
-             "disk was full, Ctrl-A a sends Ctrl-A. The exit status is 0 when the guest powers\n"
-             "off, the guest's own when it reports a failure, 1 for a failure of the host and 2\n"
-             "for a mistake in the command.",
+             "disk was full, Ctrl-A e changes the engine, Ctrl-A a sends Ctrl-A. The exit status\n"
+             "is 0 when the guest powers off, the guest's own when it reports a failure, 1 for a\n"
+             "failure of the host and 2 for a mistake in the command.",
     .options = run_options,
     .examples = run_examples,
     .run = run_run,

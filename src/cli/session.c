@@ -30,8 +30,10 @@ struct session {
     struct loop *loop;
     struct stream *console;
     struct machine *machine;
-    int signals;  /* a signalfd */
-    int ended_by; /* the signal, 0: none */
+    const char *engine_first; /* the name of what it began with */
+    const char *engine_given; /* and how that was asked for, with its options */
+    int signals;              /* a signalfd */
+    int ended_by;             /* the signal, 0: none */
     int status;
     bool full; /* paused because a disk of the host is full */
 };
@@ -117,6 +119,26 @@ static void on_proceed(void *ctx)
     machine_resume(session->machine);
 }
 
+/* To the other one by its defaults, or back to what was asked for at the start. */
+static void on_engine(void *ctx)
+{
+    struct session *session = ctx;
+    struct error error = ERROR_INIT;
+    const char *other = "interpret";
+
+    if (strcmp(machine_engine_name(session->machine), session->engine_first) != 0)
+        other = session->engine_given;
+    else if (!strcmp(session->engine_first, other))
+        other = "translate";
+    if (machine_switch_engine(session->machine, other, &error))
+        say_always(&session->say, "%s; it stays %s",
+                   error.message ? error.message : "cannot change the engine: out of memory",
+                   machine_engine_name(session->machine));
+    else
+        say_always(&session->say, "the engine is %s now", machine_engine_name(session->machine));
+    error_release(&error);
+}
+
 static void on_quit(void *ctx)
 {
     struct session *session = ctx;
@@ -130,6 +152,7 @@ static void on_help(void *ctx)
 
     say_always(&session->say, "Ctrl-A x  quits, as if the plug was pulled");
     say_always(&session->say, "Ctrl-A c  goes on after the host's disk was full");
+    say_always(&session->say, "Ctrl-A e  changes the engine: translate or interpret");
     say_always(&session->say, "Ctrl-A a  sends Ctrl-A to the guest");
     say_always(&session->say, "Ctrl-A h  prints this");
 }
@@ -305,6 +328,7 @@ static int session_open(struct session *session, const struct machine_descriptio
     const struct terminal_commands commands = {.quit = on_quit,
                                                .help = on_help,
                                                .proceed = on_proceed,
+                                               .engine = on_engine,
                                                .ctx = session};
     const struct machine_events events = {.ended = on_ended,
                                           .host_full = on_host_full,
@@ -327,8 +351,13 @@ static int session_open(struct session *session, const struct machine_descriptio
         atomic_store(&raw_terminal, session->console);
         catch_crashes();
     }
-    return machine_new(&session->machine, description, session->loop, session->console, &events,
-                       &session->say.log, error);
+    r = machine_new(&session->machine, description, session->loop, session->console, &events,
+                    &session->say.log, error);
+    if (r)
+        return r;
+    session->engine_first = machine_engine_name(session->machine);
+    session->engine_given = description->engine;
+    return 0;
 }
 
 static void session_close(struct session *session)

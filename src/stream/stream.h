@@ -76,15 +76,16 @@ struct terminal_commands {
     void (*quit)(void *ctx);
     void (*help)(void *ctx);
     void (*proceed)(void *ctx); /* go on after a pause; may be NULL */
+    void (*engine)(void *ctx);  /* run the guest in another way; may be NULL */
     void *ctx;
 };
 
 /* A pair of fds (usually 0 and 1): a terminal is set to raw mode and restored by stream_free(),
  * and by stream_terminal_restore() from a signal handler or an abort; a pipe or a file is used as
- * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, c proceeds, Ctrl-A a sends a
- * Ctrl-A; 0 for none. The commands run on the loop's thread and must not free the stream. End of
- * file on the input is not an end of the machine. `in` and `out` stay the caller's and are not
- * changed but for the raw mode; the process ignores SIGPIPE. */
+ * it is. `escape` (0x01, Ctrl-A) takes commands: x quits, h helps, c proceeds, e takes the
+ * other engine, Ctrl-A a sends a Ctrl-A; 0 for none. The commands run on the loop's thread and must
+ * not free the stream. End of file on the input is not an end of the machine. `in` and `out` stay
+ * the caller's and are not changed but for the raw mode; the process ignores SIGPIPE. */
 int stream_terminal_new(struct stream **stream, struct loop *loop, int in, int out,
                         unsigned char escape, const struct terminal_commands *commands,
                         struct error *error) MUST_CHECK;

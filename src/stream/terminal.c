@@ -316,6 +316,10 @@ static bool input_command(struct terminal *terminal, uint8_t *byte)
         if (commands->proceed)
             commands->proceed(commands->ctx);
         return false;
+    case 'e':
+        if (commands->engine)
+            commands->engine(commands->ctx);
+        return false;
     case 'a':
         *byte = terminal->escape;
         return true;

@@ -168,6 +168,30 @@ def test_escape_quits_and_helps(boot):
     assert guest.wait(30) == 0
 
 
+LOAD = "rm -f /tmp/stop; for i in 1 2 3 4; do ( (while [ ! -e /tmp/stop ]; do head -c 300000 /dev/zero | gzip | sha256sum; done > /tmp/sums$i; touch /tmp/end$i) & ); done"
+
+
+def test_engine_is_changed_under_load(boot):
+    """Ctrl-A e while two CPUs start and end programs all the time, with translated code in windows and all that."""
+    guest = boot("--ephemeral", "--cpus", "2", "--stats", "debian").boot()
+    guest.check(LOAD)
+    names = []
+    for _ in range(10):
+        guest.process.send("\x01e")
+        if guest.expect(r"the engine is (\w+) now|cannot change the engine: [^\r]*", 60).group(1) is None:
+            pytest.skip(guest.process.after)
+        names.append(guest.process.match.group(1))
+        guest.process.sendline("")
+        assert guest.boot().check("nproc") == "2"
+        time.sleep(0.5)
+    assert {*names[::2]} | {*names[1::2]} == {"interpret", "translate"} and names[0] != names[1] and len({*names[::2]}) == 1
+    guest.check("touch /tmp/stop; until [ -e /tmp/end1 -a -e /tmp/end2 -a -e /tmp/end3 -a -e /tmp/end4 ]; do sleep 0.1; done")
+    assert guest.check("cat /tmp/sums? | sort -u | wc -l") == "1"
+    assert int(guest.check("cat /tmp/sums? | wc -l")) >= 4
+    assert guest.power_off() == 0
+    assert re.search(r"hospes: units +[1-9]\d*\r", guest.text)
+
+
 def test_host_disk_full_pauses_and_loses_nothing(boot, image_files, disk, tmp_path):
     """The image lies on a host file system that fills up: the guest waits, and goes on when there is room."""
     if os.geteuid() != 0:

@@ -34,7 +34,7 @@ def store(width, value, base):
 
 
 FOREVER = 0x0000006F  # j .
-T0, T1 = 5, 6
+T0, T1, T2 = 5, 6, 7
 
 
 def power_off(status):
@@ -46,6 +46,15 @@ def power_off(status):
 
 def say(text):
     return [lui(T0, UART), *(word for c in text.encode() for word in (addi(T1, 0, c), store(0, T1, T0)))]
+
+
+def talk_on(text):
+    """Says the text again and again, with a loop of 65,536 rounds before each character."""
+    words = [lui(T0, UART)]
+    for c in text.encode():
+        words += [addi(T1, 0, c), lui(T2, 0x10000), addi(T2, T2, -1), 0xFE039EE3, store(0, T1, T0)]  # bnez t2, -4
+    offset = -4 * len(words)
+    return [*words, (offset >> 20 & 1) << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | (offset >> 12 & 0xFF) << 12 | 0x6F]
 
 
 def program_file(path, words):
@@ -64,6 +73,7 @@ def guests(home, engine_arguments):
     program_file(home.path / "fail", power_off(5))
     program_file(home.path / "talk", say("hello, host\n") + power_off(0))
     program_file(home.path / "talk-loop", say("ready\n") + [FOREVER])
+    program_file(home.path / "talk-on", talk_on("going on\r\n"))
     home.arguments = ["run", "--cpus", "1", "--memory", "32M", "--quiet", *engine_arguments]
     return home
 
@@ -140,6 +150,32 @@ def test_stats_of_the_translator(guests):
 
 def test_stats_of_the_engine_by_default(guests):
     assert set(stats(guests)) >= ROWS
+
+
+@pytest.mark.parametrize("first", ["interpret", "translate,heat=0"])
+def test_engine_is_changed_while_it_runs(guests, first):
+    """By Ctrl-A e, there and back: the guest goes on as if nothing was, and what was counted stays."""
+    arguments = ["run", "--cpus", "1", "--memory", "32M", "--net", "none", "--stats", "--quiet", "--kernel", "talk-on", "--engine", first]
+    with pexpect.spawn(str(guests.program), arguments, cwd=str(guests.path), env=guests.environment, encoding="utf-8", timeout=60) as process:
+        if process.expect(["going on\r\n", "cannot translate"]):
+            pytest.skip(process.before + process.after + process.readline())
+        names = []
+        for _ in range(8):
+            process.send("\x01e")
+            if process.expect([r"the engine is (\w+) now\r\n", "cannot translate"]):
+                pytest.skip(process.before + process.after + process.readline())
+            names.append(process.match.group(1))
+            process.expect("going on\r\ngoing on\r\n")
+        process.send("\x01x")
+        process.expect(pexpect.EOF)
+        rows = {name: float(value) for name, value in re.findall(r"hospes: (.+?)  +([\d.]+)\r", process.before)}
+    own, other = first.split(",", maxsplit=1)[0], "translate" if first == "interpret" else "interpret"
+    assert names == [other, own] * 4
+    assert process.exitstatus == 0
+    assert set(rows) > ROWS | TRANSLATOR_ROWS
+    assert rows["units"] >= 4, "each translator has made its own"
+    # A line takes 10 characters with a loop of 2 instructions each; of each two at least the second was begun by the engine of then.
+    assert rows["instructions"] > 4 * 10 * 2 * 65536
 
 
 def test_several_machines_at_once(guests):
@@ -226,7 +262,7 @@ def test_disk_image_without_a_boot_loader(guests):
 def test_device_tree(guests):
     result = guests.run("run", "--cpus", "3", "--memory", "256M", "--dump-dtb", "tree.dtb", "--kernel", "loop", "--append", "console=ttyS0 quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert sorted(os.listdir(guests.path)) == ["fail", "loop", "off", "talk", "talk-loop", "tree.dtb"]
+    assert sorted(os.listdir(guests.path)) == ["fail", "loop", "off", "talk", "talk-loop", "talk-on", "tree.dtb"]
     tree = (guests.path / "tree.dtb").read_bytes()
     assert tree[:4] == bytes.fromhex("d00dfeed") and b"console=ttyS0 quiet\0" in tree
     if not shutil.which("dtc"):

@@ -41,6 +41,7 @@ enum act {
     ACT_REFUSE, /* cannot be built */
     ACT_STUCK,  /* does not stop when told to */
     ACT_TALK,   /* logs at every level, then powers off */
+    ACT_KEEP,   /* takes no other engine */
 };
 
 /* ---- the machine, in the child process only ---- */
@@ -51,6 +52,7 @@ struct machine {
     struct deferred play;
     const struct log *log;
     enum act act;
+    bool interprets;
 };
 
 static void machine_play(void *ctx)
@@ -102,7 +104,8 @@ int machine_new(struct machine **machine, const struct machine_description *desc
     *m = (struct machine){.events = *events,
                           .loop = loop,
                           .log = log,
-                          .act = (enum act)description->cpus};
+                          .act = (enum act)description->cpus,
+                          .interprets = !strcmp(description->engine, "interpret")};
     deferred_init(&m->play, machine_play, m);
     *machine = m;
     return 0;
@@ -129,6 +132,20 @@ void machine_stop(struct machine *machine)
 void machine_resume(struct machine *machine)
 {
     machine->events.ended(machine->events.ctx, MACHINE_POWER_OFF, 0);
+}
+
+int machine_switch_engine(struct machine *machine, const char *name, struct error *error)
+{
+    if (machine->act == ACT_KEEP)
+        return error_set(error, ENOMEM, "cannot change the engine: no memory");
+    machine->interprets = !strcmp(name, "interpret");
+    fprintf(stderr, "BY %s\r\n", name);
+    return 0;
+}
+
+const char *machine_engine_name(const struct machine *machine)
+{
+    return machine->interprets ? "interpret" : "translate";
 }
 
 void machine_counters(const struct machine *machine, struct engine_counters *counters)
@@ -175,10 +192,13 @@ static int person_teardown(void **state)
     return 0;
 }
 
+static const char *engine = "translate,heat=7";
+
 static void child_body(enum act act, const struct session_options *options)
 {
     const struct machine_description description = {.name = (char *)"test",
                                                     .cpus = act,
+                                                    .engine = (char *)(uintptr_t)engine,
                                                     .memory = 1 << 30};
     const struct rlimit no_core = {0};
     struct error error = ERROR_INIT;
@@ -293,6 +313,57 @@ static void test_keys(void **state)
     person_type(person, "\003"); /* Ctrl-C is the guest's */
     person_type(person, "\001x");
     assert_int_equal(person_end(person), 0);
+}
+
+/* There and back, with the options that the first one was given. */
+static void test_engine(void **state)
+{
+    struct person *person = person_new(state);
+
+    person_start(person, ACT_WAIT, &plain);
+    person_expect(person, "STARTED");
+    person_type(person, "\001e");
+    person_expect(person, "BY interpret\r\n");
+    person_expect(person, "the engine is interpret now");
+    person_type(person, "\001e");
+    person_expect(person, "BY translate,heat=7\r\n");
+    person_expect(person, "the engine is translate now");
+    person_type(person, "\001h");
+    person_expect(person, "Ctrl-A e  changes the engine");
+    person_type(person, "\001x");
+    assert_int_equal(person_end(person), 0);
+}
+
+/* Quiet or not: it was asked for. */
+static void test_engine_of_an_interpreter(void **state)
+{
+    const struct session_options quiet = {.quiet = true};
+    struct person *person = person_new(state);
+
+    engine = "interpret";
+    person_start(person, ACT_WAIT, &quiet);
+    engine = "translate,heat=7";
+    person_expect(person, "STARTED");
+    person_type(person, "\001e");
+    person_expect(person, "BY translate\r\n");
+    person_expect(person, "the engine is translate now");
+    person_type(person, "\001e");
+    person_expect(person, "BY interpret\r\n");
+    person_type(person, "\001x");
+    assert_int_equal(person_end(person), 0);
+}
+
+static void test_engine_stays(void **state)
+{
+    struct person *person = person_new(state);
+
+    person_start(person, ACT_KEEP, &plain);
+    person_expect(person, "STARTED");
+    person_type(person, "\001e");
+    person_expect(person, "cannot change the engine: no memory; it stays translate");
+    person_type(person, "\001x");
+    assert_int_equal(person_end(person), 0);
+    assert_null(strstr(person->seen, "now"));
 }
 
 static void test_full_disk(void **state)
@@ -465,6 +536,9 @@ int main(void)
         WITH_PERSON(test_power_off),
         WITH_PERSON(test_guest_failure),
         WITH_PERSON(test_keys),
+        WITH_PERSON(test_engine),
+        WITH_PERSON(test_engine_of_an_interpreter),
+        WITH_PERSON(test_engine_stays),
         WITH_PERSON(test_full_disk),
         WITH_PERSON(test_full_disk_by_signal),
         WITH_PERSON(test_raw_again_after_a_stop),

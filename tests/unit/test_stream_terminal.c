@@ -28,7 +28,7 @@ struct fixture {
     bool writable;
     unsigned columns, rows;
     /* The user's commands. */
-    bool quit, help, proceed;
+    bool quit, help, proceed, engine;
 };
 
 static size_t on_receive(void *ctx, const uint8_t *data, size_t length)
@@ -70,6 +70,11 @@ static void on_proceed(void *ctx)
     ((struct fixture *)ctx)->proceed = true;
 }
 
+static void on_engine(void *ctx)
+{
+    ((struct fixture *)ctx)->engine = true;
+}
+
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
@@ -91,10 +96,8 @@ static int teardown(void **state)
 
 static void start(struct fixture *f, int in, int out, unsigned char escape)
 {
-    struct terminal_commands commands = {.quit = on_quit,
-                                         .help = on_help,
-                                         .proceed = on_proceed,
-                                         .ctx = f};
+    struct terminal_commands commands = {
+        .quit = on_quit, .help = on_help, .proceed = on_proceed, .engine = on_engine, .ctx = f};
     struct stream_port port = {.receive = on_receive,
                                .resize = on_resize,
                                .writable = on_writable,
@@ -220,12 +223,14 @@ static void test_escape(void **state)
                  "ac\x01\x01"
                  "d\x01"
                  "ze\x01"
+                 "e\x01"
                  "c");
     expect_got(f, "ab\x01"
                   "c\x01"
                   "de");
     assert_true(loop_run_until(f->loop, &f->proceed));
     assert_true(f->help);
+    assert_true(f->engine);
     assert_false(f->quit);
     /* The command may come in two pieces. */
     type(master, "\x01");
