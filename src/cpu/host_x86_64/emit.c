@@ -61,7 +61,7 @@ unsigned emit_link(struct emitter *e, int32_t target, bool polls)
             return LINK_NONE;
     }
     e->result->link_count++;
-    e->result->links[index] = (struct host_link){.target = target & 4095,
+    e->result->links[index] = (struct host_link){.target = (uint16_t)(target & 4095),
                                                  .pages = pages,
                                                  .edge = edge,
                                                  .polls = polls || pages};

@@ -45,7 +45,7 @@ enum {
     WINDOW_CALLS = 100,  /* between two ticks: more of them cost more than they save */
     WINDOW_HEAVY = 20,
     WINDOW_REVIEWED = 16, /* runs that take as long to look at as a call of the host */
-    WINDOW_TICKS = 6,    /* interrupts in a regime that make it get a window */
+    WINDOW_TICKS = 6,     /* interrupts in a regime that make it get a window */
 };
 
 struct native_cpu {
@@ -629,14 +629,13 @@ static struct native_value help_edge(void *ctx, const void *data, bool call)
 
     cpu->counters.helped_edges++;
     (void)atomic_load_explicit(&t->published, memory_order_acquire);
-    pc = context->page + ((uint64_t)(int64_t)link->host.pages << PAGE_SHIFT) +
-         (uint64_t)(int64_t)link->host.target;
+    pc = context->page + ((uint64_t)(int64_t)link->host.pages << PAGE_SHIFT) + link->host.target;
     if (find_place(cpu, pc, &at)) {
         mutex_lock(&t->lock);
         if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
             tlb_note_edge(cpu->data, context->page, link->host.edge, link->host.pages);
             unit = find_locked(cpu, at, pc);
-            if (unit && unit->windowed == link->from->windowed)
+            if (unit && unit->windowed == link_from(link)->windowed)
                 translator_link(t, link, unit);
         }
         mutex_unlock(&t->lock);
@@ -663,7 +662,7 @@ static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
     unit = find_locked(cpu, at, pc);
     /* The page may be mapped elsewhere by now. */
     if (unit && translator_can_link(t, link, at >> PAGE_SHIFT) &&
-        unit->windowed == link->from->windowed)
+        unit->windowed == link_from(link)->windowed)
         translator_link(t, link, unit);
     mutex_unlock(&t->lock);
 }
@@ -673,13 +672,13 @@ static struct native_value help_link(void *ctx, const void *data, bool call)
     struct engine_cpu *cpu = ctx;
     struct native_context *context = context_of(cpu);
     struct link *link = (struct link *)(uintptr_t)data;
-    unsigned visits;
+    uint16_t visits;
     uint64_t pc;
 
     cpu->counters.helped_links++;
     (void)atomic_load_explicit(&cpu->engine->native->translator.published, memory_order_acquire);
-    pc = context->page + (uint64_t)(int64_t)link->host.target;
-    visits = atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1;
+    pc = context->page + link->host.target;
+    visits = (uint16_t)(atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1);
     if (is_look_worth(visits))
         follow_link(cpu, link, pc);
     if (visits == LINK_HEAT && !find_code(cpu, pc)) {
@@ -765,10 +764,11 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
               &t->scratch, native->records, &count, is_known, &known))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
-    records = malloc((count + 1) * sizeof(*records));
-    if (!records)
+    records = count ? malloc(count * sizeof(*records)) : NULL;
+    if (count && !records)
         return -ENOMEM;
-    memcpy(records, native->records, count * sizeof(*records));
+    if (count)
+        memcpy(records, native->records, count * sizeof(*records));
     for (unsigned i = 0; i < t->scratch.count; i++) {
         struct ir_insn *insn = &t->scratch.insns[i];
 

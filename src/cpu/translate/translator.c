@@ -105,8 +105,8 @@ bool translator_can_link(struct translator *t, const struct link *link, uint64_t
     struct edge *edge;
 
     if (link->host.edge == NATIVE_NO_EDGE)
-        return to == link->from->page;
-    edge = edge_find(t, link->from->page, link->host.pages);
+        return to == link_from(link)->page;
+    edge = edge_find(t, link_from(link)->page, link->host.pages);
     if (!edge || edge->number != link->host.edge)
         return false; /* of before all began anew: its unit is dead */
     if (edge->to == UINT64_MAX)
@@ -352,7 +352,7 @@ uint64_t translator_fault(struct translator *t, uint64_t pc)
 
 void translator_link(struct translator *t, struct link *link, struct unit *to)
 {
-    if (link->to || link->from->dead || to->dead)
+    if (link->to || link_from(link)->dead || to->dead)
         return;
     link->to = to;
     link->next = to->incoming;
@@ -576,7 +576,7 @@ static int unit_compile(struct translator *t, struct unit *unit)
     BUG_ON(compiled->link_count > unit->link_count);
     unit->link_count = compiled->link_count;
     for (unsigned i = 0; i < unit->link_count; i++)
-        unit->links[i] = (struct link){.from = unit, .host = compiled->links[i]};
+        unit->links[i] = (struct link){.index = (uint16_t)i, .host = compiled->links[i]};
     if (compiled->fault_count) {
         size_t size = compiled->fault_count * sizeof(struct host_fault);
 

@@ -22,6 +22,7 @@
 #define HOSPES_CPU_TRANSLATE_TRANSLATOR_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "base/thread.h"
 #include "cpu/translate/host.h"
@@ -32,12 +33,12 @@ enum { PAGE_GRAIN = 16, PAGE_GRAINS = 4096 / PAGE_GRAIN };
 struct unit;
 
 struct link {
-    struct unit *from;
-    struct unit *to;         /* NULL: leads to the dispatcher */
-    struct link *next;       /* of to->incoming */
-    struct link **at;        /* the pointer to it there */
-    _Atomic unsigned visits; /* times that it led to the dispatcher; for the guest's side */
+    struct unit *to;   /* NULL: leads to the dispatcher */
+    struct link *next; /* of to->incoming */
+    struct link **at;  /* the pointer to it there */
     struct host_link host;
+    uint16_t index;          /* in its unit's links */
+    _Atomic uint16_t visits; /* times that it led to nowhere, modulo 65536; for the guest's side */
 };
 
 struct unit {
@@ -57,6 +58,13 @@ struct unit {
     unsigned link_count;
     struct link links[];
 };
+
+static inline struct unit *link_from(const struct link *link)
+{
+    const char *first = (const char *)(link - link->index);
+
+    return (struct unit *)(uintptr_t)(first - offsetof(struct unit, links));
+}
 
 /* The units of a segment by address, for finding the one that an address is in. */
 struct unit_index {
