@@ -918,11 +918,14 @@ bool native_run(struct engine_cpu *cpu)
         return false;
     if (cpu->engine->native->window_at_once)
         native_tick(cpu);
+    /* Most often there is none: the interpreter's block knows whether there is a unit. */
+    if (!find_code(cpu, cpu->hart->pc))
+        return false;
     if (translator_enter(t, &cpu->native->translator))
         forget_all_code(cpu);
+    /* Again: what was found before may have gone with the caches. */
     code = find_code(cpu, cpu->hart->pc);
     if (!code) {
-        /* The interpreter's block knows whether there is a unit: it is hot then. */
         translator_leave(&cpu->native->translator);
         return false;
     }
