@@ -42,6 +42,7 @@ struct cold *emit_cold(struct emitter *e, enum x86_cc cc, enum cold_kind kind,
 
 void cold_back(struct emitter *e, struct cold *cold)
 {
+    hold_nothing(e);
     cold->back = here(&e->b);
 }
 
@@ -146,6 +147,7 @@ static bool leaves_for_good(enum cold_kind kind)
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
 {
     patch_here(&e->b, cold->from);
+    hold_nothing(e);
     borrow_map(e, cold->borrowing);
     if (cold->kind != COLD_DIVIDE && cold->kind != COLD_NAN32 && cold->kind != COLD_NAN64)
         debts_pay(e, cold->debts);
@@ -216,6 +218,20 @@ static bool has_room(const struct emitter *e)
            e->cold_start + (e->cold_count + e->access_count + 4) * COLD_ROOM < e->cold_end;
 }
 
+/* Operations behind which nobody arrives without rax as they left it. */
+static bool may_hold(const struct ir_insn *insn)
+{
+    switch (insn->op) {
+    case IR_NOP ... IR_XNOR:
+    case IR_SHLADD ... IR_ZEXT32:
+    case IR_LOAD:
+    case IR_STORE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void emit_insn(struct emitter *e, struct ir_insn *insn)
 {
     bool guarded = e->guard != NULL;
@@ -227,6 +243,8 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
     BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
            !emit_flow(e, insn));
     debts_after(e, insn);
+    if (!may_hold(insn))
+        hold_nothing(e);
     if (e->unit->windowed)
         slack_update(e, insn);
     insn->width = width;
@@ -338,6 +356,7 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
     knowledge_save(e, &head);
     nops(&e->b, -here(&e->b) & 15);
     top = here(&e->b);
+    hold_nothing(e);
     emit_poll(e);
     e->guarded = true;
     if (!emit_range(e, unit, 0, last) || !has_room(e))
@@ -359,6 +378,7 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
     }
     debts_pay_beyond(e, back, NULL);
     e->after = here(&e->b);
+    hold_nothing(e);
     borrow_end(e);
     borrow_map(e, false);
     knowledge_forget(e);
@@ -394,6 +414,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.borrow_count = 0;
     e.debts = (struct debts){0};
     e.owes_word = e.owes_nan = false;
+    hold_nothing(&e);
     e.extended = 0;
     memset(e.slack, 0xff, sizeof(e.slack));
     memset(e.boxed, 0, sizeof(e.boxed));

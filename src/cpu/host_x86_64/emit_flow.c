@@ -170,6 +170,7 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
     at = (here(&e->b) + 2) & 15;
     if (at > 12) { /* again further on: nothing comes between a compare and its jump */
         e->b.at = start;
+        hold_nothing(e);
         nops(&e->b, 16 - at);
         int_compare_branch(e, insn);
     }

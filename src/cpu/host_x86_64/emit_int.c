@@ -21,8 +21,14 @@ void int_load(struct emitter *e, unsigned reg, ir_ref ref, int64_t imm)
     } else if (is_pinned(e, ref)) {
         if (e->map->reg[ref] != reg)
             mov_rr(&e->b, OP_W, reg, e->map->reg[ref]);
+    } else if (is_held(e, ref)) {
+        if (reg != RAX)
+            mov_rr(&e->b, OP_W, reg, RAX);
+        hold(e, ref);
     } else {
         mov_load(&e->b, OP_W, reg, global_place(e, ref));
+        if (reg == RAX)
+            hold(e, ref);
     }
 }
 
@@ -54,6 +60,8 @@ void int_store(struct emitter *e, ir_ref dst, unsigned reg)
             mov_rr(&e->b, OP_W, e->map->reg[dst], reg);
     } else if (is_global(dst)) {
         mov_store(&e->b, OP_W, global_place(e, dst), reg);
+        if (reg == RAX)
+            hold(e, dst);
     }
 }
 

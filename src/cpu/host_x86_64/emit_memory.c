@@ -163,6 +163,17 @@ void slack_update(struct emitter *e, const struct ir_insn *insn)
     e->slack[insn->dst] = slack;
 }
 
+/* Behind the access: rax still holds the base, if it was loaded. */
+static void keep_base(struct emitter *e, struct access *access)
+{
+    const struct ir_insn *insn = access->insn;
+
+    if (is_constant(insn) || is_of_page(insn) || !has_base(insn) || is_pinned(e, insn->a))
+        return;
+    access->keeps = true;
+    hold(e, insn->a);
+}
+
 static bool is_float(const struct emitter *e, ir_ref ref)
 {
     return is_global(ref) && e->layout->is_float(ref);
@@ -244,6 +255,8 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
         access->at = here(&e->b);
         load_from(e, insn, window_place(e, insn));
         access->back = here(&e->b);
+        if (is_pinned(e, insn->dst))
+            keep_base(e, access);
         slack_reset(e, insn);
         return;
     }
@@ -254,7 +267,16 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
 }
 
 /* rax: the address. */
-static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing)
+static void stub_back(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool keeps)
+{
+    hold_nothing(e);
+    if (keeps)
+        int_load(e, RAX, insn->a, 0);
+    jmp_to(&e->b, back);
+}
+
+static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing,
+                      bool keeps)
 {
     if (borrowing)
         borrow_give(e);
@@ -275,12 +297,12 @@ static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t ba
         else
             mov_store(&e->b, OP_W, global_place(e, insn->dst), RAX);
     }
-    jmp_to(&e->b, back);
+    stub_back(e, insn, back, keeps);
 }
 
 void cold_load(struct emitter *e, const struct cold *cold)
 {
-    stub_load(e, cold->insn, cold->back, cold->borrowing);
+    stub_load(e, cold->insn, cold->back, cold->borrowing, false);
 }
 
 /* ---- stores ---- */
@@ -351,6 +373,7 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
         access->at = here(&e->b);
         store_to(e, insn, window_place(e, insn), value);
         access->back = here(&e->b);
+        keep_base(e, access);
         slack_reset(e, insn);
         return;
     }
@@ -363,7 +386,8 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
 }
 
 /* rax: the address. */
-static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing)
+static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing,
+                       bool keeps)
 {
     unsigned value = store_value(e, insn);
 
@@ -375,12 +399,12 @@ static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t b
     call_to(&e->b, e->runtime->parts[PART_STORE]);
     if (borrowing)
         borrow_take(e);
-    jmp_to(&e->b, back);
+    stub_back(e, insn, back, keeps);
 }
 
 void cold_store(struct emitter *e, const struct cold *cold)
 {
-    stub_store(e, cold->insn, cold->back, cold->borrowing);
+    stub_store(e, cold->insn, cold->back, cold->borrowing, false);
 }
 
 void emit_access_stubs(struct emitter *e)
@@ -393,13 +417,14 @@ void emit_access_stubs(struct emitter *e)
         if (access->check)
             patch_here(&e->b, access->check);
         access->stub = here(&e->b);
+        hold_nothing(e);
         borrow_map(e, access->borrowing);
         debts_pay(e, access->debts);
         emit_address(e, access->insn);
         if (access->insn->op == IR_LOAD)
-            stub_load(e, access->insn, access->back, access->borrowing);
+            stub_load(e, access->insn, access->back, access->borrowing, access->keeps);
         else
-            stub_store(e, access->insn, access->back, access->borrowing);
+            stub_store(e, access->insn, access->back, access->borrowing, access->keeps);
     }
 }
 

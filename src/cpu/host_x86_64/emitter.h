@@ -113,6 +113,7 @@ struct cold {
 
 /* An access to the window, and its out-of-line part once that is written. */
 struct access {
+    bool keeps;     /* what follows relies on rax being the base */
     uint32_t check; /* behind the jump of the base's check, which leads to the stub, too; 0: none */
     uint32_t at, stub, back;
     const struct ir_insn *insn;
@@ -144,6 +145,10 @@ struct emitter {
     /* Windowed code: int globals that are known to be below 1 << WINDOW_BITS but for so many bytes
      * up or down, as small offsets were added since that was seen; UINT32_MAX: not known. */
     uint32_t slack[IR_GLOBALS];
+    /* rax holds this global, which has no register, as long as nothing was written behind held_at
+     * and nobody comes there from elsewhere. */
+    ir_ref held;
+    uint32_t held_at;
     struct debts debts;
     bool owes_word, owes_nan; /* the operation left its result so */
     uint64_t extended;        /* int globals that are known to be sign-extended, or are to be */
@@ -179,6 +184,23 @@ static inline struct place state_place(uint32_t offset)
 }
 
 #define CONTEXT(field) at_mem(R14, offsetof(struct native_context, field))
+
+/* rax holds the global from here on. */
+static inline void hold(struct emitter *e, ir_ref ref)
+{
+    e->held = ref;
+    e->held_at = here(&e->b);
+}
+
+static inline void hold_nothing(struct emitter *e)
+{
+    e->held = IR_ZERO;
+}
+
+static inline bool is_held(const struct emitter *e, ir_ref ref)
+{
+    return ref != IR_ZERO && e->held == ref && e->held_at == here(&e->b);
+}
 
 static inline bool is_global(ir_ref ref)
 {
