@@ -91,15 +91,6 @@ static inline bool tlb_has_jumps(const struct tlb *tlb, uint64_t vaddr)
     return tlb->jump_pages[page / 64] >> (page % 64) & 1;
 }
 
-static inline void tlb_note_jump(struct tlb *tlb, uint64_t vaddr)
-{
-    unsigned page = vaddr >> PAGE_SHIFT & (JUMP_PAGES - 1);
-
-    if (!(vaddr >> 63))
-        tlb->has_lower = true;
-    tlb->jump_pages[page / 64] |= UINT64_C(1) << (page % 64);
-}
-
 struct engine_cpu;
 struct op;
 
@@ -263,8 +254,10 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
                uint64_t asid);
 /* Of one regime: the jump cache and the edges. */
 void tlb_empty_jumps(struct tlb *tlb);
-/* The edge holds from the virtual page on. */
-void tlb_note_edge(struct tlb *tlb, uint64_t page, uint32_t edge, int32_t pages);
+/* The jump cache may lead to the page of code from now on, which was found by cpu->fetch. */
+void tlb_note_code(struct engine_cpu *cpu, uint64_t vaddr);
+/* The edge holds from the virtual page on; both of its pages were found by cpu->fetch. */
+void tlb_note_edge(struct engine_cpu *cpu, uint64_t page, uint32_t edge, int32_t pages);
 /* Empties the jump caches of all regimes. */
 void tlb_flush_jumps(struct engine_cpu *cpu);
 /* Drops write tags of the host page; true if there was one. */

@@ -505,7 +505,7 @@ static void jump_fill(struct engine_cpu *cpu, uint64_t pc, const void *code)
 
     jump->code = code;
     jump->tag = pc;
-    tlb_note_jump(cpu->data, pc);
+    tlb_note_code(cpu, pc);
 }
 
 /* The unit at the virtual `pc`, which is at `at` in main RAM; the caches know it then. */
@@ -633,7 +633,7 @@ static struct native_value help_edge(void *ctx, const void *data, bool call)
     if (find_place(cpu, pc, &at)) {
         mutex_lock(&t->lock);
         if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
-            tlb_note_edge(cpu->data, context->page, link->host.edge, link->host.pages);
+            tlb_note_edge(cpu, context->page, link->host.edge, link->host.pages);
             unit = find_locked(cpu, at, pc);
             if (unit && unit->windowed == link_from(link)->windowed)
                 translator_link(t, link, unit);
@@ -849,7 +849,7 @@ static void look_at_next_page(struct engine_cpu *cpu)
     edge = translator_next_edge(t, at >> PAGE_SHIFT, next >> PAGE_SHIFT);
     mutex_unlock(&t->lock);
     if (edge != NATIVE_NO_EDGE)
-        tlb_note_edge(cpu->data, pc & PAGE_MASK, edge, 1);
+        tlb_note_edge(cpu, pc & PAGE_MASK, edge, 1);
 }
 
 /* One instruction, which translated code cannot do as things are. */

@@ -41,15 +41,82 @@ void tlb_empty_jumps(struct tlb *tlb)
     tlb->edge_count = 0;
 }
 
-void tlb_note_edge(struct tlb *tlb, uint64_t page, uint32_t edge, int32_t pages)
+static unsigned large_place(uint64_t vaddr)
+{
+    return (vaddr >> LARGE_SHIFT & (LARGE_PLACES / 2 - 1)) | (vaddr >> 63) * (LARGE_PLACES / 2);
+}
+
+/* Whether the page may be of a mapping that lies in that place. */
+static bool in_large_place(const struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned place = large_place(vaddr);
+
+    return tlb->large_places[place / 64] >> (place % 64) & 1;
+}
+
+static bool in_large(const struct tlb *tlb, uint64_t vaddr)
+{
+    return (vaddr & tlb->large[vaddr >> 63].mask) == tlb->large[vaddr >> 63].base;
+}
+
+static void tlb_note_jump(struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned page = vaddr >> PAGE_SHIFT & (JUMP_PAGES - 1);
+
+    if (!(vaddr >> 63))
+        tlb->has_lower = true;
+    tlb->jump_pages[page / 64] |= UINT64_C(1) << (page % 64);
+}
+
+/* Widens what the TLB knows of mappings greater than LARGE_SHIFT by another one. */
+static void large_widen(struct tlb *tlb, unsigned half, uint64_t base, uint64_t mask)
+{
+    uint64_t *known = &tlb->large[half].base, *wide = &tlb->large[half].mask;
+
+    if (*known == 1) {
+        *wide = mask;
+    } else {
+        *wide &= mask;
+        while ((*known ^ base) & *wide)
+            *wide <<= 1;
+    }
+    *known = base & *wide;
+}
+
+static void large_place_add(struct tlb *tlb, uint64_t vaddr)
+{
+    unsigned place = large_place(vaddr);
+
+    tlb->large_places[place / 64] |= UINT64_C(1) << (place % 64);
+}
+
+/* The jump cache and the edges lie beside the TLB for data, and what they know was looked up in the
+ * one for fetches, which may go before them: they must be flushed as that would be. */
+void tlb_note_code(struct engine_cpu *cpu, uint64_t vaddr)
+{
+    const struct tlb *fetch = cpu->fetch;
+    struct tlb *data = cpu->data;
+
+    tlb_note_jump(data, vaddr);
+    if (likely(data == fetch))
+        return;
+    if (in_large_place(fetch, vaddr))
+        large_place_add(data, vaddr);
+    if (in_large(fetch, vaddr))
+        large_widen(data, vaddr >> 63, fetch->large[vaddr >> 63].base,
+                    fetch->large[vaddr >> 63].mask);
+}
+
+void tlb_note_edge(struct engine_cpu *cpu, uint64_t page, uint32_t edge, int32_t pages)
 {
     unsigned slot = native_edge_slot(edge);
+    struct tlb *tlb = cpu->data;
 
     tlb->native.edges[slot] = page + native_edge_tag(edge);
     tlb->edge_pages[slot] = pages;
     tlb->edge_count++;
-    tlb_note_jump(tlb, page);
-    tlb_note_jump(tlb, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
+    tlb_note_code(cpu, page);
+    tlb_note_code(cpu, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
 }
 
 static uint64_t edge_target(const struct tlb *tlb, unsigned slot)
@@ -273,24 +340,6 @@ static bool flush_concerns(const struct tlb *tlb, bool all_spaces, uint64_t asid
            (all_spaces || regime_asid(&tlb->regime) == (asid & 0xffff));
 }
 
-static unsigned large_place(uint64_t vaddr)
-{
-    return (vaddr >> LARGE_SHIFT & (LARGE_PLACES / 2 - 1)) | (vaddr >> 63) * (LARGE_PLACES / 2);
-}
-
-/* Whether the page may be of a mapping that lies in that place. */
-static bool in_large_place(const struct tlb *tlb, uint64_t vaddr)
-{
-    unsigned place = large_place(vaddr);
-
-    return tlb->large_places[place / 64] >> (place % 64) & 1;
-}
-
-static bool in_large(const struct tlb *tlb, uint64_t vaddr)
-{
-    return (vaddr & tlb->large[vaddr >> 63].mask) == tlb->large[vaddr >> 63].base;
-}
-
 static void jumps_flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++)
@@ -452,25 +501,13 @@ void tlb_protect_all(struct engine_cpu *cpu)
             memory_note_write(ram, page << PAGE_SHIFT, PAGE_SIZE);
 }
 
-/* Widens what the TLB knows of large mappings by the one at `vaddr`. */
+/* Notes the large mapping at `vaddr`. */
 static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
 {
-    unsigned place = large_place(vaddr);
-    uint64_t *base = &tlb->large[vaddr >> 63].base, *mask = &tlb->large[vaddr >> 63].mask;
-    uint64_t wanted = shift < 64 ? ~UINT64_C(0) << shift : 0;
-
-    if (shift <= LARGE_SHIFT) {
-        tlb->large_places[place / 64] |= UINT64_C(1) << (place % 64);
-        return;
-    }
-    if (*base == 1) {
-        *mask = wanted;
-    } else {
-        *mask &= wanted;
-        while ((*base ^ vaddr) & *mask)
-            *mask <<= 1;
-    }
-    *base = vaddr & *mask;
+    if (shift <= LARGE_SHIFT)
+        large_place_add(tlb, vaddr);
+    else
+        large_widen(tlb, vaddr >> 63, vaddr, shift < 64 ? ~UINT64_C(0) << shift : 0);
 }
 
 /* Enters a page of RAM. Only main RAM is entered for writing: see tlb_protect_all(). */
