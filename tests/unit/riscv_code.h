@@ -138,6 +138,7 @@ enum { FENCE_R = 2, FENCE_W = 1, FENCE_RW = 3 };
 #define CSRRC(rd, csr, rs1)  INSN_I(0x73, 3, rd, rs1, csr)
 #define CSRRWI(rd, csr, imm) INSN_I(0x73, 5, rd, imm, csr)
 #define CSRRSI(rd, csr, imm) INSN_I(0x73, 6, rd, imm, csr)
+#define CSRRCI(rd, csr, imm) INSN_I(0x73, 7, rd, imm, csr)
 #define SFENCE_VMA(rs1, rs2) INSN_R(0x73, 0, 0x09, 0, rs1, rs2)
 #define ECALL                0x00000073u
 #define MRET                 0x30200073u
@@ -162,6 +163,8 @@ enum {
     CSR_FRM = 0x002,
     CSR_FCSR = 0x003,
     CSR_SSTATUS = 0x100,
+    CSR_SEPC = 0x141,
+    CSR_SIP = 0x144,
     CSR_SATP = 0x180,
     CSR_MSTATUS = 0x300,
     CSR_MTVEC = 0x305,

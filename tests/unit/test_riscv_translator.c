@@ -16,6 +16,8 @@
 #include <cmocka.h>
 
 #include "base/thread.h"
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/privileged.h"
 #include "riscv_code.h"
 #include "riscv_rig.h"
 
@@ -88,6 +90,18 @@ static const struct program programs[] = {
         .a0 = 1,
         .a1 = 300,
         .wanted = 0x70000058000065e8,
+    },
+    {
+        .name = "calls by way of a table that jumps on, as a linker makes it, a1 times",
+        .code = {AUIPC(S0, 0), JAL(RA, 28), JAL(RA, 32), ADDI(A1, A1, -1), BNEZ(A1, -12), WFI, NOP,
+                 NOP,
+                 /* 0x20: two entries */
+                 ADDI(T2, S0, 0x30), JALR(T1, T2, 0), ADDI(T2, S0, 0x3c), JALR(T1, T2, 0),
+                 /* 0x30: where they lead */
+                 XOR(A0, A0, T1), RORI(A0, A0, 3), RET, ADD(A0, A0, T1), RET},
+        .a0 = 1,
+        .a1 = 300,
+        .wanted = 0xa0a81aafd3a15b31,
     },
     {
         .name = "floating point: a series, with its rounding and flags",
@@ -181,6 +195,172 @@ static void test_options(void **state)
             fail_msg("\"%s\" was taken", wrong[i]);
     }
     rig_free(rig);
+}
+
+/* A unit ends in front of one that is there, if it is not too short then. */
+static void test_units_do_not_overlap(void **state)
+{
+    enum { LENGTH = 12 };
+
+    for (unsigned middle = 1; middle < LENGTH; middle++) {
+        struct rig *rig = translator("heat=0");
+        struct riscv_hart *hart = &rig->hart[0];
+        struct engine_counters counters;
+
+        for (unsigned i = 0; i < LENGTH; i++)
+            PUT(rig, i * 4, ADDI(A0, A0, 1 << i % 11));
+        PUT(rig, LENGTH * 4, ECALL);
+        for (unsigned start = middle;; start = 0) {
+            uint64_t wanted = 0;
+
+            hart->pc = RAM_BASE + start * 4;
+            hart->x[A0] = 0;
+            assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+            assert_int_equal(hart->mcause, RISCV_EXC_ECALL_M);
+            assert_int_equal(hart->mepc, RAM_BASE + LENGTH * 4);
+            for (unsigned i = start; i < LENGTH; i++)
+                wanted += 1 << i % 11;
+            assert_int_equal(hart->x[A0], wanted);
+            if (!start)
+                break;
+        }
+        /* The handler's wfi is a unit, too. */
+        rig->type->counters(rig->cpu[0], &counters);
+        assert_int_equal(counters.units, 3);
+        assert_int_equal(counters.unit_instructions,
+                         2 + LENGTH + (middle < LIFT_SHORTEST ? 1 + LENGTH - middle : 0));
+        rig_free(rig);
+    }
+}
+
+/* ---- interrupts that are enabled ---- */
+
+#define SSIP 2
+
+/* What enables them, with a2 in the hart; whether it does. */
+struct enabling {
+    uint32_t insn;
+    uint64_t a2;
+    bool enables;
+};
+
+static const struct enabling enablings[] = {
+    {CSRRSI(0, CSR_SSTATUS, 2), 0, true},
+    {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SIE, true},
+    {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SIE | MSTATUS_SPIE, true},
+    {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SIE | MSTATUS_SUM | MSTATUS_FS, true},
+    {CSRRS(0, CSR_SSTATUS, A2), UINT64_MAX, true},
+    {CSRRS(A5, CSR_SSTATUS, A2), MSTATUS_SIE, true},
+    {CSRRS(0, CSR_SSTATUS, A2), 0, false},
+    {CSRRS(0, CSR_SSTATUS, A2), ~SSTATUS_WRITABLE, false},
+    {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SPIE | MSTATUS_SPP, false},
+    {CSRRSI(0, CSR_SSTATUS, 29), 0, false},
+};
+
+enum { ENABLED_ROUNDS = 100 };
+
+/* Rounds in S-mode: interrupts off, one is pending, then what enables them. The handler looks
+ * whether it came behind instruction `behind` of a round, before the next one. */
+static void interrupts_begin(struct rig *rig, const struct enabling *enabling, bool off,
+                             uint64_t pending, uint64_t wanted)
+{
+    struct riscv_hart *hart = &rig->hart[0];
+
+    hart->hosted_firmware = true;
+    riscv_hart_reset(hart, RAM_BASE, 0);
+    hart->stvec = RAM_BASE + 0x400;
+    hart->mie = wanted;
+    PUT(rig, 0, off ? CSRRCI(0, CSR_SSTATUS, 2) : NOP, CSRRS(0, CSR_SIP, S3), ADDI(A3, A3, 1),
+        enabling->insn, ADDI(A4, A4, 1), ADDI(A1, A1, -1), BNEZ(A1, -24), ECALL);
+    /* It must be behind the instruction that lets it come, with all that is before it done. */
+    PUT(rig, 0x400, CSRRS(T0, CSR_SEPC, 0), XOR(T0, T0, S2), OR(A6, A6, T0), SUB(T0, A3, A7),
+        XOR(T0, T0, S4), OR(A6, A6, T0), SUB(T0, A4, A7), OR(A6, A6, T0), ADDI(A7, A7, 1),
+        CSRRC(0, CSR_SIP, S3), SRET);
+    hart->x[A1] = ENABLED_ROUNDS;
+    hart->x[A2] = enabling->a2;
+    hart->x[S2] = RAM_BASE + (off ? 0x10 : 8);
+    hart->x[S3] = pending;
+    hart->x[S4] = off;
+    if (!off)
+        hart->mstatus |= MSTATUS_SIE;
+    rig->type->state_in(rig->cpu[0]);
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_FIRMWARE);
+    assert_int_equal(hart->mcause, RISCV_EXC_ECALL_S);
+    assert_int_equal(hart->mepc, RAM_BASE + 0x1c);
+}
+
+static void interrupts_come(const char *options, const struct enabling *enabling, unsigned how)
+{
+    struct rig *one = rig_new(&riscv_interpreter, NULL, 1, RAM_SIZE), *other = translator(options);
+    const struct riscv_hart *hart = &other->hart[0];
+    bool off = how & 1, pending = how & 2, wanted = how & 4;
+    unsigned times = pending && wanted && (!off || enabling->enables) ? ENABLED_ROUNDS : 0;
+
+    interrupts_begin(one, enabling, off, pending ? SSIP : 0, wanted ? SSIP : 0);
+    interrupts_begin(other, enabling, off, pending ? SSIP : 0, wanted ? SSIP : 0);
+    if (hart->x[A6] || hart->x[A7] != times || hart->x[A3] != ENABLED_ROUNDS ||
+        hart->x[A4] != ENABLED_ROUNDS || !rig_same_hart(&one->hart[0], hart))
+        fail_msg("%s, %#x with a2 = %#llx, case %u: %llu interrupts, should be %u",
+                 options ? options : "as it is", enabling->insn, (unsigned long long)enabling->a2,
+                 how, (unsigned long long)hart->x[A7], times);
+    rig_free(one);
+    rig_free(other);
+}
+
+/* An interrupt is taken between the instruction that enables it and the next one, and only if it is
+ * pending and wanted. */
+static void test_interrupts_are_enabled(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(permutations); i++)
+        for (unsigned j = 0; j < ARRAY_SIZE(enablings); j++)
+            for (unsigned how = 0; how < 8; how++)
+                interrupts_come(permutations[i], &enablings[j], how);
+}
+
+/* The same code in S-mode, M-mode, U-mode and S-mode again: it is another instruction in each. */
+static void test_interrupts_by_mode(void **state)
+{
+    static const unsigned modes[] = {RISCV_S, RISCV_M, RISCV_U, RISCV_S, RISCV_U, RISCV_M};
+
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(permutations); i++) {
+        const uint32_t insn = i % 2 ? CSRRSI(0, CSR_SSTATUS, 2) : CSRRS(0, CSR_SSTATUS, A2);
+        struct rig *rig = translator(permutations[i / 2]);
+        struct riscv_hart *hart = &rig->hart[0];
+
+        rig_user(rig, 0);
+        hart->mideleg = RISCV_IRQ_S_ALL;
+        hart->mie = RISCV_IRQ_S_ALL;
+        hart->stvec = RAM_BASE + 0x400;
+        PUT(rig, 0, ADDI(A0, A0, 1), insn, ADDI(A0, A0, 16), ADDI(A1, A1, -1), BNEZ(A1, -16),
+            ECALL);
+        PUT(rig, 0x400, ADDI(A0, A0, 0x200), ECALL);
+        for (unsigned j = 0; j < 2 * ARRAY_SIZE(modes); j++) {
+            unsigned mode = modes[j / 2];
+            bool waits = j % 2 && mode == RISCV_S, illegal = mode == RISCV_U;
+
+            hart->privilege = mode;
+            hart->pc = RAM_BASE;
+            hart->mstatus &= ~MSTATUS_SIE;
+            hart->x[A0] = 0;
+            hart->x[A1] = 100;
+            hart->x[A2] = MSTATUS_SIE;
+            riscv_hart_set_line(hart, RISCV_IRQ_S_EXTERNAL, waits);
+            rig->type->state_in(rig->cpu[0]);
+            assert_int_equal(rig_run(rig, 0), CPU_STOP_FIRMWARE);
+            assert_int_equal(hart->privilege, mode);
+            assert_int_equal(hart->mcause, illegal           ? RISCV_EXC_ILLEGAL
+                                           : mode == RISCV_M ? RISCV_EXC_ECALL_M
+                                                             : RISCV_EXC_ECALL_S);
+            assert_int_equal(hart->mepc, RAM_BASE + (illegal ? 4 : waits ? 0x404 : 0x14));
+            if (illegal)
+                assert_int_equal(hart->mtval, insn);
+            if (waits)
+                assert_int_equal(hart->sepc, RAM_BASE + 8);
+            assert_int_equal(hart->x[A0], illegal ? 1 : waits ? 0x201 : 1700);
+            assert_int_equal(!!(hart->mstatus & MSTATUS_SIE), !illegal && !waits);
+        }
+        rig_free(rig);
+    }
 }
 
 struct signal_stacks {
@@ -365,6 +545,7 @@ static const struct endless endless[] = {
     {"calls without return", {JAL(RA, 0)}},
     {"calls forward and back without return", {JAL(RA, 8), NOP, JAL(RA, -8)}},
     {"indirect calls without return", {AUIPC(T0, 0), JALR(RA, T0, 0)}},
+    {"jumps that note where they came from", {AUIPC(T0, 0), JALR(T1, T0, 0)}},
     {"returns without a call", {AUIPC(RA, 0), RET}},
     {"a loop of calls and returns", {JAL(RA, 8), J(-4), RET}},
     {"a loop in which nothing is executed but a load", {LD(T0, SP, 0), J(-4)}},
@@ -573,6 +754,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_code_is_translated),
+        cmocka_unit_test(test_units_do_not_overlap),
+        cmocka_unit_test(test_interrupts_are_enabled),
+        cmocka_unit_test(test_interrupts_by_mode),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_signal_stack_is_given_back),
         cmocka_unit_test(test_instret_is_exact),

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The translator's windows, and large mappings, under fences: U-mode goes through pages of data
+ * that are mapped elsewhere, taken away and protected among others that stay. Whatever is expected
+ * is expected of the interpreter, too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/compiler.h"
+#include "cpu/riscv/privileged.h"
+#include "riscv_code.h"
+#include "riscv_rig.h"
+#include "riscv_spaces.h"
+
+/* ---- windows ---- */
+
+/* What a page of data is: the frame and the flags of its PTE. */
+struct data_page {
+    unsigned frame, flags;
+};
+
+/* Pages of data, `stride` apart, that a program of U-mode goes through. */
+struct walk {
+    uint64_t base;
+    unsigned count, stride;
+    struct data_page *pages;
+    bool adue; /* the hart sets A and D itself */
+};
+
+enum { FREE = 64, FRAMES = 48, WALK_LOAD = 0x100, WALK_STORE = 0x200 };
+
+/* From s4 on, a1 pages that are s5 apart: the sum of their first words; or the second ones grow. */
+static void put_walks(struct spaces *s)
+{
+    PUT(s->rig, frame(0) + WALK_LOAD, LD(A3, S4, 0), ADD(A0, A0, A3), ADD(S4, S4, S5),
+        ADDI(A1, A1, -1), BNEZ(A1, -16), ECALL);
+    PUT(s->rig, frame(0) + WALK_STORE, LD(A3, S4, 8), ADDI(A3, A3, 1), SD(A3, S4, 8),
+        ADD(S4, S4, S5), ADDI(A1, A1, -1), BNEZ(A1, -20), ECALL);
+}
+
+/* The exception that the walk takes at the page, or 0; it sets the flags. */
+static unsigned walk_page(const struct walk *walk, unsigned page, bool store)
+{
+    const unsigned readable = PTE_V | PTE_R | PTE_U;
+    unsigned *flags = &walk->pages[page].flags;
+
+    if ((*flags & readable) != readable || (!walk->adue && !(*flags & PTE_A)))
+        return RISCV_EXC_LOAD_PAGE;
+    *flags |= PTE_A;
+    if (!store)
+        return 0;
+    if (!(*flags & PTE_W) || (!walk->adue && !(*flags & PTE_D)))
+        return RISCV_EXC_STORE_PAGE;
+    *flags |= PTE_D;
+    return 0;
+}
+
+/* One walk to its end, going on behind each page that faults. `grown`: what the frames' second
+ * words are. */
+static void walk_all(struct spaces *s, const struct walk *walk, struct visit visit, bool store,
+                     uint64_t *grown)
+{
+    const char *what = store ? "stores" : "loads";
+    unsigned page = 0, first;
+
+    visit.entry = HERE + (store ? WALK_STORE : WALK_LOAD);
+    while (page < walk->count) {
+        unsigned cause = 0;
+        uint64_t sum = 0;
+
+        first = page;
+        for (; page < walk->count && !(cause = walk_page(walk, page, store)); page++) {
+            sum += rig_get64(s->rig, frame(walk->pages[page].frame));
+            grown[walk->pages[page].frame] += store;
+        }
+        s->hart->x[A0] = 0;
+        s->hart->x[A1] = walk->count - first;
+        s->hart->x[S4] = walk->base + (uint64_t)first * walk->stride;
+        s->hart->x[S5] = walk->stride;
+        spaces_visit(s, &visit);
+        visit.fence = FENCE_NONE;
+        if (cause)
+            expect_trap(s, what, cause, visit.entry + (cause == RISCV_EXC_STORE_PAGE ? 8 : 0),
+                        walk->base + (uint64_t)page * walk->stride + 8 * store);
+        else
+            expect_end(s, what, true);
+        expect(s, what, "a1", s->hart->x[A1], walk->count - page);
+        if (!store)
+            expect(s, what, "a0", s->hart->x[A0], sum);
+        page++;
+    }
+}
+
+static void frames_hold(struct spaces *s, const uint64_t *grown, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        expect(s, "a frame", "its second word", rig_get64(s->rig, frame(i) + 8), grown[i]);
+}
+
+/* Half of the time the frame stays, and only what may be done with it changes. */
+static void data_page_change(struct data_page *page, unsigned *seed)
+{
+    static const unsigned flags[] = {
+        PTE_RWX,
+        PTE_RWX,
+        PTE_RWX,
+        PTE_RWX,
+        0,
+        PTE_RWX & ~PTE_W,
+        PTE_RWX & ~PTE_A,
+        PTE_RWX & ~PTE_D,
+        PTE_RWX & ~PTE_V,
+        PTE_V | PTE_A | PTE_X,
+    };
+
+    if (!page->frame || (unsigned)rand_r(seed) % 2)
+        page->frame = FREE + (unsigned)rand_r(seed) % FRAMES;
+    page->flags = flags[(unsigned)rand_r(seed) % ARRAY_SIZE(flags)];
+    if ((unsigned)rand_r(seed) % 16)
+        page->flags |= PTE_U;
+}
+
+static void adue_off(struct spaces *s)
+{
+    s->hart->menvcfg &= ~ENVCFG_ADUE;
+    s->rig->type->state_in(s->rig->cpu[0]);
+}
+
+static void frames_fill(struct spaces *s, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < from + count; i++)
+        rig_put64(s->rig, frame(i), UINT64_C(0x9e3779b97f4a7c15) * (i + 1));
+}
+
+/* Pages come, go and change among others that stay, each change with a fence that is enough. */
+static void windows_are_changed(struct spaces *s, bool adue)
+{
+    struct data_page pages[40] = {{0}};
+    const struct walk walk = {
+        .base = LOWER + 0x40000,
+        .count = ARRAY_SIZE(pages),
+        .stride = PAGE,
+        .pages = pages,
+        .adue = adue,
+    };
+    uint64_t grown[FREE + FRAMES] = {0};
+    struct visit visit = {.asid = 1, .user = true};
+    unsigned seed = 1;
+
+    if (!adue)
+        adue_off(s);
+    put_walks(s);
+    frames_fill(s, FREE, FRAMES);
+    map(s, 0, HERE, 0, PTE_U);
+    for (unsigned i = 0; i < 200 * test_rounds(); i++) {
+        unsigned fence = (unsigned)rand_r(&seed) % ARRAY_SIZE(fences);
+        unsigned changes = fences[fence] <= FENCE_PAGE_ASID ? 1 : i ? 1 + i % 4 : 100;
+
+        visit.fence = i ? fences[fence] : FENCE_ALL;
+        for (unsigned j = 0; j < changes; j++) {
+            unsigned n = (unsigned)rand_r(&seed) % walk.count;
+            uint64_t vaddr = walk.base + n * UINT64_C(0x1000);
+
+            data_page_change(&pages[n], &seed);
+            spaces_map(s, 0, vaddr, pte(frame(pages[n].frame), pages[n].flags));
+            visit.at = vaddr + (unsigned)rand_r(&seed) % 0x1000;
+        }
+        walk_all(s, &walk, visit, i % 2, grown);
+        for (unsigned n = 0; n < walk.count; n++)
+            expect(s, "the PTE", "of a page",
+                   spaces_pte(s, 0, walk.base + n * UINT64_C(0x1000)) & 0x3ff, pages[n].flags);
+    }
+    frames_hold(s, grown, FREE, FRAMES);
+}
+
+static void test_windows(void **state)
+{
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(permutations); i++) {
+        struct spaces *s = spaces_of(i / 2, true, PTE_G);
+
+        windows_are_changed(s, i % 2);
+        spaces_free(s);
+    }
+}
+
+/* ---- large mappings ---- */
+
+enum { SPLIT_TABLE = 300, SPLIT_STEP = 13, SPLIT_COUNT = 40 };
+
+static void large_whole(struct spaces *s, struct data_page *pages, unsigned which)
+{
+    for (unsigned i = 0; i < SPLIT_COUNT; i++)
+        pages[i] = (struct data_page){LARGE_FRAME * (1 + which) + i * SPLIT_STEP, PTE_RWX | PTE_U};
+    spaces_map_large(s, 0, LARGE, pte(frame(LARGE_FRAME * (1 + which)), PTE_RWX | PTE_U));
+}
+
+static void split_put(struct spaces *s, unsigned page, struct data_page what)
+{
+    rig_put64(s->rig, frame(SPLIT_TABLE) + page * UINT64_C(8), pte(frame(what.frame), what.flags));
+}
+
+/* What was one mapping is a table now: most of its pages are what they were. */
+static void large_split(struct spaces *s, struct data_page *pages, unsigned which, unsigned *seed)
+{
+    for (unsigned i = 0; i < 512; i++)
+        split_put(s, i, (struct data_page){LARGE_FRAME * (1 + which) + i, PTE_RWX | PTE_U});
+    for (unsigned i = 0; i < 6; i++) {
+        unsigned n = (unsigned)rand_r(seed) % SPLIT_COUNT;
+
+        data_page_change(&pages[n], seed);
+        split_put(s, n * SPLIT_STEP, pages[n]);
+    }
+    spaces_map_large(s, 0, LARGE, pte(frame(SPLIT_TABLE), PTE_V));
+}
+
+static void large_is_changed(struct spaces *s)
+{
+    struct data_page pages[SPLIT_COUNT];
+    const struct walk walk = {
+        .base = LARGE,
+        .count = SPLIT_COUNT,
+        .stride = SPLIT_STEP * PAGE,
+        .pages = pages,
+        .adue = true,
+    };
+    static uint64_t grown[4 * LARGE_FRAME];
+    struct visit visit = {.asid = 1, .user = true};
+    unsigned seed = 1, which = 0;
+
+    memset(grown, 0, sizeof(grown));
+    put_walks(s);
+    frames_fill(s, FREE, FRAMES);
+    frames_fill(s, LARGE_FRAME, 2 * LARGE_FRAME);
+    map(s, 0, HERE, 0, PTE_U);
+    for (unsigned i = 0; i < 40 * test_rounds(); i++) {
+        /* From a table to one mapping: a fence of all addresses. */
+        large_whole(s, pages, which);
+        visit.fence = i % 2 ? FENCE_ASID : FENCE_ALL;
+        walk_all(s, &walk, visit, i % 2, grown);
+        /* To another one, and to a table: any address will do. */
+        which = !which;
+        large_whole(s, pages, which);
+        visit.fence = fences[i % 4];
+        visit.at = LARGE + (unsigned)rand_r(&seed) % 0x200000;
+        walk_all(s, &walk, visit, i / 2 % 2, grown);
+        large_split(s, pages, which, &seed);
+        visit.fence = fences[i / 2 % 4];
+        visit.at = LARGE + (unsigned)rand_r(&seed) % 0x200000;
+        walk_all(s, &walk, visit, i / 3 % 2, grown);
+        /* One of its pages. */
+        for (unsigned j = 0; j < 4; j++) {
+            unsigned n = (unsigned)rand_r(&seed) % SPLIT_COUNT;
+
+            data_page_change(&pages[n], &seed);
+            split_put(s, n * SPLIT_STEP, pages[n]);
+            visit.fence = fences[(i + j) % 4];
+            visit.at = LARGE + (uint64_t)n * SPLIT_STEP * PAGE;
+            walk_all(s, &walk, visit, j % 2, grown);
+        }
+    }
+    frames_hold(s, grown, FREE, FRAMES);
+    frames_hold(s, grown, LARGE_FRAME, 2 * LARGE_FRAME);
+}
+
+static void test_large_mappings(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(permutations); i++) {
+        struct spaces *s = spaces_of(i, true, PTE_G);
+
+        large_is_changed(s);
+        spaces_free(s);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_large_mappings),
+    };
+
+    if (riscv_translator_missing()) {
+        print_message("this host lacks %s\n", riscv_translator_missing());
+        return 77; /* skipped */
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
