@@ -7,9 +7,14 @@ OPTIONS  ?=
 BENCH    ?=
 SETUP     = scripts/setup
 RUNNER    = $(PYTHON) tests/run.py
+# Ways of running a guest's instructions, as for `hospes run --engine`, and the suites of small guests.
+ENGINES   = interpret translate,heat=0 translate,heat=0,unit=1 translate,heat=0,code=1M translate,windows=0 \
+            translate,heat=0,windows=2
+ENGINE_SUITES ?= tests/isa tests/random/test_random.py tests/random/test_hostile.py \
+                 tests/system/test_cli_run.py tests/system/test_cli_image.py
 
 .DEFAULT_GOAL := all
-.PHONY: all build run image doctor test test-long test-asan test-ubsan test-tsan test-interp \
+.PHONY: all build run image doctor test test-long test-asan test-ubsan test-tsan test-interp test-engines \
         bench format lint install clean help
 
 all: ## set up what the build needs, and build
@@ -55,6 +60,14 @@ test-tsan: ## the same under ThreadSanitizer
 
 test-interp: ## the same with the reference interpreter
 	@HOSPES_ENGINE=interpret $(MAKE) --no-print-directory test
+
+test-engines: ## the suites of small guests, once with each engine and its options
+	@$(SETUP) build test </dev/null
+	@$(MAKE) --no-print-directory build </dev/null
+	@failed=; for engine in $(ENGINES); do \
+	    echo "== $$engine"; \
+	    HOSPES_ENGINE=$$engine $(RUNNER) --build $(BUILD) --only pytest $(ENGINE_SUITES) </dev/null || failed="$$failed $$engine"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; false; }
 
 bench: ## measure it against native and QEMU; options: make bench BENCH="--only boot --repeat 1"
 	@$(SETUP) build image bench
