@@ -38,8 +38,6 @@
 enum {
     CSR_SIE = 0x104,
     CSR_STVEC = 0x105,
-    CSR_SIP = 0x144,
-    CSR_SEPC = 0x141,
     CSR_TIME = 0xc01,
     F0 = 10,
     F1 = 11,
