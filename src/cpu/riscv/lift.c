@@ -255,8 +255,6 @@ static bool lift_csr(struct lifter *l)
         state->a = constant ? IR_IMM : x(insn->rs1);
         state->c = MSTATUS_SIE;
         state->fallback = add_record(l);
-        /* The fallback may turn floating point off. */
-        l->guarded = false;
         return true;
     }
     return false;
