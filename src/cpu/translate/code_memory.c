@@ -8,7 +8,7 @@
 #include "base/bits.h"
 
 /* As it comes out for a distribution's code. */
-enum { HOT_SIXTEENTHS = 10 };
+enum { HOT_SIXTEENTHS = 9 };
 
 /*
  * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do
