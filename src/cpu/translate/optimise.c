@@ -146,6 +146,13 @@ static void simplify_pure(const struct known *known, struct ir_insn *insn)
         insn->b = IR_PAGE;
         return;
     }
+    /* One instruction of most hosts, which may read memory. */
+    if (insn->op == IR_AND && insn->width == 8 && b_known && (b == 0xff || b == 0xffff)) {
+        insn->op = b == 0xff ? IR_ZEXT8 : IR_ZEXT16;
+        insn->b = IR_ZERO;
+        insn->imm = 0;
+        return;
+    }
     /* A small constant is better than a register that holds it. */
     if (insn->b != IR_IMM && insn->b != IR_ZERO && b_known && fits(b) && insn->op >= IR_ADD &&
         insn->op <= IR_XOR) {
