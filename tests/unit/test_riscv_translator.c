@@ -123,6 +123,16 @@ static const struct program programs[] = {
         .wanted = 0xffffffff7fc00000,
     },
     {
+        .name = "a double that a static rounding mode made, read as a single",
+        .code = {FCVT_D_L(1, A1), FCVT_D_L(2, A2),
+                 /* fadd.s f3, f3, f3: boxed; fadd.d f3, f1, f2, rtz; fadd.s f4, f3, f3 */
+                 INSN_R(0x53, 7, 0x00, 3, 3, 3), INSN_R(0x53, 1, 0x01, 3, 1, 2),
+                 INSN_R(0x53, 7, 0x00, 4, 3, 3), FMV_X_D(A0, 4), WFI},
+        .a1 = 1,
+        .a2 = 2,
+        .wanted = 0xffffffff7fc00000,
+    },
+    {
         .name = "atomics and misaligned accesses over a page's end",
         .code = {LUI(T0, 1), ADD(T0, T0, A0), ADDI(T1, T0, -5), LI(T2, 300),
                  /* a round */

@@ -212,6 +212,7 @@ void debts_after(struct emitter *e, const struct ir_insn *insn)
 
     if (insn->op == IR_GUEST || insn->op == IR_STATE_GUARD) {
         e->extended = 0; /* any may have been written */
+        memset(e->boxed, 0, sizeof(e->boxed));
         return;
     }
     if (is_extended(e, insn))
