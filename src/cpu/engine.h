@@ -96,8 +96,9 @@ struct engine_type {
     /* Forgets code decoded from the CPU's stale view of memory: what fence.i does, from outside. */
     void (*flush_code)(struct engine_cpu *cpu);
 
-    /* Stops before the instruction at guest-virtual `vaddr`. -ENOSPC when the engine's table is
-     * full. */
+    /* Stops before the instruction at guest-virtual `vaddr`, except where a run() begins: whoever
+     * goes on from a breakpoint must get past it. -ENOSPC when the engine's table is full. The CPU
+     * does not run. */
     int (*breakpoint)(struct engine_cpu *cpu, uint64_t vaddr, bool set);
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
 };

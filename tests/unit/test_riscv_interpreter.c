@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "cpu/engine.h"
 #include "cpu/riscv/hart.h"
+#include "cpu/riscv/privileged.h"
 
 #define RAM_BASE UINT64_C(0x80000000)
 #define RAM_SIZE (UINT64_C(1) << 20)
@@ -338,6 +339,72 @@ static void test_breakpoint(void **state)
     assert_int_equal(run(f, 100), CPU_STOP_LIMIT);
 }
 
+/* A run() that begins at a breakpoint goes past it, but not past that of the handler to which an
+ * interrupt leads before. */
+static void test_breakpoint_of_a_handler(void **state)
+{
+    struct fixture *f = *state;
+
+    PUT(f, 0, ADDI(5, 5, 1), BRANCH(-4));
+    PUT(f, 0x100, ADDI(6, 6, 1), BRANCH(-4));
+    f->hart.mtvec = RAM_BASE + 0x100;
+    f->hart.mie = RISCV_IRQ_BIT(RISCV_IRQ_M_SOFT);
+    f->hart.mstatus |= MSTATUS_MIE;
+    assert_int_equal(f->type->breakpoint(f->cpu, RAM_BASE, true), 0);
+    assert_int_equal(f->type->breakpoint(f->cpu, RAM_BASE + 0x100, true), 0);
+    assert_int_equal(run(f, 0), CPU_STOP_BREAKPOINT);
+    assert_int_equal(f->hart.pc, RAM_BASE);
+    riscv_hart_set_line(&f->hart, RISCV_IRQ_M_SOFT, true);
+    assert_int_equal(run(f, 0), CPU_STOP_BREAKPOINT);
+    assert_int_equal(f->hart.pc, RAM_BASE + 0x100);
+    assert_int_equal(f->hart.x[6], 0);
+    assert_int_equal(f->hart.mepc, RAM_BASE);
+}
+
+/* One step is one instruction, or one interrupt taken, whatever else is asked meanwhile. */
+static void test_step(void **state)
+{
+    struct fixture *f = *state;
+
+    PUT(f, 0, ADDI(5, 5, 1), ADDI(5, 5, 1), BRANCH(-8));
+    PUT(f, 0x100, ADDI(6, 6, 1), BRANCH(-4));
+    f->hart.mtvec = RAM_BASE + 0x100;
+    f->hart.mie = RISCV_IRQ_BIT(RISCV_IRQ_M_SOFT);
+    f->hart.mstatus |= MSTATUS_MIE;
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.pc, RAM_BASE + 4);
+    riscv_hart_set_line(&f->hart, RISCV_IRQ_M_SOFT, true);
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.pc, RAM_BASE + 0x100);
+    assert_int_equal(f->hart.x[6], 0);
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.x[6], 1);
+}
+
+static uint64_t kicking_time(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    f->type->kick(f->cpu);
+    return 1234;
+}
+
+/* Whoever counts steps must not take one for none because a kick came in the midst of it. */
+static void test_kick_in_a_step(void **state)
+{
+    struct fixture *f = *state;
+    const struct riscv_platform platform = {.time = kicking_time, .ctx = f};
+
+    PUT(f, 0, 0xc01022f3 /* csrr t0, time */, ADDI(6, 6, 1));
+    f->hart.platform = &platform;
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.x[5], 1234);
+    assert_int_equal(run(f, 1), CPU_STOP_KICK);
+    assert_int_equal(f->hart.x[6], 0);
+    assert_int_equal(run(f, 1), CPU_STOP_LIMIT);
+    assert_int_equal(f->hart.x[6], 1);
+}
+
 static void *kicker(void *arg)
 {
     struct fixture *f = arg;
@@ -520,6 +587,9 @@ static int run_group(const char *name, const struct kind *kind)
         TEST(test_code_written_from_outside),
         TEST(test_instruction_across_pages),
         TEST(test_breakpoint),
+        TEST(test_breakpoint_of_a_handler),
+        TEST(test_step),
+        TEST(test_kick_in_a_step),
         TEST(test_kick),
         TEST(test_counters_csr),
         TEST(test_flush_tlb),

@@ -288,6 +288,12 @@ static bool before_block(struct engine_cpu *cpu)
     /* The signal stays raised: who sleeps for a CPU_STOP_WAIT must find it. */
     if (cpu->stopping)
         return false;
+    /* Before a kick, which then ends the next run(): who counts steps must know that this was one.
+     */
+    if (cpu->budget <= 0) {
+        cpu->stop = CPU_STOP_LIMIT;
+        return false;
+    }
     if (cpu_signal_pending(&cpu->hart->signal)) {
         cpu_signal_consume(&cpu->hart->signal);
         requests_handle(cpu);
@@ -296,15 +302,15 @@ static bool before_block(struct engine_cpu *cpu)
             return false;
         }
     }
-    if (cpu->budget <= 0) {
-        cpu->stop = CPU_STOP_LIMIT;
-        return false;
-    }
     interrupt = riscv_interrupt_pick(cpu->hart);
     if (unlikely(interrupt >= 0)) {
         if (cpu->translating)
             native_tick(cpu);
         cpu_take_trap(cpu, RISCV_CAUSE_INTERRUPT | interrupt, 0);
+        if (cpu->budget <= 0 && !cpu->stopping) {
+            cpu->stop = CPU_STOP_LIMIT;
+            return false;
+        }
     }
     return true;
 }
@@ -312,6 +318,7 @@ static bool before_block(struct engine_cpu *cpu)
 static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instructions)
 {
     struct riscv_hart *hart = cpu->hart;
+    const uint64_t began = hart->pc;
     bool first = true;
 
     cpu->budget = cpu->counted =
@@ -332,7 +339,8 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
         bool single = cpu->breakpoint_count != 0;
         struct code_block *block;
 
-        if (single && !first && at_breakpoint(cpu)) {
+        /* An interrupt may have been taken first, and its handler has a breakpoint of its own. */
+        if (single && !(first && hart->pc == began) && at_breakpoint(cpu)) {
             cpu->stop = CPU_STOP_BREAKPOINT;
             break;
         }
