@@ -44,6 +44,15 @@ struct machine {
     struct net *net;                         /* likewise */
     bool handed_over;
 
+    /* Why it stands still although it was started; loop's thread. It runs when none is set. */
+    bool paused;  /* machine_pause() */
+    bool stopped; /* by the debugger */
+
+    struct debug debug;
+    struct debug_events debug_events; /* .stopped NULL: nobody listens */
+    struct deferred debug_serve;      /* from a CPU's thread: it has set its vcpu.stopped */
+    unsigned debug_told;              /* the CPU whose stop was told last */
+
     struct timer reload;
     bool reloading; /* paused until the old guest's last request has come back */
 
@@ -123,6 +132,15 @@ static void cpu_lost(void *ctx, unsigned index, uint64_t cause)
     machine_ask(machine, REQUEST_FAULT, 1);
 }
 
+/* No CPU executes another instruction than those that are under way. */
+static void cpu_stopped(void *ctx)
+{
+    struct machine *machine = ctx;
+
+    vcpu_gate_shut(&machine->gate, machine->cpus, machine->cpu_count);
+    loop_post(machine->loop, &machine->debug_serve);
+}
+
 static uint64_t hart_time(void *ctx)
 {
     struct machine *machine = ctx;
@@ -152,8 +170,7 @@ static void disk_full(void *ctx, const char *path)
     struct machine *machine = ctx;
 
     log_say(machine->log, LOG_WARN, "no space left on the host for \"%s\"", path);
-    if (machine->state == MACHINE_RUNNING)
-        machine_pause(machine);
+    machine_pause(machine);
     if (machine->events.host_full)
         machine->events.host_full(machine->events.ctx, path);
 }
@@ -320,7 +337,9 @@ static int machine_make_harts(struct machine *machine)
         vcpu->index = i;
         vcpu->gate = &machine->gate;
         vcpu->firmware_fault = cpu_lost;
-        vcpu->firmware_fault_ctx = machine;
+        vcpu->stop = cpu_stopped;
+        vcpu->ctx = machine;
+        vcpu->breakpoints = &machine->debug.breakpoints;
         vcpu->hart.id = i;
         vcpu->hart.address_bits = d->paging ? d->paging : 39;
         vcpu->hart.platform = &machine->platform;
@@ -356,6 +375,7 @@ static int machine_load(struct machine *machine, struct error *error)
 }
 
 static void machine_serve(void *ctx);
+static void machine_debug_serve(void *ctx);
 static void machine_reload(void *ctx);
 
 static int description_copy(struct machine_description *to, const struct machine_description *from)
@@ -395,6 +415,7 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     r = r ? r : machine_open_network(machine, error);
     r = r ? r : machine_build_board(machine, console, error);
     r = r ? r : machine_build_cpus(machine, error);
+    debug_init(&machine->debug, machine->cpus, machine->cpu_count, machine->memory);
     return r ? r : machine_load(machine, error);
 }
 
@@ -419,6 +440,7 @@ int machine_new(struct machine **out, const struct machine_description *descript
     clock_init(&machine->clock);
     clock_pause(&machine->clock);
     deferred_init(&machine->serve, machine_serve, machine);
+    deferred_init(&machine->debug_serve, machine_debug_serve, machine);
     timer_init(&machine->reload, loop, machine_reload, machine);
     machine->loop = loop;
     machine->log = log;
@@ -442,6 +464,7 @@ void machine_free(struct machine *machine)
     if (machine->cpus)
         vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
     loop_unpost(machine->loop, &machine->serve);
+    loop_unpost(machine->loop, &machine->debug_serve);
     timer_cancel(&machine->reload);
     virt_free(machine->board);
     if (!machine->handed_over) {
@@ -478,7 +501,7 @@ int machine_start(struct machine *machine, struct error *error)
     return 0;
 }
 
-void machine_pause(struct machine *machine)
+static void machine_halt(struct machine *machine)
 {
     if (machine->state != MACHINE_RUNNING)
         return;
@@ -487,8 +510,23 @@ void machine_pause(struct machine *machine)
     machine->state = MACHINE_PAUSED;
 }
 
+void machine_pause(struct machine *machine)
+{
+    machine->paused |= machine->state == MACHINE_RUNNING || machine->state == MACHINE_PAUSED;
+    machine_halt(machine);
+}
+
+static bool machine_has_stopped_cpu(const struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        if (atomic_load(&machine->cpus[i].stopped) != VCPU_STOP_NONE)
+            return true;
+    return false;
+}
+
 /* From paused. What a CPU asked for before it parked is answered first, by machine_serve(): no CPU
- * may execute anything behind a power-off. */
+ * may execute anything behind a power-off. Likewise a stop that the debugger is to be told of, by
+ * machine_debug_serve(). */
 static void machine_go(struct machine *machine)
 {
     bool asked;
@@ -499,19 +537,21 @@ static void machine_go(struct machine *machine)
     mutex_lock(&machine->lock);
     asked = machine->request != REQUEST_NONE;
     mutex_unlock(&machine->lock);
+    asked |= machine_has_stopped_cpu(machine);
     if (!asked)
-        vcpu_gate_open(&machine->gate);
+        vcpu_gate_open(&machine->gate, machine->cpus, machine->cpu_count);
 }
 
 void machine_resume(struct machine *machine)
 {
     if (machine->state != MACHINE_PAUSED)
         return;
+    machine->paused = false;
     for (unsigned i = 0; i < machine->description.disk_count; i++)
         block_resume(machine->blocks[i]);
     /* A guest that asked for a reboot must not go on in its old memory: machine_reload() resumes,
      * once the requests that the disks were asked for again have come back. */
-    if (machine->reloading)
+    if (machine->reloading || machine->stopped)
         return;
     machine_go(machine);
 }
@@ -539,9 +579,13 @@ int machine_switch_engine(struct machine *machine, const char *name, struct erro
 
     if (machine->state == MACHINE_ENDED)
         return error_set(error, EINVAL, "cannot change the engine: the machine has ended");
-    machine_pause(machine);
+    machine_halt(machine);
     /* The old one stays until there is a new one. */
     r = machine_make_engine(machine, name, &engine, error);
+    if (!r && debug_arm(&machine->debug, &engine)) {
+        machine_engine_release(&engine);
+        r = error_set(error, ENOSPC, "too many breakpoints for \"%s\"", name);
+    }
     if (r)
         error_wrap(error, "cannot change the engine");
     else
@@ -590,6 +634,8 @@ static void machine_reload(void *ctx)
         return;
     }
     machine->reloading = false;
+    if (machine->stopped)
+        debug_begin(&machine->debug);
     if (machine->events.rebooted)
         machine->events.rebooted(machine->events.ctx);
     machine_resume(machine);
@@ -597,7 +643,7 @@ static void machine_reload(void *ctx)
 
 static void machine_reboot(struct machine *machine)
 {
-    machine_pause(machine);
+    machine_halt(machine);
     machine->reloading = true;
     virt_reset(machine->board);
     machine_reload(machine);
@@ -633,6 +679,78 @@ static void machine_serve(void *ctx)
         machine_end(machine, status ? MACHINE_FAILED : MACHINE_POWER_OFF, status);
         break;
     }
+}
+
+/* ---- a debugger ---- */
+
+struct debug *machine_debug_stop(struct machine *machine)
+{
+    if (machine->state == MACHINE_ENDED)
+        return NULL;
+    if (machine->stopped)
+        return &machine->debug;
+    machine->stopped = true;
+    machine_halt(machine);
+    debug_begin(&machine->debug);
+    return &machine->debug;
+}
+
+void machine_debug_resume(struct machine *machine, const enum debug_action *actions)
+{
+    if (!machine->stopped || machine->state == MACHINE_ENDED)
+        return;
+    for (unsigned i = 0; i < machine->cpu_count; i++) {
+        struct vcpu *vcpu = &machine->cpus[i];
+
+        vcpu_gate_hold(&machine->gate, vcpu, actions[i] == DEBUG_HOLD);
+        vcpu->step = actions[i] == DEBUG_STEP;
+        vcpu->due = actions[i] != DEBUG_HOLD;
+        /* One that was not told is met again, if it is still there then. */
+        atomic_store(&vcpu->stopped, VCPU_STOP_NONE);
+    }
+    machine->stopped = false;
+    if (machine->state == MACHINE_PAUSED && !machine->paused && !machine->reloading)
+        machine_go(machine);
+}
+
+void machine_debug_listen(struct machine *machine, const struct debug_events *events)
+{
+    machine->debug_events = events ? *events : (struct debug_events){0};
+}
+
+unsigned machine_cpu_count(const struct machine *machine)
+{
+    return machine->cpu_count;
+}
+
+/* A CPU stopped by itself. Of several, one is told: a step before a breakpoint, since a step is
+ * what was asked for; else they take turns, since the others meet theirs again as soon as they go
+ * on, and one that is near its next breakpoint would keep them there for good. */
+static void machine_debug_serve(void *ctx)
+{
+    struct machine *machine = ctx;
+    struct vcpu *told = NULL;
+
+    if (machine->state == MACHINE_ENDED || machine->stopped || !machine_has_stopped_cpu(machine))
+        return;
+    /* First, so that all are seen. */
+    machine_debug_stop(machine);
+    for (unsigned i = 1; i <= machine->cpu_count; i++) {
+        struct vcpu *vcpu = &machine->cpus[(machine->debug_told + i) % machine->cpu_count];
+        enum vcpu_stop stopped = atomic_load(&vcpu->stopped);
+
+        if (stopped != VCPU_STOP_NONE && (!told || stopped == VCPU_STOP_STEPPED))
+            told = vcpu;
+    }
+    BUG_ON(!told);
+    machine->debug_told = told->index;
+    told->over = true;
+    told->over_pc = told->hart.pc;
+    if (machine->debug_events.stopped)
+        machine->debug_events.stopped(machine->debug_events.ctx, told->index,
+                                      atomic_load(&told->stopped) == VCPU_STOP_STEPPED
+                                          ? DEBUG_STEPPED
+                                          : DEBUG_BREAKPOINT);
 }
 
 void machine_counters(const struct machine *machine, struct engine_counters *counters)

@@ -9,6 +9,8 @@
  *                             |                    paused                                    |
  *                             +--------------------------------- machine_reset() ------------+
  *
+ * A debugger stops a machine too: that is a pause of its own, which machine_resume() does not end.
+ *
  * All functions on the loop's thread. vCPUs are threads of their own; devices are served by the
  * loop. A reset by the guest (reboot) is done by the machine itself and seen by nobody outside.
  */
@@ -22,6 +24,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "cpu/engine.h"
+#include "machine/debug.h"
 #include "machine/description.h"
 #include "stream/stream.h"
 
@@ -57,6 +60,19 @@ void machine_stop(struct machine *machine);
 /* Returns when no CPU executes any more. */
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
+
+/*
+ * Stops for a debugger, and tells what can be done to a machine that is stopped so: see
+ * machine/debug.h. In any state but ended (a machine that was not started yet starts stopped); a
+ * machine that is stopped stays so. Returns when no CPU executes any more.
+ */
+struct debug *machine_debug_stop(struct machine *machine);
+/* Goes on from there, by one action a CPU. Whoever called machine_debug_listen() is told when a CPU
+ * stops the machine again. */
+void machine_debug_resume(struct machine *machine, const enum debug_action *actions);
+/* Who is told; NULL: nobody. */
+void machine_debug_listen(struct machine *machine, const struct debug_events *events);
+unsigned machine_cpu_count(const struct machine *machine);
 
 /* Runs the CPUs by another engine from here on: "NAME" or "NAME,OPTIONS", as in the description. In
  * any state but ended; a machine that runs stands still meanwhile, its clock too, and goes on. On a

@@ -22,13 +22,19 @@ void vcpu_gate_release(struct vcpu_gate *gate)
     mutex_release(&gate->lock);
 }
 
-static void vcpu_gate_set(struct vcpu_gate *gate, enum vcpu_gate_state state)
+static void vcpu_gate_set_locked(struct vcpu_gate *gate, enum vcpu_gate_state state)
+    REQUIRES(gate->lock)
 {
-    mutex_lock(&gate->lock);
     if (gate->state != VCPU_GATE_ENDED)
         gate->state = state;
     atomic_store(&gate->shut, gate->state != VCPU_GATE_OPEN);
     condition_broadcast(&gate->changed);
+}
+
+static void vcpu_gate_set(struct vcpu_gate *gate, enum vcpu_gate_state state)
+{
+    mutex_lock(&gate->lock);
+    vcpu_gate_set_locked(gate, state);
     mutex_unlock(&gate->lock);
 }
 
@@ -42,9 +48,17 @@ static void vcpus_kick(struct vcpu *cpus, unsigned count)
     }
 }
 
-void vcpu_gate_open(struct vcpu_gate *gate)
+void vcpu_gate_open(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
 {
-    vcpu_gate_set(gate, VCPU_GATE_OPEN);
+    mutex_lock(&gate->lock);
+    /* At once with the CPUs: one that woke up between would park again and be forgotten. */
+    vcpu_gate_set_locked(gate, VCPU_GATE_OPEN);
+    for (unsigned i = 0; i < count; i++)
+        if (cpus[i].parked && !cpus[i].held) {
+            cpus[i].parked = false;
+            gate->parked--;
+        }
+    mutex_unlock(&gate->lock);
 }
 
 void vcpu_gate_shut(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
@@ -66,6 +80,13 @@ void vcpu_gate_close(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
     mutex_unlock(&gate->lock);
 }
 
+void vcpu_gate_hold(struct vcpu_gate *gate, struct vcpu *vcpu, bool held)
+{
+    mutex_lock(&gate->lock);
+    vcpu->held = held;
+    mutex_unlock(&gate->lock);
+}
+
 void vcpu_gate_end(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count)
 {
     vcpu_gate_set(gate, VCPU_GATE_ENDED);
@@ -84,11 +105,13 @@ static bool vcpu_park(struct vcpu *vcpu)
     bool ended;
 
     mutex_lock(&gate->lock);
-    gate->parked++;
-    condition_broadcast(&gate->all_parked);
-    while (gate->state == VCPU_GATE_CLOSED)
-        condition_wait(&gate->changed, &gate->lock);
-    gate->parked--;
+    if (gate->state == VCPU_GATE_CLOSED || (gate->state == VCPU_GATE_OPEN && vcpu->held)) {
+        vcpu->parked = true;
+        gate->parked++;
+        condition_broadcast(&gate->all_parked);
+        while (vcpu->parked && gate->state != VCPU_GATE_ENDED)
+            condition_wait(&gate->changed, &gate->lock);
+    }
     ended = gate->state == VCPU_GATE_ENDED;
     mutex_unlock(&gate->lock);
     /* A reset may have happened meanwhile. A hart that was suspended or in wfi goes on, which it
@@ -110,7 +133,7 @@ static void vcpu_firmware(struct vcpu *vcpu)
     vcpu->engine->state_out(vcpu->cpu);
     if (vcpu->hart.mcause != RISCV_EXC_ECALL_S) {
         /* Everything else is delegated, so this is a hart that lost its way. */
-        vcpu->firmware_fault(vcpu->firmware_fault_ctx, vcpu->index, vcpu->hart.mcause);
+        vcpu->firmware_fault(vcpu->ctx, vcpu->index, vcpu->hart.mcause);
         vcpu->halted = true;
         return;
     }
@@ -118,7 +141,8 @@ static void vcpu_firmware(struct vcpu *vcpu)
     case SBI_NEXT_RUN:
         break;
     case SBI_NEXT_WAIT:
-        while (!riscv_hart_has_interrupt(&vcpu->hart) && !atomic_load(&vcpu->gate->shut))
+        while (!vcpu->step && !riscv_hart_has_interrupt(&vcpu->hart) &&
+               !atomic_load(&vcpu->gate->shut))
             vcpu_wait(vcpu);
         vcpu->halted = true; /* sbi_begin() takes it out of its suspended state */
         break;
@@ -129,12 +153,69 @@ static void vcpu_firmware(struct vcpu *vcpu)
     vcpu->engine->state_in(vcpu->cpu);
 }
 
+/* Executes nothing more until the debugger says so. */
+static void vcpu_stop(struct vcpu *vcpu, enum vcpu_stop why)
+{
+    vcpu->due = false;
+    atomic_store(&vcpu->stopped, why);
+    vcpu->stop(vcpu->ctx);
+}
+
+/* What run() does not look at: a breakpoint at the place where it begins. The guest may have come
+ * there by a call to the firmware, after a wait, or just when another thread wanted it to park. */
+static bool vcpu_meets_breakpoint(struct vcpu *vcpu)
+{
+    const struct vcpu_breakpoints *points = vcpu->breakpoints;
+
+    if (likely(!points->count))
+        return false;
+    vcpu->engine->state_out(vcpu->cpu);
+    if (vcpu->step || (vcpu->over && vcpu->over_pc == vcpu->hart.pc))
+        return false;
+    for (unsigned i = 0; i < points->count; i++)
+        if (points->address[i] == vcpu->hart.pc)
+            return true;
+    return false;
+}
+
+static void vcpu_run(struct vcpu *vcpu)
+{
+    enum cpu_stop stop;
+
+    if (vcpu_meets_breakpoint(vcpu)) {
+        vcpu_stop(vcpu, VCPU_STOP_BREAKPOINT);
+        return;
+    }
+    stop = vcpu->engine->run(vcpu->cpu, vcpu->step || vcpu->due);
+    /* A kick may have come before the first instruction. */
+    if (stop != CPU_STOP_KICK)
+        vcpu->over = vcpu->due = false;
+    switch (stop) {
+    case CPU_STOP_WAIT:
+        if (!vcpu->step)
+            vcpu_wait(vcpu);
+        break;
+    case CPU_STOP_FIRMWARE:
+        vcpu_firmware(vcpu);
+        break;
+    case CPU_STOP_BREAKPOINT:
+        vcpu_stop(vcpu, VCPU_STOP_BREAKPOINT);
+        return;
+    case CPU_STOP_KICK:
+        return;
+    case CPU_STOP_LIMIT:
+        break;
+    }
+    if (vcpu->step)
+        vcpu_stop(vcpu, VCPU_STOP_STEPPED);
+}
+
 static void *vcpu_main(void *arg)
 {
     struct vcpu *vcpu = arg;
 
     for (;;) {
-        if (atomic_load(&vcpu->gate->shut)) {
+        if (atomic_load(&vcpu->gate->shut) && !vcpu->due) {
             /* Another thread may give the CPU another engine meanwhile. */
             vcpu->engine->leave(vcpu->cpu);
             if (!vcpu_park(vcpu))
@@ -145,6 +226,11 @@ static void *vcpu_main(void *arg)
         if (vcpu->halted) {
             cpu_signal_consume(&vcpu->hart.signal);
             if (sbi_begin(vcpu->sbi, vcpu->index) == SBI_NEXT_HALT) {
+                vcpu->due = false;
+                if (vcpu->step) { /* there is no instruction to make it with */
+                    vcpu_stop(vcpu, VCPU_STOP_STEPPED);
+                    continue;
+                }
                 if (!atomic_load(&vcpu->gate->shut))
                     cpu_signal_wait(&vcpu->hart.signal);
                 continue;
@@ -152,18 +238,7 @@ static void *vcpu_main(void *arg)
             vcpu->halted = false;
             vcpu->engine->state_in(vcpu->cpu);
         }
-        switch (vcpu->engine->run(vcpu->cpu, 0)) {
-        case CPU_STOP_WAIT:
-            vcpu_wait(vcpu);
-            break;
-        case CPU_STOP_FIRMWARE:
-            vcpu_firmware(vcpu);
-            break;
-        case CPU_STOP_KICK:
-        case CPU_STOP_BREAKPOINT:
-        case CPU_STOP_LIMIT:
-            break;
-        }
+        vcpu_run(vcpu);
     }
 }
 

@@ -9,6 +9,10 @@
  *   open    -> CPUs run
  *   closed  -> each CPU leaves the guest, counts itself as parked and sleeps
  *   ended   -> each CPU's thread returns
+ *
+ * A debugger holds single CPUs back: they stay parked while the gate is open. A CPU that meets a
+ * breakpoint, or has made its step, says so in `stopped` and then shuts the gate for all by calling
+ * stop(); whoever would open the gate looks at `stopped` first.
  */
 #ifndef HOSPES_MACHINE_VCPU_H
 #define HOSPES_MACHINE_VCPU_H
@@ -21,6 +25,17 @@
 #include "cpu/engine.h"
 #include "cpu/riscv/hart.h"
 #include "firmware/sbi.h"
+
+/* Why a CPU stopped by itself, for the debugger. */
+enum vcpu_stop { VCPU_STOP_NONE, VCPU_STOP_BREAKPOINT, VCPU_STOP_STEPPED };
+
+#define VCPU_BREAKPOINTS 64
+
+/* Of a machine; changed while all its CPUs are parked. */
+struct vcpu_breakpoints {
+    uint64_t address[VCPU_BREAKPOINTS]; /* guest-virtual */
+    unsigned count;
+};
 
 enum vcpu_gate_state { VCPU_GATE_OPEN, VCPU_GATE_CLOSED, VCPU_GATE_ENDED };
 
@@ -42,21 +57,36 @@ struct vcpu {
     struct vcpu_gate *gate;
     struct sbi *sbi; /* NULL: the guest brought its own firmware */
     void (*firmware_fault)(void *ctx, unsigned index, uint64_t cause);
-    void *firmware_fault_ctx;
+    void (*stop)(void *ctx); /* `stopped` was set; shuts the gate */
+    void *ctx;
     pthread_t thread;
     bool started;
     bool halted; /* its thread only: asks sbi_begin() first */
+    bool parked; /* under the gate's lock: until the gate opens, not until the thread wakes up */
+
+    /* The debugger's; written while the CPU is parked, `held` also under the gate's lock. */
+    const struct vcpu_breakpoints *breakpoints;
+    bool held; /* stays parked while the gate is open */
+    bool step; /* executes one instruction and stops */
+    /* Executes one instruction before it parks again: of CPUs that go on together none may stop
+     * the others before they have moved, or one that waits for another would never see it come. */
+    bool due;
+    bool over; /* goes on from over_pc, whose breakpoint was told already */
+    uint64_t over_pc;
+    _Atomic enum vcpu_stop stopped; /* set by the CPU's thread */
 };
 
 void vcpu_gate_init(struct vcpu_gate *gate); /* closed */
 void vcpu_gate_release(struct vcpu_gate *gate);
 /* Lets the CPUs run. */
-void vcpu_gate_open(struct vcpu_gate *gate);
+void vcpu_gate_open(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
 /* Closes and returns when all `count` CPUs are parked. Never on a CPU's thread, and not while
  * another thread is in vcpu_gate_end(): CPUs that ended are parked no more. */
 void vcpu_gate_close(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
 /* From a CPU's thread, or any: closes without waiting. */
 void vcpu_gate_shut(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
+/* Whether the CPU, which is parked, stays so when the gate opens. */
+void vcpu_gate_hold(struct vcpu_gate *gate, struct vcpu *vcpu, bool held);
 /* Ends and joins the threads. */
 void vcpu_gate_end(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
 
