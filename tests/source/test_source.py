@@ -32,9 +32,10 @@ LAYERS = {
     "board": PARTS | {"cpu", "cpu/riscv", "device", "device/virtio", "firmware"},
     "machine": PARTS | {"cpu", "cpu/riscv", "cpu/kvm", "device", "device/virtio", "firmware", "board"},
     "process": {"base", "memory", "cpu", "cpu/riscv"},
+    "debug": {"base", "machine"},
     "image": PARTS | {"cpu", "machine", "process"},
     "host": PARTS | {"cpu", "machine", "image", "process"},
-    "cli": PARTS | {"cpu", "machine", "image", "host", "process"},
+    "cli": PARTS | {"cpu", "machine", "debug", "image", "host", "process"},
 }
 SOURCES = sorted(p for p in SRC.rglob("*") if p.suffix in (".c", ".h", ".inc"))
 # What is compiled or shown to a compiler, in all of the repository.
