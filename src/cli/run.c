@@ -15,6 +15,7 @@
 #include "cli/run_image.h"
 #include "cli/session.h"
 #include "cli/spec.h"
+#include "debug/listen.h"
 #include "machine/description.h"
 
 enum {
@@ -34,6 +35,8 @@ enum {
     RUN_NAME,
     RUN_STATS,
     RUN_DUMP_DTB,
+    RUN_GDB,
+    RUN_GDB_WAIT,
     RUN_QUIET,
 };
 
@@ -99,6 +102,12 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return 0;
     case RUN_DUMP_DTB:
         request->session.dump_dtb = walk->value;
+        return 0;
+    case RUN_GDB:
+        request->session.gdb = walk->value;
+        return listen_check(walk->value, error);
+    case RUN_GDB_WAIT:
+        request->session.gdb_wait = true;
         return 0;
     case RUN_QUIET:
         request->session.quiet = true;
@@ -175,6 +184,8 @@ static int run_complete(struct run_request *request, struct error *error)
     struct machine_description *d = &request->description;
     int r = 0;
 
+    if (request->session.gdb_wait && !request->session.gdb)
+        return error_usage(error, "'--gdb-wait' waits for nobody; use it with --gdb [HOST:]PORT");
     if (request->image && d->kernel)
         return error_usage(error, "both the image \"%s\" and '--kernel'; give one of them",
                            request->image);
@@ -252,6 +263,9 @@ static const struct option run_options[] = {
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},
     {RUN_DUMP_DTB, "--dump-dtb", NULL, "FILE", false,
      "write the machine's device tree to FILE and do not start"},
+    {RUN_GDB, "--gdb", NULL, "[HOST:]PORT", false,
+     "let GDB debug the guest, at 127.0.0.1 unless HOST is given, or at a socket unix:PATH"},
+    {RUN_GDB_WAIT, "--gdb-wait", NULL, NULL, false, "start stopped, until GDB lets it go on"},
     {RUN_QUIET, "--quiet", NULL, NULL, false, "print warnings and errors only"},
     {0},
 };

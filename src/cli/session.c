@@ -19,6 +19,7 @@
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/say.h"
+#include "debug/gdb.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
 
@@ -30,6 +31,7 @@ struct session {
     struct loop *loop;
     struct stream *console;
     struct machine *machine;
+    struct gdb *gdb;          /* NULL: nobody debugs */
     const char *engine_first; /* the name of what it began with */
     const char *engine_given; /* and how that was asked for, with its options */
     int signals;              /* a signalfd */
@@ -87,6 +89,7 @@ static void on_ended(void *ctx, enum machine_end why, int status)
         status = EXIT_FAILED;
     if (why == MACHINE_FAILED)
         say_always(&session->say, "the guest reported a failure (status %d)", status);
+    gdb_ended(session->gdb, status & 255, session->ended_by);
     session_end(session, status & 255);
 }
 
@@ -320,6 +323,24 @@ static void banner_print(struct session *session, const struct machine_descripti
     say_line(&session->say, "%s: %u CPU%s, %s of memory%s", d->name ? d->name : "machine", d->cpus,
              d->cpus == 1 ? "" : "s", size_format(d->memory, memory),
              isatty(STDIN_FILENO) ? "; Ctrl-A x quits, Ctrl-A h helps" : "");
+    if (session->gdb)
+        say_line(&session->say, "%s GDB at %s",
+                 session->options->gdb_wait ? "stopped, waits for" : "can be debugged by",
+                 session->options->gdb);
+}
+
+/* Before the start, so that an address in use is a request that fails. */
+static int session_debug(struct session *session, struct error *error)
+{
+    const char *address = session->options->gdb;
+    int r;
+
+    if (!address || session->options->dump_dtb)
+        return 0;
+    r = gdb_new(&session->gdb, session->machine, session->loop, address, error);
+    if (!r && session->options->gdb_wait)
+        machine_debug_stop(session->machine);
+    return r;
 }
 
 static int session_open(struct session *session, const struct machine_description *description,
@@ -357,11 +378,12 @@ static int session_open(struct session *session, const struct machine_descriptio
         return r;
     session->engine_first = machine_engine_name(session->machine);
     session->engine_given = description->engine;
-    return 0;
+    return session_debug(session, error);
 }
 
 static void session_close(struct session *session)
 {
+    gdb_free(session->gdb);
     if (session->machine)
         machine_free(session->machine);
     atomic_store(&raw_terminal, NULL);

@@ -15,6 +15,8 @@
 struct session_options {
     bool stats;           /* print the engine's counters at the end */
     bool quiet;           /* warnings and errors only */
+    const char *gdb;      /* where a debugger may connect, as in debug/listen.h; NULL: nowhere */
+    bool gdb_wait;        /* start stopped */
     const char *dump_dtb; /* write the device tree there and do not start; NULL: run */
 };
 

@@ -26,6 +26,7 @@
 #include "base/compiler.h"
 #include "base/thread.h"
 #include "cli/session.h"
+#include "debug/gdb.h"
 #include "machine/machine.h"
 
 #define SECONDS_MAX 20
@@ -146,6 +147,28 @@ int machine_switch_engine(struct machine *machine, const char *name, struct erro
 const char *machine_engine_name(const struct machine *machine)
 {
     return machine->interprets ? "interpret" : "translate";
+}
+
+/* Nobody debugs here; see test_gdb.c. */
+int gdb_new(struct gdb **gdb, struct machine *machine, struct loop *loop, const char *address,
+            struct error *error)
+{
+    return error_set(error, ENOSYS, "no debugger");
+}
+
+void gdb_ended(struct gdb *gdb, int status, int by)
+{
+    assert_null(gdb);
+}
+
+void gdb_free(struct gdb *gdb)
+{
+    assert_null(gdb);
+}
+
+struct debug *machine_debug_stop(struct machine *machine)
+{
+    return NULL;
 }
 
 void machine_counters(const struct machine *machine, struct engine_counters *counters)
