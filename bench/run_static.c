@@ -36,6 +36,7 @@ struct process {
     uint64_t entry, headers, header_count;
     uint64_t break_start, break_now, map_next;
     int status;
+    bool code_written; /* the program says that it wrote code */
 };
 
 static uint64_t now_ns(void)
@@ -230,7 +231,9 @@ static bool system_call(struct process *p)
     case 135: /* rt_sigprocmask */
     case 215: /* munmap */
     case 226: /* mprotect */
-    case 259: /* riscv_flush_icache: the program executes fence.i itself or does not care */
+        break;
+    case 259: /* riscv_flush_icache */
+        p->code_written = true;
         break;
     case 220: /* clone */
         fputs("threads are not run here\n", stderr);
@@ -266,6 +269,9 @@ static int run(struct process *p)
         return 1;
     if (!type->cpu_create(engine, 0, &p->hart, &cpu, NULL)) {
         do {
+            if (p->code_written)
+                type->flush_code(cpu);
+            p->code_written = false;
             type->state_in(cpu);
             if (type->run(cpu, 0) != CPU_STOP_FIRMWARE)
                 break;
