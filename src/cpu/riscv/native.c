@@ -152,9 +152,10 @@ void native_tick(struct engine_cpu *cpu)
         window_open(cpu, tlb);
 }
 
-/* Whether the page may be mapped, and how. It is one that the regime may load from. */
+/* Whether the page may be mapped, and how. It is one that the regime may load from. `shift`: of the
+ * mapping that it is part of. */
 static bool window_page(struct engine_cpu *cpu, const struct tlb *tlb, uint64_t vaddr,
-                        struct window_run *run)
+                        struct window_run *run, unsigned *shift)
 {
     struct ram *ram = cpu->engine->native->ram;
     struct riscv_translation translation;
@@ -166,6 +167,7 @@ static bool window_page(struct engine_cpu *cpu, const struct tlb *tlb, uint64_t 
         return false;
     allowed = riscv_pmp_page(cpu->hart, translation.address, tlb->regime.privilege, &mixed);
     allowed &= translation.access;
+    *shift = translation.shift;
     offset = translation.address - ram->base;
     if (mixed || !(allowed & RISCV_LOAD) || offset >= ram->size)
         return false;
@@ -188,8 +190,9 @@ static bool window_holds(void *ctx, const struct window_run *page)
 {
     const struct review *review = ctx;
     struct window_run now;
+    unsigned shift;
 
-    return window_page(review->cpu, review->tlb, page->virtual_page << PAGE_SHIFT, &now) &&
+    return window_page(review->cpu, review->tlb, page->virtual_page << PAGE_SHIFT, &now, &shift) &&
            now.ram_page == page->ram_page && now.writable >= page->writable;
 }
 
@@ -215,14 +218,19 @@ static bool window_map_run(struct engine_cpu *cpu, const struct window_run *run)
 static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
 {
     struct window *window = cpu->data->window;
-    uint64_t page = vaddr >> PAGE_SHIFT, first = page & ~(uint64_t)(WINDOW_BLOCK - 1);
+    uint64_t page = vaddr >> PAGE_SHIFT, first, block = WINDOW_BLOCK;
     struct window_run run = {.count = 0}, next;
+    unsigned shift;
 
-    if (vaddr >= WINDOW_SIZE || !window_page(cpu, cpu->data, vaddr, &next))
+    if (vaddr >= WINDOW_SIZE || !window_page(cpu, cpu->data, vaddr, &next, &shift))
         return;
-    for (uint64_t p = first; p < first + WINDOW_BLOCK; p++) {
+    /* All of a large mapping was used, if any of it was, and it is one run mostly. */
+    if (shift >= LARGE_SHIFT)
+        block = LARGE_PAGES;
+    first = page & ~(block - 1);
+    for (uint64_t p = first; p < first + block; p++) {
         if ((p != page && window_has(window, p)) ||
-            !window_page(cpu, cpu->data, p << PAGE_SHIFT, &next))
+            !window_page(cpu, cpu->data, p << PAGE_SHIFT, &next, &shift))
             continue;
         if (run.count && run.virtual_page + run.count == next.virtual_page &&
             run.ram_page + run.count == next.ram_page && run.writable == next.writable) {
