@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cpu/riscv/native.h"
-
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -8,251 +6,20 @@
 
 #include "base/fault.h"
 #include "base/size.h"
-#include "cpu/riscv/lift.h"
+#include "cpu/riscv/native_parts.h"
 #include "cpu/riscv/privileged.h"
-#include "cpu/riscv/window.h"
-#include "cpu/translate/translator.h"
 
-enum { HEAT = 30, LINK_HEAT = 20, UNIT_INSTRUCTIONS = 64 };
+enum {
+    HEAT = 30,
+    LINK_HEAT = 20,
+    UNIT_INSTRUCTIONS = 64,
+    WINDOWS_ALL = 16,    /* of a machine, if that gives each CPU one */
+    WINDOW_RUNS = 20000, /* of a machine: see window_init() */
+};
 
 #define CODE_MEMORY (UINT64_C(64) << 20)
 
-struct native {
-    struct translator translator;
-    struct ram *ram; /* main RAM: the only one from which is translated */
-    uint64_t checked GUARDED_BY(translator.lock); /* of ram->code_writes */
-    _Atomic bool counting;
-    unsigned unit_limit; /* instructions in a unit */
-    unsigned windows_of_cpu, window_runs;
-    bool window_at_once; /* not only for what has run for long */
-
-    struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
-};
-
-/* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same
- * for all address spaces. What holds for jump caches (T1, T2) holds for it. */
-struct place_code {
-    uint64_t place; /* bytes into main RAM; UINT64_MAX: empty */
-    const void *code;
-};
-
-enum {
-    PLACE_CODES = 1 << 14,
-    WINDOWS_OF_CPU = 4,
-    WINDOWS_ALL = 16,    /* of a machine, if that gives each CPU one */
-    WINDOW_RUNS = 20000, /* of a machine: see window_init() */
-    WINDOW_BLOCK = 16,   /* pages that a fault looks at */
-    WINDOW_CALLS = 100,  /* between two ticks: more of them cost more than they save */
-    WINDOW_HEAVY = 20,
-    WINDOW_REVIEWED = 16, /* runs that take as long to look at as a call of the host */
-    WINDOW_TICKS = 6,     /* interrupts in a regime that make it get a window */
-};
-
-struct native_cpu {
-    struct translator_cpu translator;
-    struct place_code places[PLACE_CODES];
-    uint64_t *stack;
-    void *fault_stack;
-    pthread_t thread; /* the one that handles faults */
-    bool has_thread;
-    struct window windows[WINDOWS_OF_CPU];
-    struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
-    unsigned window_count, window_victim;
-    const uint8_t *window_set; /* the one that the thread looks at */
-    bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
-    bool stepping;             /* and there the guest shall execute one instruction */
-    bool translate;            /* the same, but hart->pc is worth a unit */
-    bool counts;               /* translated code that was entered last counts instructions */
-};
-
-static struct native_context *context_of(struct engine_cpu *cpu)
-{
-    return &cpu->data->native;
-}
-
-/* ---- windows ---- */
-
-void native_window_close(struct engine_cpu *cpu, struct tlb *tlb)
-{
-    struct native_cpu *n = cpu->native;
-
-    window_clear(tlb->window);
-    n->window_of[tlb->window - n->windows] = NULL;
-    tlb->window = NULL;
-    tlb->native.window = NULL;
-    /* They lead to code for the window. */
-    tlb_empty_jumps(tlb);
-}
-
-/* One that is free, or was another regime's. */
-static unsigned window_take(struct engine_cpu *cpu)
-{
-    struct native_cpu *n = cpu->native;
-
-    for (unsigned i = 0; i < n->window_count; i++)
-        if (!n->window_of[i])
-            return i;
-    n->window_victim = (n->window_victim + 1) % n->window_count;
-    native_window_close(cpu, n->window_of[n->window_victim]);
-    return n->window_victim;
-}
-
-static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
-{
-    struct native_cpu *n = cpu->native;
-    const struct native *native = cpu->engine->native;
-    unsigned i = window_take(cpu);
-
-    if (!n->windows[i].base && window_init(&n->windows[i], native->ram, native->window_runs)) {
-        n->window_count = i; /* no more of them */
-        return;
-    }
-    n->window_of[i] = tlb;
-    tlb->window = &n->windows[i];
-    tlb->native.window = n->windows[i].base;
-    tlb_empty_jumps(tlb);
-}
-
-/* User programs, whose addresses are in the lower half. */
-static bool may_have_window(const struct tlb *tlb)
-{
-    return tlb->regime.privilege == RISCV_U;
-}
-
-/* A program whose pages change all the time is better off without: each change is a call of the
- * host, of several microseconds. It gets none again. */
-static void window_weigh(struct engine_cpu *cpu, struct tlb *tlb)
-{
-    bool heavy = tlb->window_calls > WINDOW_CALLS;
-
-    tlb->window_calls = 0;
-    if (cpu->engine->native->window_at_once)
-        return;
-    if (heavy)
-        tlb->window_heavy += 2;
-    else if (tlb->window_heavy)
-        tlb->window_heavy--;
-    if (tlb->window_heavy < WINDOW_HEAVY)
-        return;
-    native_window_close(cpu, tlb);
-    tlb->churn = WINDOW_CHURN;
-}
-
-void native_tick(struct engine_cpu *cpu)
-{
-    struct tlb *tlb = cpu->data;
-
-    if (tlb->window) {
-        window_weigh(cpu, tlb);
-        return;
-    }
-    if (!may_have_window(tlb) || tlb->churn >= WINDOW_CHURN || !cpu->native->window_count)
-        return;
-    if (++tlb->ticks >= WINDOW_TICKS || cpu->engine->native->window_at_once)
-        window_open(cpu, tlb);
-}
-
-/* Whether the page may be mapped, and how. It is one that the regime may load from. `shift`: of the
- * mapping that it is part of. */
-static bool window_page(struct engine_cpu *cpu, const struct tlb *tlb, uint64_t vaddr,
-                        struct window_run *run, unsigned *shift)
-{
-    struct ram *ram = cpu->engine->native->ram;
-    struct riscv_translation translation;
-    unsigned allowed;
-    uint64_t offset;
-    bool mixed;
-
-    if (riscv_peek(cpu->hart, cpu->engine->memory, vaddr & PAGE_MASK, &tlb->regime, &translation))
-        return false;
-    allowed = riscv_pmp_page(cpu->hart, translation.address, tlb->regime.privilege, &mixed);
-    allowed &= translation.access;
-    *shift = translation.shift;
-    offset = translation.address - ram->base;
-    if (mixed || !(allowed & RISCV_LOAD) || offset >= ram->size)
-        return false;
-    *run = (struct window_run){.virtual_page = vaddr >> PAGE_SHIFT,
-                               .ram_page = offset >> PAGE_SHIFT,
-                               .count = 1};
-    /* As in the TLB: a page that becomes code after this look gives a request. */
-    run->writable =
-        (allowed & RISCV_STORE) &&
-        !(atomic_load_explicit(&ram->flags[run->ram_page], memory_order_acquire) & PAGE_CODE);
-    return true;
-}
-
-struct review {
-    struct engine_cpu *cpu;
-    const struct tlb *tlb;
-};
-
-static bool window_holds(void *ctx, const struct window_run *page)
-{
-    const struct review *review = ctx;
-    struct window_run now;
-    unsigned shift;
-
-    return window_page(review->cpu, review->tlb, page->virtual_page << PAGE_SHIFT, &now, &shift) &&
-           now.ram_page == page->ram_page && now.writable >= page->writable;
-}
-
-void native_window_review(struct engine_cpu *cpu, struct tlb *tlb)
-{
-    struct review review = {cpu, tlb};
-
-    tlb->window_calls += 1 + tlb->window->count / WINDOW_REVIEWED;
-    window_review(tlb->window, window_holds, &review);
-    if (!tlb->window->count)
-        native_window_close(cpu, tlb);
-}
-
-static bool window_map_run(struct engine_cpu *cpu, const struct window_run *run)
-{
-    if (run->writable)
-        memory_note_write(cpu->engine->native->ram, run->ram_page << PAGE_SHIFT,
-                          run->count << PAGE_SHIFT);
-    return window_map(cpu->data->window, run);
-}
-
-/* Maps the page at `vaddr`, which was accessed, and those around it that were used before. */
-static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
-{
-    struct window *window = cpu->data->window;
-    uint64_t page = vaddr >> PAGE_SHIFT, first, block = WINDOW_BLOCK;
-    struct window_run run = {.count = 0}, next;
-    unsigned shift;
-
-    if (vaddr >= WINDOW_SIZE || !window_page(cpu, cpu->data, vaddr, &next, &shift))
-        return;
-    /* All of a large mapping was used, if any of it was, and it is one run mostly. */
-    if (shift >= LARGE_SHIFT)
-        block = LARGE_PAGES;
-    first = page & ~(block - 1);
-    for (uint64_t p = first; p < first + block; p++) {
-        if ((p != page && window_has(window, p)) ||
-            !window_page(cpu, cpu->data, p << PAGE_SHIFT, &next, &shift))
-            continue;
-        if (run.count && run.virtual_page + run.count == next.virtual_page &&
-            run.ram_page + run.count == next.ram_page && run.writable == next.writable) {
-            run.count++;
-            continue;
-        }
-        if (run.count && !window_map_run(cpu, &run))
-            return;
-        run = next;
-    }
-    if (run.count && !window_map_run(cpu, &run))
-        return;
-    cpu->counters.window_fills++;
-    cpu->data->window_calls += 4; /* a signal, and more runs than one mostly */
-}
-
-static void window_fill_access(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
-{
-    window_fill(cpu, vaddr);
-    if ((vaddr ^ (vaddr + width - 1)) & PAGE_MASK)
-        window_fill(cpu, vaddr + width - 1);
-}
+/* ---- the CPU's thread ---- */
 
 static bool on_fault(void *ctx, void *context)
 {
@@ -390,7 +157,7 @@ static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
     if (!access_load(cpu, vaddr, width, &value))
         return leave_by_trap(cpu, info);
     if (cpu->data->window)
-        window_fill_access(cpu, vaddr, width);
+        native_window_fill(cpu, vaddr, width);
     if (NATIVE_INFO_SIGN(info))
         value = (uint64_t)((int64_t)(value << unused) >> unused);
     return (struct native_value){value, true};
@@ -406,7 +173,7 @@ static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, 
     if (!access_store(cpu, vaddr, NATIVE_INFO_WIDTH(info), value))
         return leave_by_trap(cpu, info);
     if (cpu->data->window)
-        window_fill_access(cpu, vaddr, NATIVE_INFO_WIDTH(info));
+        native_window_fill(cpu, vaddr, NATIVE_INFO_WIDTH(info));
     return (struct native_value){0, true};
 }
 

@@ -38,10 +38,10 @@ bool native_count(struct engine_cpu *cpu);
 
 /* An interrupt found the CPU in the regime of now: what often runs gets a window. */
 void native_tick(struct engine_cpu *cpu);
-/* The regime is void. */
 /* After a fence: the pages of the window that the page tables no longer have are unmapped. One with
  * nothing in it is closed. */
 void native_window_review(struct engine_cpu *cpu, struct tlb *tlb);
+/* The regime is void, or is better off without. */
 void native_window_close(struct engine_cpu *cpu, struct tlb *tlb);
 /* run() begins, on this thread. */
 void native_begin(struct engine_cpu *cpu);

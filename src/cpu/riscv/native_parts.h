@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What native*.c share: a machine's and a CPU's part of the translator. Nobody else includes it.
+ */
+#ifndef HOSPES_CPU_RISCV_NATIVE_PARTS_H
+#define HOSPES_CPU_RISCV_NATIVE_PARTS_H
+
+#include "cpu/riscv/lift.h"
+#include "cpu/riscv/native.h"
+#include "cpu/riscv/window.h"
+#include "cpu/translate/translator.h"
+
+struct native {
+    struct translator translator;
+    struct ram *ram; /* main RAM: the only one from which is translated */
+    uint64_t checked GUARDED_BY(translator.lock); /* of ram->code_writes */
+    _Atomic bool counting;
+    unsigned unit_limit; /* instructions in a unit */
+    unsigned windows_of_cpu, window_runs;
+    bool window_at_once; /* not only for what has run for long */
+    struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
+};
+
+/* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same
+ * for all address spaces. What holds for jump caches (T1, T2) holds for it. */
+struct place_code {
+    uint64_t place; /* bytes into main RAM; UINT64_MAX: empty */
+    const void *code;
+};
+
+enum {
+    PLACE_CODES = 1 << 14,
+    WINDOWS_OF_CPU = 4,
+};
+
+struct native_cpu {
+    struct translator_cpu translator;
+    struct place_code places[PLACE_CODES];
+    uint64_t *stack;
+    void *fault_stack;
+    pthread_t thread; /* the one that handles faults */
+    bool has_thread;
+    struct window windows[WINDOWS_OF_CPU];
+    struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
+    unsigned window_count, window_victim;
+    const uint8_t *window_set; /* the one that the thread looks at */
+    bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
+    bool stepping;             /* and there the guest shall execute one instruction */
+    bool translate;            /* the same, but hart->pc is worth a unit */
+    bool counts;               /* translated code that was entered last counts instructions */
+};
+
+static inline struct native_context *context_of(struct engine_cpu *cpu)
+{
+    return &cpu->data->native;
+}
+
+/* ---- native_window.c ---- */
+
+/* An access to [vaddr, vaddr + width) was done by a helper: the window of the regime of now gets
+ * its pages, if they may be there, and those around them that were used before. */
+void native_window_fill(struct engine_cpu *cpu, uint64_t vaddr, unsigned width);
+
+#endif
