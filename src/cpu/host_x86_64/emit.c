@@ -91,6 +91,15 @@ void emit_exit_link(struct emitter *e, unsigned index)
     jmp_to(&e->b, e->runtime->parts[e->result->links[index].call ? PART_LINK_CALL : PART_LINK]);
 }
 
+void emit_cold_link(struct emitter *e, unsigned index)
+{
+    emit_patchable(e, 1);
+    put8(&e->b, 0xe9);
+    e->result->links[index].patch = here(&e->b);
+    put32(&e->b, 0);
+    emit_exit_link(e, index);
+}
+
 static void cold_guest(struct emitter *e, const struct cold *cold)
 {
     const struct ir_insn *insn = cold->insn;
@@ -127,14 +136,8 @@ static void cold_step(struct emitter *e, const struct cold *cold)
 
 static void cold_link_out(struct emitter *e, const struct cold *cold)
 {
-    unsigned index = cold->index;
-
     emit_count(e, cold->insn->done + 1);
-    emit_patchable(e, 1);
-    put8(&e->b, 0xe9);
-    e->result->links[index].patch = here(&e->b);
-    put32(&e->b, 0);
-    emit_exit_link(e, index);
+    emit_cold_link(e, cold->index);
 }
 
 /* Out-of-line parts that do not come back. Links of loops all leave by COLD_LINK_OUT. */
@@ -412,12 +415,9 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.guarded = false;
     e.borrowing = false;
     e.borrow_count = 0;
-    e.debts = (struct debts){0};
     e.owes_word = e.owes_nan = false;
     hold_nothing(&e);
-    e.extended = 0;
-    memset(e.slack, 0xff, sizeof(e.slack));
-    memset(e.boxed, 0, sizeof(e.boxed));
+    knowledge_forget(&e);
     result->link_count = 0;
     result->start = here(&e.b);
     if (!has_room(&e))

@@ -187,11 +187,7 @@ void cold_far(struct emitter *e, const struct cold *cold)
     emit_edge(e, e->result->links[index].edge);
     miss = jcc_short(&e->b, CC_NE);
     emit_along(e, index);
-    emit_patchable(e, 1);
-    put8(&e->b, 0xe9);
-    e->result->links[index].patch = here(&e->b);
-    put32(&e->b, 0);
-    emit_exit_link(e, index);
+    emit_cold_link(e, index);
     jump_here(&e->b, miss);
     emit_edge_miss(e, index, false);
     op(&e->b, 0, 0xff, 4, in_reg(RAX));

@@ -226,6 +226,8 @@ void emit_patchable(struct emitter *e, unsigned before);
 void emit_count(struct emitter *e, unsigned instructions);
 /* Has the guest execute the instruction by its fallback. */
 void emit_guest(struct emitter *e, const struct ir_insn *insn);
+/* In an out-of-line part: the jump of the link `index`, and its stub behind it. */
+void emit_cold_link(struct emitter *e, unsigned index);
 /* Leaves to the link `index`, which nobody patched yet. */
 void emit_exit_link(struct emitter *e, unsigned index);
 

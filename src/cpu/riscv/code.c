@@ -341,6 +341,16 @@ static bool code_freshen(struct engine_cpu *cpu, struct code_block *block)
     return false;
 }
 
+uint32_t code_mark(struct engine_cpu *cpu, struct ram *ram, uint64_t page)
+{
+    /* Our own stores so far come before the decoding; those that follow must be seen (I1). */
+    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
+        cpu_before_eviction(cpu);
+        tlb_protect(cpu, ram->host + (page << PAGE_SHIFT));
+    }
+    return memory_mark_code(cpu->engine->memory, ram, page);
+}
+
 static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
                                     const struct tlb_place *place)
 {
@@ -352,12 +362,7 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
     if (cpu->arena_used + BLOCK_SIZE_MAX > cpu->arena_size)
         code_cache_flush(cpu);
     b.block = (struct code_block *)(cpu->arena + cpu->arena_used);
-    /* Our own stores so far come before the decoding; those that follow must be seen (I1). */
-    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
-        cpu_before_eviction(cpu);
-        tlb_protect(cpu, ram->host + (page << PAGE_SHIFT));
-    }
-    b.block->generation = memory_mark_code(cpu->engine->memory, ram, page);
+    b.block->generation = code_mark(cpu, ram, page);
     b.block->host = (uintptr_t)place->host;
     b.block->epoch = cpu->epoch;
     b.block->ram = ram;

@@ -75,7 +75,7 @@ struct tlb {
     /* Which pages native.jumps and native.edges may lead to, by their low bits. */
     uint64_t jump_pages[JUMP_PAGES / 64];
     int32_t edge_pages[NATIVE_EDGES]; /* how far each of native.edges leads */
-    unsigned edge_count;              /* of them in use, at most */
+    bool has_edges;                   /* any of them may be in use */
     bool has_lower;                   /* it may know of addresses in the lower half */
     struct window *window;            /* native.window is its base; NULL: none */
     unsigned ticks;                   /* interrupts that found the CPU in this regime */
@@ -294,6 +294,9 @@ void code_cache_flush(struct engine_cpu *cpu);
 /* The block at the virtual `pc`, or NULL: cpu->cause and cpu->tval are set. With `single`, one
  * instruction only. Valid until the next call. */
 struct code_block *code_find(struct engine_cpu *cpu, uint64_t pc, bool single);
+/* Before code of the page of RAM is read: from now on it is known when the page is written. Returns
+ * the writing that it is at. */
+uint32_t code_mark(struct engine_cpu *cpu, struct ram *ram, uint64_t page);
 /* Makes the block that begins with `first` dead. */
 void code_drop(struct engine_cpu *cpu, const struct op *first);
 

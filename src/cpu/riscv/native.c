@@ -385,6 +385,12 @@ static struct native_value code_from(struct engine_cpu *cpu, uint64_t pc, bool c
     return (struct native_value){(uintptr_t)code, code != NULL};
 }
 
+/* Bytes from the virtual page of the link's unit to the one that it leads to. */
+static uint64_t link_distance(const struct link *link)
+{
+    return (uint64_t)(int64_t)link->host.pages << PAGE_SHIFT;
+}
+
 static struct native_value help_lookup(void *ctx, uint64_t vaddr, bool call)
 {
     struct engine_cpu *cpu = ctx;
@@ -393,38 +399,8 @@ static struct native_value help_lookup(void *ctx, uint64_t vaddr, bool call)
     return code_from(cpu, vaddr & ~UINT64_C(1), call);
 }
 
-static struct native_value help_edge(void *ctx, const void *data, bool call)
-{
-    struct engine_cpu *cpu = ctx;
-    struct translator *t = &cpu->engine->native->translator;
-    struct native_context *context = context_of(cpu);
-    struct link *link = (struct link *)(uintptr_t)data;
-    struct unit *unit;
-    uint64_t pc, at;
-
-    cpu->counters.helped_edges++;
-    (void)atomic_load_explicit(&t->published, memory_order_acquire);
-    pc = context->page + ((uint64_t)(int64_t)link->host.pages << PAGE_SHIFT) + link->host.target;
-    if (find_place(cpu, pc, &at)) {
-        mutex_lock(&t->lock);
-        if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
-            tlb_note_edge(cpu, context->page, link->host.edge, link->host.pages);
-            unit = find_locked(cpu, at, pc);
-            if (unit && unit->windowed == link_from(link)->windowed)
-                translator_link(t, link, unit);
-        }
-        mutex_unlock(&t->lock);
-    }
-    return code_from(cpu, pc, call);
-}
-
-/* A look takes a lock and misses the cache: not at each of the visits before it is worth a unit. */
-static bool is_look_worth(unsigned visits)
-{
-    return visits >= LINK_HEAT || !(visits & (visits - 1));
-}
-
-/* Leads the link to the unit at the virtual `pc`, if there is one. */
+/* Leads the link to the unit at the virtual `pc`, where it goes, if there is one; from now on it is
+ * known that its edge holds, if it does. */
 static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
 {
     struct translator *t = &cpu->engine->native->translator;
@@ -435,11 +411,34 @@ static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
         return;
     mutex_lock(&t->lock);
     unit = find_locked(cpu, at, pc);
-    /* The page may be mapped elsewhere by now. */
-    if (unit && translator_can_link(t, link, at >> PAGE_SHIFT) &&
-        unit->windowed == link_from(link)->windowed)
-        translator_link(t, link, unit);
+    /* The page may be mapped elsewhere than when the link was made. */
+    if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
+        if (link->host.edge != NATIVE_NO_EDGE)
+            tlb_note_edge(cpu, (pc & PAGE_MASK) - link_distance(link), link->host.edge,
+                          link->host.pages);
+        if (unit && unit->windowed == link_from(link)->windowed)
+            translator_link(t, link, unit);
+    }
     mutex_unlock(&t->lock);
+}
+
+static struct native_value help_edge(void *ctx, const void *data, bool call)
+{
+    struct engine_cpu *cpu = ctx;
+    struct link *link = (struct link *)(uintptr_t)data;
+    uint64_t pc;
+
+    cpu->counters.helped_edges++;
+    (void)atomic_load_explicit(&cpu->engine->native->translator.published, memory_order_acquire);
+    pc = context_of(cpu)->page + link_distance(link) + link->host.target;
+    follow_link(cpu, link, pc);
+    return code_from(cpu, pc, call);
+}
+
+/* A look takes a lock and misses the cache: not at each of the visits before it is worth a unit. */
+static bool is_look_worth(unsigned visits)
+{
+    return visits >= LINK_HEAT || !(visits & (visits - 1));
 }
 
 static struct native_value help_link(void *ctx, const void *data, bool call)
@@ -554,17 +553,9 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
     return translator_make(t, source, pc, context_of(cpu), records, unit);
 }
 
-/* From here on it is known when the page is written; the writing that it is at. */
-static uint32_t mark_code(struct engine_cpu *cpu, uint64_t page)
+static bool is_last_of_page(uint64_t pc)
 {
-    struct ram *ram = cpu->engine->native->ram;
-
-    /* As code_make() does. */
-    if (!(atomic_load_explicit(&ram->flags[page], memory_order_relaxed) & PAGE_CODE)) {
-        cpu_before_eviction(cpu);
-        tlb_protect(cpu, ram->host + (page << PAGE_SHIFT));
-    }
-    return memory_mark_code(cpu->engine->memory, ram, page);
+    return (pc & (PAGE_SIZE - 1)) == PAGE_SIZE - 2;
 }
 
 /* An instruction that is about to be executed and ends in the next page: that is looked up for it
@@ -573,8 +564,7 @@ static bool straddles(struct engine_cpu *cpu, uint64_t pc, uint64_t at)
 {
     const uint8_t *host = cpu->engine->native->ram->host + at;
 
-    return (pc & (PAGE_SIZE - 1)) == PAGE_SIZE - 2 &&
-           (__atomic_load_n(host, __ATOMIC_RELAXED) & 3) == 3;
+    return is_last_of_page(pc) && (__atomic_load_n(host, __ATOMIC_RELAXED) & 3) == 3;
 }
 
 /* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. */
@@ -586,10 +576,10 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     uint64_t next;
     int r = 0;
 
-    source.generation = mark_code(cpu, source.page);
+    source.generation = code_mark(cpu, native->ram, source.page);
     if (straddles(cpu, pc, at) && find_place(cpu, pc + 2, &next)) {
         source.next = next >> PAGE_SHIFT;
-        source.next_generation = mark_code(cpu, source.next);
+        source.next_generation = code_mark(cpu, native->ram, source.next);
     }
     mutex_lock(&t->lock);
     *unit = find_locked(cpu, at, pc);
@@ -618,7 +608,8 @@ static void look_at_next_page(struct engine_cpu *cpu)
     uint64_t pc = cpu->hart->pc, at, next;
     uint32_t edge;
 
-    if (!find_place(cpu, pc, &at) || !straddles(cpu, pc, at) || !find_place(cpu, pc + 2, &next))
+    if (!is_last_of_page(pc) || !find_place(cpu, pc, &at) || !straddles(cpu, pc, at) ||
+        !find_place(cpu, pc + 2, &next))
         return;
     mutex_lock(&t->lock);
     edge = translator_next_edge(t, at >> PAGE_SHIFT, next >> PAGE_SHIFT);
@@ -642,8 +633,9 @@ static void translate_here(struct engine_cpu *cpu)
     uint64_t at;
 
     cpu->native->translate = false;
-    if (find_place(cpu, cpu->hart->pc, &at) && translate_at(cpu, cpu->hart->pc, at, &unit))
-        return; /* it stays with the interpreter */
+    /* Without a unit it stays with the interpreter. */
+    if (find_place(cpu, cpu->hart->pc, &at))
+        (void)translate_at(cpu, cpu->hart->pc, at, &unit);
 }
 
 static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
@@ -694,13 +686,12 @@ bool native_run(struct engine_cpu *cpu)
     if (cpu->engine->native->window_at_once)
         native_tick(cpu);
     /* Most often there is none: the interpreter's block knows whether there is a unit. */
-    if (!find_code(cpu, cpu->hart->pc))
-        return false;
-    if (translator_enter(t, &cpu->native->translator))
-        forget_all_code(cpu);
-    /* Again: what was found before may have gone with the caches. */
     code = find_code(cpu, cpu->hart->pc);
-    if (!code) {
+    if (!code)
+        return false;
+    if (translator_enter(t, &cpu->native->translator)) {
+        /* What was found may be gone. */
+        forget_all_code(cpu);
         translator_leave(&cpu->native->translator);
         return false;
     }

@@ -36,9 +36,9 @@ void tlb_empty_jumps(struct tlb *tlb)
 {
     jumps_empty(tlb);
     memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
-    if (tlb->edge_count)
+    if (tlb->has_edges)
         memset(tlb->native.edges, 0xff, sizeof(tlb->native.edges));
-    tlb->edge_count = 0;
+    tlb->has_edges = false;
 }
 
 static unsigned large_place(uint64_t vaddr)
@@ -114,7 +114,7 @@ void tlb_note_edge(struct engine_cpu *cpu, uint64_t page, uint32_t edge, int32_t
 
     tlb->native.edges[slot] = page + native_edge_tag(edge);
     tlb->edge_pages[slot] = pages;
-    tlb->edge_count++;
+    tlb->has_edges = true;
     tlb_note_code(cpu, page);
     tlb_note_code(cpu, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
 }
@@ -127,7 +127,7 @@ static uint64_t edge_target(const struct tlb *tlb, unsigned slot)
 
 static void edges_flush_page(struct tlb *tlb, uint64_t page)
 {
-    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++)
+    for (unsigned i = 0; i < NATIVE_EDGES && tlb->has_edges; i++)
         if (tlb->native.edges[i] != UINT64_MAX && edge_target(tlb, i) == page)
             tlb->native.edges[i] = UINT64_MAX;
 }
@@ -166,14 +166,14 @@ static void jumps_inherit(struct tlb *tlb, const struct tlb *from)
         if (is_upper(from->native.jumps[i].tag))
             tlb->native.jumps[i] = from->native.jumps[i];
     memcpy(tlb->jump_pages, from->jump_pages, sizeof(tlb->jump_pages));
-    for (unsigned i = 0; i < NATIVE_EDGES && from->edge_count; i++) {
+    for (unsigned i = 0; i < NATIVE_EDGES && from->has_edges; i++) {
         uint64_t page = from->native.edges[i];
 
         if (!is_upper(page) || !is_upper(edge_target(from, i)))
             continue;
         tlb->native.edges[i] = page;
         tlb->edge_pages[i] = from->edge_pages[i];
-        tlb->edge_count++;
+        tlb->has_edges = true;
     }
 }
 
@@ -205,7 +205,7 @@ static void drop_lower(struct engine_cpu *cpu, struct tlb *tlb)
     for (unsigned i = 0; i < NATIVE_JUMPS && cpu->native; i++)
         if (!is_upper(tlb->native.jumps[i].tag))
             tlb->native.jumps[i].tag = native_no_tag(i);
-    for (unsigned i = 0; i < NATIVE_EDGES && tlb->edge_count; i++)
+    for (unsigned i = 0; i < NATIVE_EDGES && tlb->has_edges; i++)
         if (!is_upper(tlb->native.edges[i]) || !is_upper(edge_target(tlb, i)))
             tlb->native.edges[i] = UINT64_MAX;
     tlb->large[0].base = 1;
