@@ -17,6 +17,7 @@
 #include "cpu/engine.h"
 #include "cpu/riscv/hart.h"
 #include "cpu/riscv/privileged.h"
+#include "riscv_kinds.h"
 
 #define RAM_BASE UINT64_C(0x80000000)
 #define RAM_SIZE (UINT64_C(1) << 20)
@@ -47,12 +48,6 @@
     (0x63u | (((offset) >> 11) & 1) << 7 | (((offset) >> 1) & 15) << 8 |                           \
      (((offset) >> 5) & 63) << 25 | (uint32_t)(((offset) >> 12) & 1) << 31)
 #define BNE(rs1, rs2, offset) (BRANCH(offset) | 1 << 12 | (rs1) << 15 | (rs2) << 20)
-
-/* What a group of tests runs on; the state that setup() gets. */
-struct kind {
-    const struct engine_type *type;
-    const char *options;
-};
 
 struct fixture {
     const struct engine_type *type;
@@ -603,16 +598,5 @@ static int run_group(const char *name, const struct kind *kind)
 
 int main(void)
 {
-    static const struct kind kinds[] = {
-        {&riscv_interpreter, NULL},
-        {&riscv_translator, "heat=0"},
-        {&riscv_translator, "heat=2,unit=3,windows=2"},
-    };
-    int failed = run_group("interpreter", &kinds[0]);
-
-    if (!riscv_translator_missing()) {
-        failed += run_group("translator", &kinds[1]);
-        failed += run_group("translator with small units", &kinds[2]);
-    }
-    return failed;
+    return kinds_run(run_group);
 }
