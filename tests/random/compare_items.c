@@ -95,6 +95,21 @@ static void item_loop(struct writer *w, unsigned level)
     }
 }
 
+/* Two shifts, as compilers have them for fields and for extensions, and perhaps an address. */
+static void item_shifts(struct writer *w)
+{
+    static const unsigned bits[] = {32, 48, 56};
+    unsigned from = any_x(w), first = any_target(w);
+    unsigned second = below(w, 3) ? first : any_target(w);
+    unsigned left = below(w, 4) ? bits[below(w, 3)] : below(w, 64);
+    unsigned right = below(w, 3) ? left : left == 32 ? 29 + below(w, 3) : below(w, 64);
+
+    word(w, INSN_I(0x13, 1, first, from, (int)left));
+    word(w, INSN_I(0x13, 5, second, first, (int)(right | below(w, 2) << 10)));
+    if (below(w, 2))
+        word(w, INSN_R(0x33, 0, 0, second, second, any_x(w)));
+}
+
 static uint32_t branch_over(struct writer *w)
 {
     static const unsigned kinds[] = {0, 1, 4, 5, 6, 7};
@@ -518,7 +533,7 @@ static void item_calm(struct writer *w, unsigned level)
         if (below(w, 4) == 0)
             item_supervisor(w);
         else
-            item_units(w);
+            item_shifts(w);
         break;
     default:
         item_units(w);
@@ -529,7 +544,7 @@ static void item_calm(struct writer *w, unsigned level)
 static void item(struct writer *w, unsigned level)
 {
     /* The first cases are those of which each is an exception, or most are. */
-    switch (below(w, 24) + (w->options->calm && below(w, 10) ? 24 : 0)) {
+    switch (below(w, 26) + (w->options->calm && below(w, 10) ? 26 : 0)) {
     case 0:
         item_illegal(w);
         break;
@@ -545,6 +560,10 @@ static void item(struct writer *w, unsigned level)
         break;
     case 5:
         item_ecall(w);
+        break;
+    case 24:
+    case 25:
+        item_shifts(w);
         break;
     default:
         item_calm(w, level);

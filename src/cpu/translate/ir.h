@@ -139,8 +139,11 @@ enum ir_op {
     IR_STATE_ENABLE, /* 8 bytes |= a & c, if that of a & view_writable and no interrupt waits for it
                       * (wanted_offset, pending_offset); else its fallback */
     IR_STATE_VIEW, /* dst = 8 bytes & view_mask, with the highest bit set if all of view_bits are */
+    /* Of a region: here it goes on from the instruction `imm` bytes from the start of the page,
+     * also from branches and jumps that are `inside`. `scale`: some of them stand behind it. */
+    IR_LABEL,
     /* The end of the unit, or the way out of it. Targets are `imm` bytes from the start of the
-     * page. */
+     * page; what is `inside` leads to the label of the unit that has the same imm. */
     IR_BRANCH,    /* if a cond b; b may be IR_ZERO: to imm */
     IR_JUMP,      /* to imm */
     IR_CALL,      /* to imm; dst = the address behind, `next` */
@@ -163,6 +166,7 @@ struct ir_insn {
     uint8_t cond; /* enum ir_cond */
     uint8_t scale;
     bool sign;
+    bool inside;
     ir_ref dst, a, b, c;
     uint16_t at;   /* bytes from the start of the page to the guest's instruction */
     uint16_t next; /* and to the one behind it; may be the page's size */
@@ -173,12 +177,16 @@ struct ir_insn {
 
 enum { IR_UNIT_MAX = 512 };
 
-/* One unit: entered at its first instruction only. */
+enum { IR_LABELS_MAX = 64 };
+
+/* One unit: entered at its first instruction only. A region has labels, and a jump to the label of
+ * `start` first, if it does not begin with that. */
 struct ir_unit {
     uint16_t start; /* bytes from the start of the page */
     uint16_t bytes; /* of guest code */
     uint16_t guest_count;
     bool windowed; /* memory is reached through the window, see native.h */
+    bool region;
     unsigned count;
     struct ir_insn insns[IR_UNIT_MAX];
 };

@@ -207,11 +207,52 @@ static void simplify(const struct known *known, struct ir_insn *insn)
     }
 }
 
-/* `slli d, a, n` and `add d, d, b` with n up to 3 are one address computation. */
-static void join(struct ir_insn *first, struct ir_insn *second)
+static bool is_shift(const struct ir_insn *insn, enum ir_op op)
 {
-    if (first->op != IR_SHL || first->width != 8 || first->b != IR_IMM || first->imm < 1 ||
-        first->imm > 3 || second->op != IR_ADD || second->width != 8 || second->dst != first->dst)
+    return insn->op == op && insn->width == 8 && insn->b == IR_IMM && insn->dst != IR_ZERO;
+}
+
+/* An extension from so many bits; IR_NOP: no host has one. */
+static enum ir_op extension(int64_t bits, bool sign)
+{
+    switch (bits) {
+    case 8:
+        return sign ? IR_SEXT8 : IR_ZEXT8;
+    case 16:
+        return sign ? IR_SEXT16 : IR_ZEXT16;
+    case 32:
+        return sign ? IR_SEXT32 : IR_ZEXT32;
+    default:
+        return IR_NOP;
+    }
+}
+
+/* A shift to the left and one back by as much are an extension. */
+static void join_extension(struct ir_insn *first, struct ir_insn *second)
+{
+    enum ir_op op = extension(64 - first->imm, second->op == IR_SAR);
+    bool overwritten = second->dst == first->dst;
+
+    /* What it came from must still be there; the first one stays if it is seen. */
+    if (second->a != first->dst || second->imm != first->imm || op == IR_NOP ||
+        (!overwritten && first->dst == first->a))
+        return;
+    second->op = op;
+    second->a = first->a;
+    second->b = IR_ZERO;
+    second->imm = 0;
+    if (overwritten) {
+        first->op = IR_NOP;
+        first->dst = IR_ZERO;
+    }
+}
+
+/* `slli d, a, n` and `add d, d, b` with n up to 3 are one address computation; `slli d, a, 32`,
+ * `srli d, d, 32 - n` and the same add, too. */
+static void join_address(struct ir_insn *first, struct ir_insn *second)
+{
+    if (first->imm < 1 || first->imm > 3 || second->op != IR_ADD || second->width != 8 ||
+        second->dst != first->dst)
         return;
     if (second->a != first->dst && second->b == first->dst) {
         second->b = second->a;
@@ -226,6 +267,49 @@ static void join(struct ir_insn *first, struct ir_insn *second)
     first->dst = IR_ZERO;
 }
 
+/* From 32 bits to a multiple of up to 8: the extension first, so that what follows is a shift to
+ * the left. */
+static void turn_shifts(struct ir_insn *first, struct ir_insn *second)
+{
+    int64_t times = first->imm - second->imm;
+
+    if (first->imm != 32 || second->op != IR_SHR || second->a != first->dst ||
+        second->dst != first->dst || times < 1 || times > 3)
+        return;
+    first->op = IR_ZEXT32;
+    first->b = IR_ZERO;
+    first->imm = 0;
+    second->op = IR_SHL;
+    second->imm = times;
+}
+
+/* The extended index of an address. */
+static void join_index(struct ir_insn *first, struct ir_insn *second)
+{
+    if (first->op != IR_ZEXT32 || second->op != IR_SHLADD || second->a != first->dst ||
+        second->dst != first->dst)
+        return;
+    second->op = IR_SHLADDU;
+    second->a = first->a;
+    first->op = IR_NOP;
+    first->dst = IR_ZERO;
+}
+
+static void join(struct ir_unit *unit, unsigned i)
+{
+    struct ir_insn *second = &unit->insns[i], *first = second - 1;
+
+    if (is_shift(first, IR_SHL)) {
+        if (is_shift(second, IR_SHR) || is_shift(second, IR_SAR)) {
+            join_extension(first, second);
+            turn_shifts(first, second);
+        }
+        join_address(first, second);
+    }
+    if (i > 1 && first->op == IR_NOP)
+        join_index(first - 1, second);
+}
+
 static void forward(struct ir_unit *unit)
 {
     struct known known;
@@ -236,8 +320,9 @@ static void forward(struct ir_unit *unit)
 
         simplify(&known, insn);
         if (i)
-            join(insn - 1, insn);
-        if (insn->op == IR_GUEST) /* it may write any of them */
+            join(unit, i);
+        /* It may write any of them; one comes here from elsewhere. */
+        if (insn->op == IR_GUEST || insn->op == IR_LABEL)
             memset(known.kind, UNKNOWN, sizeof(known.kind));
         learn(&known, insn);
     }

@@ -17,8 +17,8 @@ static const char *const names[IR_OP_COUNT] = {
     "fnmadd",   "fmin",      "fmax",       "fsgnj",     "fsgnjn",   "fsgnjx",   "feq",
     "flt",      "fle",       "ftoizero",   "ftoiround", "itof",     "ftof",     "fbits",
     "bitsf",    "flagsread", "flagswrite", "stguard",   "stread",   "stwrite",  "stswap",
-    "stclear",  "stview",    "branch",     "jump",      "call",     "jumpto",   "callto",
-    "returnto", "guest",     "step",
+    "stclear",  "stenable",  "stview",     "label",     "branch",   "jump",     "call",
+    "jumpto",   "callto",    "returnto",   "guest",     "nextpage", "step",
 };
 
 static const char *const conditions[] = {"eq", "ne", "lt", "ge", "ltu", "geu"};
