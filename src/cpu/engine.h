@@ -57,6 +57,8 @@ struct engine_counters {
     uint64_t translation_ns;
     uint64_t units_dropped; /* written to, or evicted */
     uint64_t segments_evicted;
+    uint64_t regions, region_instructions, region_code_bytes,
+        region_ns;         /* the second tier's of these */
     uint64_t window_fills; /* faults that were answered by mapping pages */
     uint64_t exits_jump, exits_poll, exits_step, exits_helper;
     uint64_t helped_loads, helped_stores, helped_instructions, helped_lookups, helped_edges,

@@ -11,9 +11,42 @@ struct use {
     bool written[IR_GLOBALS];
 };
 
+enum {
+    DEPTH_MAX = 3,
+    DEPTH_TIMES = 8,     /* an instruction in a loop is executed so often as one before it */
+    WORTH_BORROWING = 2, /* uses a round, for what changing registers costs outside */
+};
+
+/* How often each operation is executed, if what stands in one loop is once. */
+static void weights_find(const struct ir_unit *unit, unsigned last, unsigned *weights)
+{
+    uint8_t depth[IR_UNIT_MAX] = {0};
+    unsigned label_at[4096 / 2];
+
+    memset(label_at, 0xff, sizeof(label_at));
+    for (unsigned i = 0; i <= last; i++) {
+        const struct ir_insn *insn = &unit->insns[i];
+
+        if (insn->op == IR_LABEL)
+            label_at[insn->imm / 2] = i;
+        else if (insn->inside && insn->imm <= insn->at)
+            for (unsigned j = label_at[insn->imm / 2]; j <= i; j++)
+                depth[j] += depth[j] < DEPTH_MAX;
+    }
+    for (unsigned i = 0; i <= last; i++) {
+        weights[i] = 1;
+        for (unsigned j = 1; j < depth[i]; j++)
+            weights[i] *= DEPTH_TIMES;
+    }
+}
+
 static void use_count(const struct ir_unit *unit, unsigned last, struct use *use)
 {
+    unsigned weights[IR_UNIT_MAX];
+
     memset(use, 0, sizeof(*use));
+    if (unit->region)
+        weights_find(unit, last, weights);
     for (unsigned i = 0; i <= last; i++) {
         const struct ir_insn *insn = &unit->insns[i];
         const ir_ref refs[] = {insn->dst, insn->a, insn->b, insn->c};
@@ -22,7 +55,7 @@ static void use_count(const struct ir_unit *unit, unsigned last, struct use *use
             continue;
         for (unsigned j = 0; j < 4; j++)
             if (is_global(refs[j]))
-                use->count[refs[j]]++;
+                use->count[refs[j]] += unit->region ? weights[i] : 1;
         if (is_global(insn->dst))
             use->written[insn->dst] = true;
     }
@@ -40,12 +73,24 @@ static ir_ref pick_wanted(const struct emitter *e, const struct use *use, bool i
     return best;
 }
 
+/* The least used one that a register holds. */
 static ir_ref pick_idle(const struct emitter *e, const struct use *use, bool is_float)
 {
+    ir_ref best = IR_ZERO;
+
     for (unsigned ref = 1; ref < e->layout->globals; ref++)
-        if (e->layout->is_float(ref) == is_float && is_pinned(e, (ir_ref)ref) && !use->count[ref])
-            return (ir_ref)ref;
-    return IR_ZERO;
+        if (e->layout->is_float(ref) == is_float && is_pinned(e, (ir_ref)ref) &&
+            (!best || use->count[ref] < use->count[best]))
+            best = (ir_ref)ref;
+    return best;
+}
+
+static bool is_worth_borrowing(const struct emitter *e, const struct use *use, ir_ref wanted,
+                               ir_ref idle)
+{
+    if (e->unit->region)
+        return use->count[wanted] >= use->count[idle] + WORTH_BORROWING;
+    return !use->count[idle];
 }
 
 static struct place home_of(const struct emitter *e, ir_ref ref)
@@ -83,7 +128,7 @@ void borrow_begin(struct emitter *e, const struct ir_unit *unit, unsigned last)
         while (e->borrow_count < BORROW_MAX) {
             ir_ref wanted = pick_wanted(e, &use, kind), idle = pick_idle(e, &use, kind);
 
-            if (wanted == IR_ZERO || idle == IR_ZERO)
+            if (wanted == IR_ZERO || idle == IR_ZERO || !is_worth_borrowing(e, &use, wanted, idle))
                 break;
             e->borrows[e->borrow_count++] = (struct borrow){.wanted = wanted,
                                                             .idle = idle,
@@ -93,7 +138,7 @@ void borrow_begin(struct emitter *e, const struct ir_unit *unit, unsigned last)
             e->map->reg[wanted] = e->map->reg[idle];
             e->map->reg[idle] = X86_NONE;
         }
-    if (!e->borrow_count)
+    if (!e->borrow_count && !unit->region)
         return;
     if (guard) {
         /* At the unit's start, where it goes on if it is not ready. */
@@ -104,7 +149,7 @@ void borrow_begin(struct emitter *e, const struct ir_unit *unit, unsigned last)
     for (unsigned i = 0; i < e->borrow_count; i++)
         move(e, e->borrows[i].is_float, true, e->borrows[i].reg, e->borrows[i].idle);
     borrow_take(e);
-    e->borrowing = true;
+    e->borrowing = e->borrow_count != 0;
 }
 
 void borrow_take(struct emitter *e)

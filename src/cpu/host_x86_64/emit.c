@@ -203,16 +203,40 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
         break;
     case COLD_AFTER:
-        jmp_to(&e->b, e->after);
+        jmp_to(&e->b, e->afters[cold->index]);
         break;
     case COLD_POLL:
-        mov_ri(&e->b, RAX, e->unit->start);
+        mov_ri(&e->b, RAX, cold->index);
         jmp_to(&e->b, e->runtime->parts[PART_EXIT_POLL]);
         break;
     case COLD_DIVIDE:
         cold_divide(e, cold);
         break;
     }
+}
+
+void knowledge_save(const struct emitter *e, struct knowledge *k)
+{
+    k->debts = e->debts;
+    k->extended = e->extended;
+    memcpy(k->boxed, e->boxed, sizeof(k->boxed));
+    memcpy(k->slack, e->slack, sizeof(k->slack));
+}
+
+void knowledge_load(struct emitter *e, const struct knowledge *k)
+{
+    e->debts = k->debts;
+    e->extended = k->extended;
+    memcpy(e->boxed, k->boxed, sizeof(k->boxed));
+    memcpy(e->slack, k->slack, sizeof(k->slack));
+}
+
+void knowledge_forget(struct emitter *e)
+{
+    e->debts = (struct debts){0};
+    e->extended = 0;
+    memset(e->boxed, 0, sizeof(e->boxed));
+    memset(e->slack, 0xff, sizeof(e->slack));
 }
 
 static bool has_room(const struct emitter *e)
@@ -257,10 +281,40 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
     }
 }
 
-static void emit_poll(struct emitter *e)
+/* What leaves a region for good, in line. */
+static bool leaves_region(const struct ir_insn *insn)
+{
+    return insn->op > IR_BRANCH && !insn->inside;
+}
+
+static void emit_region_insn(struct emitter *e, struct ir_insn *insn)
+{
+    bool borrowing = e->borrowing;
+
+    if (insn->op == IR_LABEL) {
+        emit_label(e, insn);
+    } else if (insn->inside) {
+        debts_before(e, insn);
+        debts_pay_beyond(e, insn, NULL);
+        emit_inside(e, insn, insn + 1);
+    } else if (leaves_region(insn) && borrowing) {
+        debts_before(e, insn);
+        borrow_give(e);
+        borrow_map(e, false);
+        hold_nothing(e);
+        e->borrowing = false;
+        emit_insn(e, insn);
+        e->borrowing = true;
+        borrow_map(e, true);
+    } else {
+        emit_insn(e, insn);
+    }
+}
+
+void emit_poll(struct emitter *e, unsigned offset)
 {
     alu_load(&e->b, OP_W, ALU_CMP, RSP, state_place(e->layout->poll_offset));
-    emit_cold(e, CC_B, COLD_POLL, NULL, 0);
+    emit_cold(e, CC_B, COLD_POLL, NULL, offset);
 }
 
 /* False: no room. */
@@ -269,7 +323,11 @@ static bool emit_range(struct emitter *e, struct ir_unit *unit, unsigned from, u
     for (unsigned i = from; i < to; i++) {
         if (!has_room(e))
             return false;
-        if (!e->guarded || unit->insns[i].op != IR_FLOAT_GUARD)
+        if (e->guarded && unit->insns[i].op == IR_FLOAT_GUARD)
+            continue;
+        if (unit->region)
+            emit_region_insn(e, &unit->insns[i]);
+        else
             emit_insn(e, &unit->insns[i]);
     }
     return true;
@@ -297,29 +355,6 @@ static unsigned find_loop(const struct emitter *e)
     return last;
 }
 
-/* What is known at a point. */
-struct knowledge {
-    struct debts debts;
-    uint64_t extended, boxed[IR_GLOBALS / 64];
-    uint32_t slack[IR_GLOBALS];
-};
-
-static void knowledge_save(const struct emitter *e, struct knowledge *k)
-{
-    k->debts = e->debts;
-    k->extended = e->extended;
-    memcpy(k->boxed, e->boxed, sizeof(k->boxed));
-    memcpy(k->slack, e->slack, sizeof(k->slack));
-}
-
-static void knowledge_forget(struct emitter *e)
-{
-    e->debts = (struct debts){0};
-    e->extended = 0;
-    memset(e->boxed, 0, sizeof(e->boxed));
-    memset(e->slack, 0xff, sizeof(e->slack));
-}
-
 /* Whether all that was known at the loop's head holds here too. */
 static bool knowledge_holds(const struct emitter *e, const struct knowledge *head)
 {
@@ -339,52 +374,122 @@ static bool knowledge_holds(const struct emitter *e, const struct knowledge *hea
     return true;
 }
 
+/* The end of the second round, which begins at `top`. */
+static void emit_loop_end(struct emitter *e, struct ir_insn *back, const struct knowledge *head,
+                          uint32_t top)
+{
+    debts_before_compare(e, back);
+    debts_pay_beyond(e, back, &head->debts);
+    if (knowledge_holds(e, head)) {
+        if (back->op == IR_BRANCH)
+            jcc_to(&e->b, int_compare_branch(e, back), top);
+        else
+            jmp_to(&e->b, top);
+        return;
+    }
+    if (e->unit->region) {
+        emit_region_insn(e, back);
+        return;
+    }
+    /* A jump is the end; a branch leaves by an out-of-line part. */
+    if (back->op == IR_JUMP) {
+        debts_pay_beyond(e, back, NULL);
+        borrow_end(e);
+    }
+    emit_insn(e, back);
+}
+
 /*
- * The first round is code of its own: behind it is known what holds at the head of all others, such
- * as that a pointer was checked and moved on by a little. If it does not hold at the end of a
- * round, the jump leads to the unit's entry as any other.
+ * Operations from `from` to `last`, which leads back there. The first round is code of its own:
+ * behind it is known what holds at the head of all others, such as that a pointer was checked and
+ * moved on by a little. If it does not hold at the end of a round, the jump leads to the first
+ * round.
  */
-static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned last)
+static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, unsigned last)
 {
     struct ir_insn *back = &unit->insns[last];
+    unsigned loop = e->loop_count;
+    bool guarded = e->guarded;
     struct knowledge head;
     uint32_t top;
 
-    borrow_begin(e, unit, last);
-    if (!emit_range(e, unit, 0, last) || !has_room(e))
+    if (loop == LOOPS_MAX) {
+        e->full = true;
+        return false;
+    }
+    e->loop_count++;
+    if (!emit_range(e, unit, from, last) || !has_room(e))
         return false;
     debts_before_compare(e, back);
     if (back->op == IR_BRANCH)
-        emit_cold(e, int_compare_branch(e, back) ^ 1, COLD_AFTER, back, 0);
+        emit_cold(e, int_compare_branch(e, back) ^ 1, COLD_AFTER, back, loop);
     knowledge_save(e, &head);
-    nops(&e->b, -here(&e->b) & 15);
+    nops(&e->b, -here(&e->b) & 63);
     top = here(&e->b);
     hold_nothing(e);
-    emit_poll(e);
+    emit_poll(e, (unsigned)back->imm);
     e->guarded = true;
-    if (!emit_range(e, unit, 0, last) || !has_room(e))
+    if (!emit_range(e, unit, from, last) || !has_room(e))
         return false;
-    e->guarded = false;
-    debts_before_compare(e, back);
-    debts_pay_beyond(e, back, &head.debts);
-    if (!knowledge_holds(e, &head)) {
-        /* A jump is the end; a branch leaves by an out-of-line part. */
-        if (back->op == IR_JUMP) {
-            debts_pay_beyond(e, back, NULL);
-            borrow_end(e);
-        }
-        emit_insn(e, back);
-    } else if (back->op == IR_BRANCH) {
-        jcc_to(&e->b, int_compare_branch(e, back), top);
-    } else {
-        jmp_to(&e->b, top);
-    }
+    e->guarded = guarded;
+    emit_loop_end(e, back, &head, top);
     debts_pay_beyond(e, back, NULL);
-    e->after = here(&e->b);
+    e->afters[loop] = here(&e->b);
     hold_nothing(e);
+    knowledge_forget(e);
+    return true;
+}
+
+static bool emit_unit(struct emitter *e, struct ir_unit *unit)
+{
+    unsigned last = find_loop(e);
+
+    if (!last)
+        return emit_range(e, unit, 0, unit->count);
+    borrow_begin(e, unit, last);
+    if (!emit_loop(e, unit, 0, last))
+        return false;
     borrow_end(e);
     borrow_map(e, false);
-    knowledge_forget(e);
+    e->guarded = false;
+    return emit_range(e, unit, last + 1, unit->count);
+}
+
+/* ---- regions ---- */
+
+/* The last operation that leads back to the label at `label`, with no other one between; 0: none.
+ */
+static unsigned find_inner_loop(const struct ir_unit *unit, unsigned label)
+{
+    const struct ir_insn *insns = unit->insns;
+    unsigned last = 0;
+
+    if (!insns[label].scale)
+        return 0;
+    for (unsigned i = label + 1; i < unit->count && insns[i].op != IR_LABEL; i++)
+        if (insns[i].inside && insns[i].imm == insns[label].imm)
+            last = i;
+    return last;
+}
+
+static bool emit_region(struct emitter *e, struct ir_unit *unit)
+{
+    if (!region_begin(e, unit)) {
+        e->full = true;
+        return false;
+    }
+    borrow_begin(e, unit, unit->count - 1);
+    for (unsigned i = 0; i < unit->count; i++) {
+        unsigned last = unit->insns[i].op == IR_LABEL ? find_inner_loop(unit, i) : 0;
+
+        if (!emit_range(e, unit, i, i + 1))
+            return false;
+        if (last && !emit_loop(e, unit, i + 1, last))
+            return false;
+        if (last)
+            i = last;
+    }
+    region_end(e);
     return true;
 }
 
@@ -394,7 +499,6 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     struct host_map map;
     struct emitter e;
     uint32_t hot_end;
-    unsigned loop;
 
     host_map_fill(&map, runtime->layout);
     e.b.start = memory->write;
@@ -415,6 +519,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.guarded = false;
     e.borrowing = false;
     e.borrow_count = 0;
+    e.loop_count = 0;
     e.owes_word = e.owes_nan = false;
     hold_nothing(&e);
     knowledge_forget(&e);
@@ -422,12 +527,10 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     result->start = here(&e.b);
     if (!has_room(&e))
         return -ENOSPC;
-    emit_poll(&e);
+    emit_poll(&e, unit->start);
     nops(&e.b, -here(&e.b) & 15);
     result->entry = here(&e.b);
-    loop = find_loop(&e);
-    if ((loop && !emit_loop(&e, unit, loop)) ||
-        !emit_range(&e, unit, loop ? loop + 1 : 0, unit->count))
+    if (!(unit->region ? emit_region(&e, unit) : emit_unit(&e, unit)))
         return e.full ? -E2BIG : -ENOSPC;
     hot_end = here(&e.b);
     e.b.at = e.b.start + e.cold_start;

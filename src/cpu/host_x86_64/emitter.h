@@ -4,6 +4,7 @@
  *
  *   host.c         the table, the runtime's thunks, links
  *   emit.c         one unit: its frame, dispatch by operation, out-of-line parts
+ *   emit_region.c  labels of a region, and what is known at them
  *   emit_int.c     integer operations
  *   emit_memory.c  loads, stores, atomics
  *   emit_float.c   floating point
@@ -84,9 +85,9 @@ enum cold_kind {
     COLD_MISS,    /* rax: where to; the jump cache does not know it */
     COLD_RETURN,  /* rax: where to; not where the last call came from */
     COLD_UNREADY, /* at the unit's start: floating point is not ready */
-    COLD_AFTER,   /* the first round of a loop was the last */
-    COLD_POLL,
-    COLD_DIVIDE, /* by 0 or -1 */
+    COLD_AFTER,   /* the first round of the loop `index` was the last */
+    COLD_POLL,    /* at the place `index` */
+    COLD_DIVIDE,  /* by 0 or -1 */
 };
 
 /*
@@ -128,7 +129,29 @@ struct borrow {
     bool is_float, written;
 };
 
-enum { BORROW_MAX = 12 };
+enum { BORROW_MAX = 12, FIXUPS_MAX = 256, LOOPS_MAX = 64 };
+
+/* What is known at a point of the code. */
+struct knowledge {
+    struct debts debts;
+    uint64_t extended, boxed[IR_GLOBALS / 64];
+    uint32_t slack[IR_GLOBALS];
+};
+
+/* Of a region. Nothing is owed there. */
+struct label {
+    int64_t offset;
+    uint32_t at; /* 0: not yet */
+    bool loops;  /* jumps from behind it lead there */
+    bool known;  /* what is known on all ways that were seen */
+    struct knowledge knowledge;
+};
+
+/* A jump to a label whose place is not known yet. */
+struct fixup {
+    uint32_t from;
+    unsigned label;
+};
 
 struct emitter {
     struct buffer b;
@@ -154,13 +177,17 @@ struct emitter {
     uint64_t extended;        /* int globals that are known to be sign-extended, or are to be */
     struct cold *guard;       /* of IR_STATE_GUARD, and the operations until it goes on */
     unsigned guard_left;
-    bool guarded;   /* floating point was found to be ready, so that guards are left out */
-    uint32_t after; /* behind the loop */
-    bool borrowing; /* here; out-of-line parts have it of the place where they leave */
+    bool guarded; /* floating point was found to be ready, so that guards are left out */
+    unsigned loop_count;
+    uint32_t afters[LOOPS_MAX]; /* behind each loop */
+    bool borrowing;             /* here; out-of-line parts have it of the place where they leave */
     unsigned borrow_count;
     struct borrow borrows[BORROW_MAX];
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
+    unsigned label_count, fixup_count;
+    struct label labels[IR_LABELS_MAX];
+    struct fixup fixups[FIXUPS_MAX];
     unsigned cold_count;
     struct cold cold[COLD_MAX];
 };
@@ -228,12 +255,29 @@ void emit_count(struct emitter *e, unsigned instructions);
 void emit_guest(struct emitter *e, const struct ir_insn *insn);
 /* In an out-of-line part: the jump of the link `index`, and its stub behind it. */
 void emit_cold_link(struct emitter *e, unsigned index);
+/* Leaves if somebody wants the CPU; it goes on at `offset`. */
+void emit_poll(struct emitter *e, unsigned offset);
 /* Leaves to the link `index`, which nobody patched yet. */
 void emit_exit_link(struct emitter *e, unsigned index);
 
+/* The states of emitter.h's "known". */
+void knowledge_save(const struct emitter *e, struct knowledge *k);
+void knowledge_load(struct emitter *e, const struct knowledge *k);
+void knowledge_forget(struct emitter *e);
+
+/* ---- emit_region.c ---- */
+
+/* Before the first operation. False: too many labels. */
+bool region_begin(struct emitter *e, const struct ir_unit *unit);
+void emit_label(struct emitter *e, const struct ir_insn *insn);
+/* A branch or a jump inside. `next`: what stands behind it. */
+void emit_inside(struct emitter *e, const struct ir_insn *insn, const struct ir_insn *next);
+void region_end(struct emitter *e);
+
 /* ---- borrow.c ---- */
 
-/* For the loop that ends with operation `last`: decides, and emits what goes before it. */
+/* For the loop that ends with operation `last`: decides, and emits what goes before it. In a region
+ * operations count by how deep in loops they stand. */
 void borrow_begin(struct emitter *e, const struct ir_unit *unit, unsigned last);
 /* Out of the loop, in line: the common assignment again. */
 void borrow_end(struct emitter *e);

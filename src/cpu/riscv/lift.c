@@ -804,6 +804,7 @@ bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned li
     unit->start = offset;
     unit->count = 0;
     unit->guest_count = 0;
+    unit->region = false;
     while (!l.ended && unit->guest_count < limit && l.at < PAGE_SIZE) {
         if (unit->guest_count >= LIFT_SHORTEST && known(ctx, l.at))
             break;
@@ -836,4 +837,101 @@ bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned li
         insn->done = unit->guest_count - 1;
     }
     return true;
+}
+
+/* ---- regions ---- */
+
+static bool is_for_units(enum ir_op op)
+{
+    return op == IR_GUEST || op == IR_STEP || op == IR_STATE_GUARD;
+}
+
+/* The next instruction of a region. False: it is not one for regions. */
+static bool lift_inside(struct lifter *l, const uint8_t *host)
+{
+    unsigned count = l->unit->count, records = l->record_count;
+    uint32_t word = code_half(host + l->at);
+
+    if (riscv_insn_length(word) == 4)
+        word |= (uint32_t)code_half(host + l->at + 2) << 16;
+    riscv_decode(word, &l->insn);
+    lift_insn(l);
+    for (unsigned i = count; i < l->unit->count; i++)
+        if (is_for_units(l->unit->insns[i].op)) {
+            l->unit->count = count;
+            l->record_count = records;
+            l->ended = false;
+            return false;
+        }
+    l->unit->guest_count++;
+    l->unit->bytes += l->insn.length;
+    l->at += l->insn.length;
+    return true;
+}
+
+static void add_label(struct lifter *l, const struct region *region)
+{
+    struct ir_insn *insn = add(l, IR_LABEL);
+
+    insn->imm = l->at;
+    insn->scale = region_has(region->loops, l->at);
+    l->guarded = false;
+}
+
+/* A jump to its own place leads out: to what is not for regions. False: the head itself is. */
+static bool mark_inside(struct ir_unit *unit, const struct region *region)
+{
+    for (unsigned i = 0; i < unit->count; i++) {
+        struct ir_insn *insn = &unit->insns[i];
+        bool out = insn->op == IR_JUMP && i && insn->imm == insn->at;
+
+        insn->done = 0;
+        insn->inside = (insn->op == IR_BRANCH || insn->op == IR_JUMP) && !out && insn->imm >= 0 &&
+                       insn->imm < PAGE_SIZE && region_has(region->labels, (unsigned)insn->imm);
+        if (out && insn->imm == unit->start)
+            return false;
+    }
+    return true;
+}
+
+/* From a label on, until it ends or the next label is there. */
+static void lift_from_label(struct lifter *l, const uint8_t *host, const struct region *region)
+{
+    unsigned start = l->at;
+
+    add_label(l, region);
+    l->ended = false;
+    while (!l->ended && (l->at == start || !region_has(region->labels, l->at)) &&
+           region_has(region->inside, l->at) && l->unit->count <= IR_UNIT_MAX - LIFT_OPERATIONS &&
+           l->record_count <= LIFT_INSTRUCTIONS - LIFT_OPERATIONS)
+        if (!lift_inside(l, host))
+            break;
+    if (l->ended)
+        return;
+    add_jump(l, l->at);
+    if (l->at != start && region_has(region->labels, l->at))
+        l->unit->insns[l->unit->count - 1].at = (uint16_t)start;
+}
+
+bool lift_region(const uint8_t *host, unsigned offset, const struct region *region,
+                 struct ir_unit *unit, struct lift_record *records, unsigned *count)
+{
+    struct lifter l = {.unit = unit, .at = offset, .records = records};
+
+    unit->start = offset;
+    unit->bytes = 0;
+    unit->count = 0;
+    unit->guest_count = 0;
+    unit->region = true;
+    add_jump(&l, offset);
+    for (unsigned at = 0; at < PAGE_SIZE; at += 2) {
+        if (!region_has(region->labels, at))
+            continue;
+        if (unit->count > IR_UNIT_MAX - 2 * LIFT_OPERATIONS)
+            return false;
+        l.at = at;
+        lift_from_label(&l, host, region);
+    }
+    *count = l.record_count;
+    return mark_inside(unit, region);
 }

@@ -7,9 +7,10 @@
 #define HOSPES_CPU_RISCV_LIFT_H
 
 #include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/region.h"
 #include "cpu/translate/ir.h"
 
-enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 96, LIFT_SHORTEST = 4 };
+enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 320, LIFT_SHORTEST = 4, LIFT_OPERATIONS = 8 };
 
 /* A record for an instruction that the interpreter's functions do: two slots, as there. */
 struct lift_record {
@@ -29,5 +30,10 @@ typedef bool lift_known(void *ctx, unsigned offset);
 bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
           struct ir_unit *unit, struct lift_record *records, unsigned *count, lift_known *known,
           void *ctx);
+
+/* Lifts the region, whose head is at `offset`: what belongs to it, the labels, and jumps out at
+ * what does not. False: it is too long, or cannot begin so. */
+bool lift_region(const uint8_t *host, unsigned offset, const struct region *region,
+                 struct ir_unit *unit, struct lift_record *records, unsigned *count);
 
 #endif

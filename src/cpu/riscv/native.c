@@ -246,11 +246,14 @@ static bool find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
     return true;
 }
 
+uint32_t native_generation_of(const struct native *native, uint64_t page)
+{
+    return atomic_load_explicit(&native->ram->code_gen[page], memory_order_acquire);
+}
+
 static uint32_t generation_of(void *ctx, uint64_t page)
 {
-    const struct native *native = ctx;
-
-    return atomic_load_explicit(&native->ram->code_gen[page], memory_order_acquire);
+    return native_generation_of(ctx, page);
 }
 
 static struct native_jump *jump_of(struct engine_cpu *cpu, uint64_t pc)
@@ -473,13 +476,16 @@ static const struct native_helpers helpers = {
     .link = help_link,
 };
 
-static void forget_code(struct engine_cpu *cpu, uint64_t pc)
+/* Perhaps the unit is dead; perhaps it is worth a region. */
+static void left_by_poll(struct engine_cpu *cpu)
 {
-    uint64_t at;
+    uint64_t pc = cpu->hart->pc, at;
 
     jump_of(cpu, pc)->tag = native_no_tag(native_jump_index(pc));
-    if (find_place(cpu, pc, &at))
-        place_code_of(cpu, at)->place = UINT64_MAX;
+    if (!find_place(cpu, pc, &at))
+        return;
+    place_code_of(cpu, at)->place = UINT64_MAX;
+    native_region_sample(cpu, at);
 }
 
 static void forget_all_code(struct engine_cpu *cpu)
@@ -519,14 +525,37 @@ static bool is_known(void *ctx, unsigned offset)
     return unit_page_find(known->t, known->page, offset, known->windowed);
 }
 
+int native_take_records(struct native *native, unsigned count, void **copy)
+{
+    struct ir_unit *unit = &native->translator.scratch;
+    struct lift_record *records = NULL;
+
+    if (count) {
+        records = malloc(count * sizeof(*records));
+        if (!records)
+            return -ENOMEM;
+        memcpy(records, native->records, count * sizeof(*records));
+    }
+    for (unsigned i = 0; i < unit->count; i++) {
+        struct ir_insn *insn = &unit->insns[i];
+
+        if (insn->fallback)
+            insn->fallback =
+                records + ((const struct lift_record *)insn->fallback - native->records);
+    }
+    *copy = records;
+    return 0;
+}
+
 static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
                             struct unit **unit) REQUIRES(cpu->engine->native->translator.lock)
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     const uint8_t *host = native->ram->host, *next = NULL;
-    struct lift_record *records;
+    void *records;
     unsigned count;
+    int r;
     struct known known = {t, translator_page(t, source->page), is_windowed(cpu)};
 
     if (source->next != UINT64_MAX) {
@@ -538,18 +567,9 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
               &t->scratch, native->records, &count, is_known, &known))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
-    records = count ? malloc(count * sizeof(*records)) : NULL;
-    if (count && !records)
-        return -ENOMEM;
-    if (count)
-        memcpy(records, native->records, count * sizeof(*records));
-    for (unsigned i = 0; i < t->scratch.count; i++) {
-        struct ir_insn *insn = &t->scratch.insns[i];
-
-        if (insn->fallback)
-            insn->fallback =
-                records + ((const struct lift_record *)insn->fallback - native->records);
-    }
+    r = native_take_records(native, count, &records);
+    if (r)
+        return r;
     return translator_make(t, source, pc, context_of(cpu), records, unit);
 }
 
@@ -585,8 +605,10 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     *unit = find_locked(cpu, at, pc);
     if (!*unit) {
         r = translate_locked(cpu, &source, pc, unit);
+        if (!r && native->regions_at_once)
+            native_region_make(native, &(struct region_request){at, pc, is_windowed(cpu)});
         if (!r)
-            find_locked(cpu, at, pc); /* for the caches */
+            *unit = find_locked(cpu, at, pc); /* for the caches */
     }
     mutex_unlock(&t->lock);
     return r;
@@ -654,8 +676,7 @@ static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
         cpu->counters.exits_poll++;
         hart->pc = context->page + exit.value;
         cpu_signal_settle(&hart->signal);
-        /* Perhaps the unit is dead. */
-        forget_code(cpu, hart->pc);
+        left_by_poll(cpu);
         break;
     case NATIVE_EXIT_STEP:
         cpu->counters.exits_step++;
@@ -701,6 +722,7 @@ bool native_run(struct engine_cpu *cpu)
         cpu->native->window_set = context->window;
     }
     cpu->native->counts = is_counting(cpu);
+    native_region_enter(cpu);
     context_begin(cpu);
     exit = t->host->enter(&t->runtime, cpu->hart, context, code);
     /* A helper that changed the regime has taken the flags over before. */
@@ -766,6 +788,10 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->translation_ns = t->stats.nanoseconds;
     counters->units_dropped = t->stats.killed;
     counters->segments_evicted = t->stats.evicted_segments;
+    counters->regions = t->stats.regions;
+    counters->region_instructions = t->stats.region_instructions;
+    counters->region_code_bytes = t->stats.region_code_bytes;
+    counters->region_ns = t->stats.region_nanoseconds;
     mutex_unlock(&t->lock);
 }
 
@@ -786,7 +812,7 @@ bool native_count(struct engine_cpu *cpu)
 /* ---- making and freeing ---- */
 
 struct options {
-    uint64_t heat, unit, code, windows, perf;
+    uint64_t heat, unit, code, windows, regions, perf;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
@@ -795,8 +821,8 @@ static int options_read(struct options *options, const char *text, struct error 
         const char *name;
         uint64_t *value;
     } known[] = {
-        {"heat=", &options->heat},       {"unit=", &options->unit}, {"code=", &options->code},
-        {"windows=", &options->windows}, {"perf=", &options->perf},
+        {"heat=", &options->heat},       {"unit=", &options->unit},       {"code=", &options->code},
+        {"windows=", &options->windows}, {"regions=", &options->regions}, {"perf=", &options->perf},
     };
 
     while (text && *text) {
@@ -819,9 +845,10 @@ static int options_read(struct options *options, const char *text, struct error 
         text += length + (text[length] == ',');
     }
     if (options->heat > INT16_MAX || !options->unit || options->unit > UNIT_INSTRUCTIONS ||
-        options->code < (1 << 20) || options->code > (1 << 30) || options->windows > 2)
+        options->code < (1 << 20) || options->code > (1 << 30) || options->windows > 2 ||
+        options->regions > 2)
         return error_usage(error, "the translator takes heat up to 32767, unit from 1 to 64, code "
-                                  "from 1M to 1G, windows up to 2");
+                                  "from 1M to 1G, windows and regions up to 2");
     return 0;
 }
 
@@ -835,10 +862,8 @@ const char *riscv_translator_missing(void)
 int native_engine_create(const struct engine_config *config, struct engine **engine,
                          struct error *error)
 {
-    struct options options = {.heat = HEAT,
-                              .unit = UNIT_INSTRUCTIONS,
-                              .code = CODE_MEMORY,
-                              .windows = 1};
+    struct options options = {
+        .heat = HEAT, .unit = UNIT_INSTRUCTIONS, .code = CODE_MEMORY, .windows = 1, .regions = 1};
     const char *missing = riscv_translator_missing();
     struct native *native;
     int r;
@@ -875,6 +900,12 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     native->window_runs = WINDOW_RUNS / (config->cpu_count * WINDOWS_OF_CPU);
     (*engine)->heat = (int32_t)options.heat;
     (*engine)->native = native;
+    /* One instruction a unit is asked for where nothing else is wanted. */
+    if (options.unit < UNIT_INSTRUCTIONS)
+        options.regions = 0;
+    native->regions_at_once = options.regions == 2;
+    if (options.regions == 1 && native_regions_start(native))
+        log_say(config->log, LOG_WARN, "no thread for regions of hot code");
     return 0;
 }
 
@@ -882,6 +913,7 @@ void native_free(struct native *native)
 {
     if (!native)
         return;
+    native_regions_stop(native);
     translator_release(&native->translator);
     free(native);
 }
@@ -903,6 +935,7 @@ int native_cpu_create(struct engine_cpu *cpu)
         return -ENOMEM;
     }
     cpu->native->window_count = cpu->engine->native->windows_of_cpu;
+    cpu->native->hart = cpu->hart;
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
     for (unsigned i = 0; i < TLB_COUNT; i++)
         memset(cpu->tlbs[i].native.edges, 0xff, sizeof(cpu->tlbs[i].native.edges));

@@ -5,14 +5,46 @@
 #ifndef HOSPES_CPU_RISCV_NATIVE_PARTS_H
 #define HOSPES_CPU_RISCV_NATIVE_PARTS_H
 
+#include <stddef.h>
+
 #include "cpu/riscv/lift.h"
 #include "cpu/riscv/native.h"
 #include "cpu/riscv/window.h"
 #include "cpu/translate/translator.h"
 
+enum { REGION_REQUESTS = 16, REGION_SAMPLES = 256 };
+
+/* A loop's head at a place of main RAM, and its virtual address. */
+struct region_request {
+    uint64_t at, pc;
+    bool windowed;
+};
+
+/* Of the second tier, see native_region.c. */
+struct regions {
+    struct mutex lock;
+    struct condition changed;
+    struct region_request requests[REGION_REQUESTS] GUARDED_BY(lock);
+    unsigned first GUARDED_BY(lock), count GUARDED_BY(lock);
+    bool stopping GUARDED_BY(lock);
+    _Atomic bool parked;    /* nobody is sampled until it is woken */
+    _Atomic unsigned known; /* samples since the last one of a new place */
+    bool running;           /* there is a thread */
+    pthread_t thread;
+};
+
+/* How often a CPU was found at a place of main RAM; the lowest bit tells the kinds of code apart.
+ */
+struct region_sample {
+    uint64_t key;
+    unsigned count;
+};
+
 struct native {
     struct translator translator;
-    struct ram *ram; /* main RAM: the only one from which is translated */
+    struct regions regions;
+    bool regions_at_once; /* made with the first unit of a loop, on the CPU's thread */
+    struct ram *ram;      /* main RAM: the only one from which is translated */
     uint64_t checked GUARDED_BY(translator.lock); /* of ram->code_writes */
     _Atomic bool counting;
     unsigned unit_limit; /* instructions in a unit */
@@ -43,6 +75,10 @@ struct native_cpu {
     struct window windows[WINDOWS_OF_CPU];
     struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
     unsigned window_count, window_victim;
+    struct riscv_hart *hart;
+    struct region_sample samples[REGION_SAMPLES];
+    _Atomic bool sampled; /* since the thread looked */
+    unsigned wake_polls, wake_entries;
     const uint8_t *window_set; /* the one that the thread looks at */
     bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
     bool stepping;             /* and there the guest shall execute one instruction */
@@ -54,6 +90,32 @@ static inline struct native_context *context_of(struct engine_cpu *cpu)
 {
     return &cpu->data->native;
 }
+
+static inline struct native_cpu *native_cpu_of(struct translator_cpu *cpu)
+{
+    return (struct native_cpu *)(void *)((char *)cpu - offsetof(struct native_cpu, translator));
+}
+
+/* ---- native.c ---- */
+
+/* Of a page of main RAM. */
+uint32_t native_generation_of(const struct native *native, uint64_t page);
+/* (translator.lock) Has the scratch unit point to a copy of its `count` records, the caller's.
+ * -ENOMEM. */
+int native_take_records(struct native *native, unsigned count, void **copy) MUST_CHECK;
+
+/* ---- native_region.c ---- */
+
+int native_regions_start(struct native *native) MUST_CHECK;
+/* Before its CPUs and its translator go. */
+void native_regions_stop(struct native *native);
+/* The CPU left by a poll, at a place of main RAM. */
+void native_region_sample(struct engine_cpu *cpu, uint64_t at);
+/* The CPU enters translated code. */
+void native_region_enter(struct engine_cpu *cpu);
+/* Makes a region of the loop there, if there is one that is worth it. Takes the translator's lock.
+ */
+void native_region_make(struct native *native, const struct region_request *request);
 
 /* ---- native_window.c ---- */
 

@@ -51,7 +51,7 @@ static unsigned edge_slot_choose(const struct translator *t)
 {
     unsigned slot = (t->edge_slot + 1) % NATIVE_EDGES;
 
-    for (unsigned i = 0; i < EDGE_TRIES; i++) {
+    for (unsigned i = 0; i < EDGE_TRIES && t->context; i++) {
         unsigned other = (slot + i) % NATIVE_EDGES;
 
         if (t->context->edges[other] == UINT64_MAX)
@@ -528,7 +528,7 @@ static unsigned links_wanted(const struct ir_unit *ir)
             break;
         case IR_BRANCH:
         case IR_JUMP:
-            loops |= ir->insns[i].imm == ir->start;
+            loops |= ir->insns[i].imm == ir->start || ir->region;
             count++;
             break;
         case IR_CALL_TO:
@@ -555,6 +555,7 @@ static struct unit *unit_new(const struct ir_unit *ir, const struct unit_source 
     unit->bytes = ir->bytes;
     unit->guest_count = ir->guest_count;
     unit->windowed = ir->windowed;
+    unit->region = ir->region;
     unit->fallbacks = fallbacks;
     unit->link_count = links;
     return unit;
@@ -597,7 +598,9 @@ static int unit_compile(struct translator *t, struct unit *unit)
 /* A map that is not complete is of use too. */
 static void perf_map_add(struct translator *t, const struct unit *unit, uint64_t vaddr)
 {
-    const char *kind = unit->windowed ? "-windowed" : "";
+    const char *kind = unit->region     ? unit->windowed ? "-windowed-region" : "-region"
+                       : unit->windowed ? "-windowed"
+                                        : "";
     char line[160];
     int length;
 
@@ -645,10 +648,40 @@ static void unit_enter(struct translator *t, struct unit *unit, struct unit_page
     index->units[index->count++] = unit;
 }
 
+/* What led to the old one leads to the new one, at the same place. */
+static void unit_replace(struct translator *t, struct unit *old, struct unit *unit)
+{
+    struct link *link;
+
+    while ((link = old->incoming)) {
+        incoming_remove(link);
+        translator_link(t, link, unit);
+    }
+    unit_kill(t, old);
+}
+
+static void stats_add(struct translator *t, const struct unit *unit, uint64_t ns)
+{
+    struct translator_stats *stats = &t->stats;
+
+    stats->units++;
+    stats->guest_instructions += unit->guest_count;
+    stats->guest_bytes += unit->bytes;
+    stats->code_bytes += unit->size + unit->cold_size;
+    stats->cold_bytes += unit->cold_size;
+    stats->nanoseconds += ns;
+    if (!unit->region)
+        return;
+    stats->regions++;
+    stats->region_instructions += unit->guest_count;
+    stats->region_code_bytes += unit->size + unit->cold_size;
+    stats->region_nanoseconds += ns;
+}
+
 int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
                     const struct native_context *context, void *fallbacks, struct unit **out)
 {
-    struct unit *unit;
+    struct unit *unit, *old;
     struct unit_index *index;
     struct unit_page *page = page_get(t, source->page, source->generation), *next = NULL;
     uint64_t began = monotonic_ns();
@@ -685,13 +718,12 @@ int translator_make(struct translator *t, const struct unit_source *source, uint
         unit_free(unit);
         return r;
     }
+    /* The one that it replaces, if making room did not drop it. */
+    old = translator_find(t, unit->page, unit->offset, unit->windowed);
     unit_enter(t, unit, page, next, index);
-    t->stats.units++;
-    t->stats.guest_instructions += unit->guest_count;
-    t->stats.guest_bytes += unit->bytes;
-    t->stats.code_bytes += unit->size + unit->cold_size;
-    t->stats.cold_bytes += unit->cold_size;
-    t->stats.nanoseconds += monotonic_ns() - began;
+    if (old)
+        unit_replace(t, old, unit);
+    stats_add(t, unit, monotonic_ns() - began);
     perf_map_add(t, unit, vaddr);
     atomic_fetch_add_explicit(&t->published, 1, memory_order_release);
     *out = unit;

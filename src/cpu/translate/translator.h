@@ -48,6 +48,7 @@ struct unit {
     uint16_t guest_count;
     bool dead;
     bool windowed;
+    bool region;                 /* of the second tier */
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
     uint32_t cold_start, cold_size;
     struct unit *hash_next, *page_next, **page_at, *next_next;
@@ -102,6 +103,7 @@ struct translator_cpu {
 struct translator_stats {
     uint64_t units, guest_instructions, guest_bytes, code_bytes, cold_bytes; /* in all */
     uint64_t nanoseconds;
+    uint64_t regions, region_instructions, region_code_bytes, region_nanoseconds; /* of all these */
     uint64_t killed, evicted_segments;
 };
 
@@ -165,8 +167,9 @@ struct unit_source {
 bool translator_may_reach(const struct translator *t, uint64_t page, uint64_t to) MUST_CHECK;
 /* (lock) That edge's number, if it leads to `to`; else NATIVE_NO_EDGE. */
 uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_t to);
-/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr` of the context, whose fallbacks are
- * the unit's now also on failure. -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
+/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr` of the context (NULL: of any),
+ * whose fallbacks are the unit's now also on failure. It takes the place of the unit that is there.
+ * -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
 int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
                     const struct native_context *context, void *fallbacks,
                     struct unit **unit) MUST_CHECK;

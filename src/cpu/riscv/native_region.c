@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The second tier: which loops are worth a region, and the thread that makes them.
+ *
+ * Polls stand at heads of loops, so that where a CPU leaves by one is a sample of where its time
+ * goes. Interrupts make it leave; where there are none, the thread asks each CPU that is in
+ * translated code to, less and less often as it only finds it where it was found before. What was
+ * seen a few times at the same place is asked for.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/riscv/native_parts.h"
+
+enum {
+    SAMPLE_WORTH = 3,
+    SAMPLE_AGAIN = 40, /* more of the loop may be hot then */
+    IDLE_PERIODS = 5,  /* without a CPU in translated code: the thread sleeps until it is woken */
+    WAKE_POLLS = 3,
+    WAKE_ENTRIES = 1024,
+    KNOWN_HALF = 4, /* samples of nothing new for which the period doubles, */
+    KNOWN_MOST = 6 * KNOWN_HALF,
+};
+
+#define SAMPLE_PERIOD_NS UINT64_C(2000000)
+
+/* ---- making one ---- */
+
+struct hot {
+    struct translator *t;
+    const struct unit_page *page;
+    bool windowed, always;
+};
+
+static bool is_hot(void *ctx, unsigned offset)
+{
+    const struct hot *hot = ctx;
+
+    return hot->always || unit_page_find(hot->t, hot->page, offset, hot->windowed);
+}
+
+/* A loop of one piece, which the first tier makes as well. */
+static bool is_simple(const struct native *native, const struct region *region)
+{
+    return region->label_count == 1 && region->instructions <= native->unit_limit;
+}
+
+static int region_lift(struct native *native, const struct region_request *request,
+                       const struct region *region, void **fallbacks)
+    REQUIRES(native->translator.lock)
+{
+    struct translator *t = &native->translator;
+    const uint8_t *host = native->ram->host + (request->at & PAGE_MASK);
+    unsigned count;
+
+    if (!lift_region(host, request->at & (PAGE_SIZE - 1), region, &t->scratch, native->records,
+                     &count))
+        return -E2BIG;
+    t->scratch.windowed = request->windowed;
+    return native_take_records(native, count, fallbacks);
+}
+
+void native_region_make(struct native *native, const struct region_request *request)
+{
+    struct translator *t = &native->translator;
+    struct unit_source source = {.page = request->at >> PAGE_SHIFT, .next = UINT64_MAX};
+    unsigned offset = request->at & (PAGE_SIZE - 1);
+    const struct unit_page *page = translator_page(t, source.page);
+    struct unit *unit = translator_find(t, source.page, offset, request->windowed);
+    struct hot hot = {t, page, request->windowed, native->regions_at_once};
+    struct region region;
+    void *fallbacks;
+
+    /* One that spans pages is left alone, and what was written since it was translated. */
+    source.generation = native_generation_of(native, source.page);
+    if (!unit || unit->next != UINT64_MAX || page->generation != source.generation ||
+        t->runtime.counting)
+        return;
+    if (!region_find(native->ram->host + (source.page << PAGE_SHIFT), offset, is_hot, &hot,
+                     &region) ||
+        region.label_count > IR_LABELS_MAX || is_simple(native, &region) ||
+        (unit->region && unit->guest_count >= region.instructions))
+        return;
+    /* The unit stays where that fails. */
+    if (region_lift(native, request, &region, &fallbacks) ||
+        translator_make(t, &source, request->pc, NULL, fallbacks, &unit))
+        return;
+}
+
+/* ---- the thread ---- */
+
+static uint64_t period_ns(struct native *native)
+{
+    unsigned known = atomic_load_explicit(&native->regions.known, memory_order_relaxed);
+
+    return SAMPLE_PERIOD_NS << (known < KNOWN_MOST ? known : KNOWN_MOST) / KNOWN_HALF;
+}
+
+/* Whether any CPU was in translated code. One that left by itself meanwhile is left alone. */
+static bool sample(struct native *native)
+{
+    struct translator *t = &native->translator;
+    bool busy = false;
+
+    mutex_lock(&t->lock);
+    for (struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next) {
+        if (atomic_load_explicit(&cpu->seen, memory_order_relaxed) == UINT64_MAX)
+            continue;
+        busy = true;
+        if (atomic_exchange_explicit(&native_cpu_of(cpu)->sampled, false, memory_order_relaxed))
+            continue;
+        atomic_store_explicit(&native_cpu_of(cpu)->hart->signal.limit, UINT64_MAX,
+                              memory_order_relaxed);
+    }
+    mutex_unlock(&t->lock);
+    return busy;
+}
+
+static void *region_thread(void *arg)
+{
+    struct native *native = arg;
+    struct regions *r = &native->regions;
+    unsigned idle = 0;
+
+    mutex_lock(&r->lock);
+    while (!r->stopping) {
+        if (r->count) {
+            struct region_request request = r->requests[r->first];
+
+            r->first = (r->first + 1) % REGION_REQUESTS;
+            r->count--;
+            mutex_unlock(&r->lock);
+            mutex_lock(&native->translator.lock);
+            native_region_make(native, &request);
+            mutex_unlock(&native->translator.lock);
+            mutex_lock(&r->lock);
+        } else if (idle == IDLE_PERIODS) {
+            atomic_store(&r->parked, true);
+            condition_wait(&r->changed, &r->lock);
+            atomic_store(&r->parked, false);
+            idle = 0;
+        } else if (condition_wait_until(&r->changed, &r->lock,
+                                        monotonic_ns() + period_ns(native)) == -ETIMEDOUT) {
+            mutex_unlock(&r->lock);
+            idle = sample(native) ? 0 : idle + 1;
+            mutex_lock(&r->lock);
+        }
+    }
+    mutex_unlock(&r->lock);
+    return NULL;
+}
+
+static void wake(struct regions *r)
+{
+    mutex_lock(&r->lock);
+    condition_signal(&r->changed);
+    mutex_unlock(&r->lock);
+}
+
+/* ---- the CPU's thread ---- */
+
+/* Counts towards the thread's next waking; a machine that is idle most of the time does not. */
+static void wake_after(struct engine_cpu *cpu, unsigned *count, unsigned most)
+{
+    struct regions *r = &cpu->engine->native->regions;
+
+    if (likely(!atomic_load_explicit(&r->parked, memory_order_relaxed)) || ++*count < most)
+        return;
+    *count = 0;
+    wake(r);
+}
+
+static void request(struct engine_cpu *cpu, uint64_t at)
+{
+    struct regions *r = &cpu->engine->native->regions;
+
+    mutex_lock(&r->lock);
+    if (r->count < REGION_REQUESTS) {
+        r->requests[(r->first + r->count++) % REGION_REQUESTS] =
+            (struct region_request){.at = at,
+                                    .pc = cpu->hart->pc,
+                                    .windowed = context_of(cpu)->window != NULL};
+        condition_signal(&r->changed);
+    }
+    mutex_unlock(&r->lock);
+}
+
+static void note_known(struct regions *r, bool known)
+{
+    unsigned before = atomic_load_explicit(&r->known, memory_order_relaxed);
+
+    if (before < KNOWN_MOST || !known)
+        atomic_store_explicit(&r->known, known ? before + 1 : 0, memory_order_relaxed);
+}
+
+void native_region_sample(struct engine_cpu *cpu, uint64_t at)
+{
+    struct native_cpu *n = cpu->native;
+    uint64_t key = at | (context_of(cpu)->window != NULL);
+    struct region_sample *sample = &n->samples[(at >> 1 ^ at >> 10) % REGION_SAMPLES];
+
+    if (!cpu->engine->native->regions.running)
+        return;
+    wake_after(cpu, &n->wake_polls, WAKE_POLLS);
+    atomic_store_explicit(&n->sampled, true, memory_order_relaxed);
+    if (sample->key != key) {
+        if (sample->count && --sample->count)
+            return;
+        *sample = (struct region_sample){.key = key};
+    }
+    sample->count++;
+    note_known(&cpu->engine->native->regions, sample->count > SAMPLE_WORTH);
+    if (sample->count == SAMPLE_WORTH || sample->count == SAMPLE_AGAIN)
+        request(cpu, at);
+    if (sample->count > SAMPLE_AGAIN)
+        sample->count = SAMPLE_AGAIN + 1;
+}
+
+void native_region_enter(struct engine_cpu *cpu)
+{
+    wake_after(cpu, &cpu->native->wake_entries, WAKE_ENTRIES);
+}
+
+int native_regions_start(struct native *native)
+{
+    struct regions *r = &native->regions;
+    int r_start;
+
+    mutex_init(&r->lock);
+    condition_init(&r->changed);
+    r_start = thread_start(&r->thread, "hospes-regions", region_thread, native);
+    r->running = !r_start;
+    return r_start;
+}
+
+void native_regions_stop(struct native *native)
+{
+    struct regions *r = &native->regions;
+
+    if (!r->running)
+        return;
+    mutex_lock(&r->lock);
+    r->stopping = true;
+    condition_signal(&r->changed);
+    mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    condition_release(&r->changed);
+    mutex_release(&r->lock);
+    r->running = false;
+}
