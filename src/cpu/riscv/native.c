@@ -29,6 +29,7 @@ static bool on_fault(void *ctx, void *context)
 
     if (!stub)
         return false;
+    context_of(cpu)->target = t->host->fault_pc(context);
     t->host->set_fault_pc(context, stub);
     return true;
 }
@@ -145,7 +146,7 @@ static struct native_value leave_by_step(struct engine_cpu *cpu, uint32_t info)
     return value;
 }
 
-static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
+struct native_value native_help_load(void *ctx, uint64_t vaddr, uint32_t info)
 {
     struct engine_cpu *cpu = ctx;
     unsigned width = NATIVE_INFO_WIDTH(info), unused = 64 - 8 * width;
@@ -163,7 +164,7 @@ static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
     return (struct native_value){value, true};
 }
 
-static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value)
+struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value)
 {
     struct engine_cpu *cpu = ctx;
 
@@ -465,8 +466,9 @@ static struct native_value help_link(void *ctx, const void *data, bool call)
 }
 
 static const struct native_helpers helpers = {
-    .load = help_load,
-    .store = help_store,
+    .load = native_help_load,
+    .store = native_help_store,
+    .access = native_help_access,
     .guest = help_guest,
     .lookup = help_lookup,
     .edge = help_edge,

@@ -55,7 +55,14 @@ static inline struct native_context *context_of(struct engine_cpu *cpu)
     return &cpu->data->native;
 }
 
+/* ---- native.c: see struct native_helpers ---- */
+
+struct native_value native_help_load(void *ctx, uint64_t vaddr, uint32_t info);
+struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value);
+
 /* ---- native_window.c ---- */
+
+struct native_value native_help_access(void *ctx, uint64_t where);
 
 /* An access to [vaddr, vaddr + width) was done by a helper: the window of the regime of now gets
  * its pages, if they may be there, and those around them that were used before. */

@@ -61,11 +61,16 @@ void code_memory_fix(struct code_memory *memory)
     code_memory_use(memory, 0);
 }
 
+static uint32_t in_line_size(const struct code_memory *memory)
+{
+    return memory->segment_size / 16 * HOT_SIXTEENTHS;
+}
+
 void code_memory_use(struct code_memory *memory, unsigned segment)
 {
     memory->segment = segment;
     memory->used = memory->fixed + segment * memory->segment_size;
-    memory->end = memory->used + memory->segment_size / 16 * HOT_SIXTEENTHS;
+    memory->end = memory->used + in_line_size(memory);
     memory->cold_used = memory->end;
     memory->cold_end = memory->used + memory->segment_size;
 }
@@ -73,4 +78,9 @@ void code_memory_use(struct code_memory *memory, unsigned segment)
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset)
 {
     return (offset - memory->fixed) / memory->segment_size;
+}
+
+bool code_memory_is_in_line(const struct code_memory *memory, uint32_t offset)
+{
+    return (offset - memory->fixed) % memory->segment_size < in_line_size(memory);
 }

@@ -156,7 +156,7 @@ int translator_init(struct translator *t, const struct host_type *host,
 
 static void unit_free(struct unit *unit)
 {
-    free(unit->faults);
+    free(unit->accesses);
     free(unit->fallbacks);
     free(unit);
 }
@@ -306,18 +306,25 @@ struct unit *unit_page_find(struct translator *t, const struct unit_page *page, 
     return translator_find(t, page->page, offset, windowed);
 }
 
-/* The unit of the segment whose code holds `offset`, or NULL. */
-static const struct unit *index_find(const struct unit_index *index, uint32_t offset)
+/* ---- accesses that failed ---- */
+
+/* The unit whose code holds `offset`, in line or out of line; NULL: none. Dead ones are there as
+ * long as CPUs may be in them. */
+static const struct unit *unit_at(const struct translator *t, uint32_t offset)
 {
+    const struct unit_index *index = &t->segments[code_memory_segment_of(&t->memory, offset)];
+    bool in_line = code_memory_is_in_line(&t->memory, offset);
     unsigned low = 0, high = index->count;
 
     while (low < high) {
         unsigned mid = (low + high) / 2;
         const struct unit *unit = index->units[mid];
+        uint32_t start = in_line ? unit->start : unit->cold_start;
+        uint32_t size = in_line ? unit->size : unit->cold_size;
 
-        if (offset < unit->start)
+        if (offset < start)
             high = mid;
-        else if (offset - unit->start >= unit->size)
+        else if (offset - start >= size)
             low = mid + 1;
         else
             return unit;
@@ -325,29 +332,75 @@ static const struct unit *index_find(const struct unit_index *index, uint32_t of
     return NULL;
 }
 
-static uint32_t fault_stub(const struct translator *t, uint32_t offset)
+/* The access of the instruction at `offset`. */
+static const struct host_access *access_at(const struct unit *unit, uint32_t offset)
 {
-    const struct unit *unit =
-        index_find(&t->segments[code_memory_segment_of(&t->memory, offset)], offset);
+    for (unsigned i = 0; i < unit->access_count; i++)
+        if (unit->accesses[i].at == offset - unit->start)
+            return &unit->accesses[i];
+    return NULL;
+}
 
-    for (unsigned i = 0; unit && i < unit->fault_count; i++)
-        if (unit->faults[i].at == offset)
-            return unit->faults[i].stub;
-    return 0;
+/* The access whose check's call ends at `offset`. */
+static const struct host_access *access_called(const struct unit *unit, uint32_t offset,
+                                               unsigned check_size)
+{
+    uint32_t end = unit->cold_start;
+
+    for (unsigned i = 0; i < unit->access_count; i++) {
+        end += unit->accesses[i].checked ? check_size : 0;
+        if (unit->accesses[i].checked && end == offset)
+            return &unit->accesses[i];
+    }
+    return NULL;
+}
+
+static bool is_of_unit(const struct translator *t, uint64_t offset)
+{
+    return offset >= t->memory.fixed &&
+           offset < t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS;
 }
 
 uint64_t translator_fault(struct translator *t, uint64_t pc)
 {
-    uint64_t offset = pc - (uintptr_t)t->memory.run;
-    uint32_t stub;
+    uint64_t offset = pc - (uintptr_t)t->memory.run, to = 0;
+    const struct host_access *access;
+    const struct unit *unit;
 
-    if (offset < t->memory.fixed ||
-        offset >= t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS)
+    if (!is_of_unit(t, offset))
         return 0;
     mutex_lock(&t->lock);
-    stub = fault_stub(t, (uint32_t)offset);
+    unit = unit_at(t, (uint32_t)offset);
+    access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+    if (access && access->own_code)
+        to = (uintptr_t)code_memory_run(&t->memory, unit->cold_start + (uint32_t)access->imm);
+    else if (access)
+        to = (uintptr_t)t->runtime.access;
     mutex_unlock(&t->lock);
-    return stub ? (uintptr_t)t->memory.run + stub : 0;
+    return to;
+}
+
+struct host_access translator_access(struct translator *t, uint64_t where, uint64_t *back)
+{
+    uint64_t offset = where - (uintptr_t)t->memory.run;
+    const struct host_access *access = NULL;
+    const struct unit *unit = NULL;
+    struct host_access found;
+
+    mutex_lock(&t->lock);
+    if (is_of_unit(t, offset - 1) && code_memory_is_in_line(&t->memory, (uint32_t)offset - 1)) {
+        unit = unit_at(t, (uint32_t)offset);
+        access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+    } else if (is_of_unit(t, offset - 1)) {
+        /* Behind the unit's last byte, perhaps. */
+        unit = unit_at(t, (uint32_t)offset - 1);
+        access = unit ? access_called(unit, (uint32_t)offset, t->host->check_size) : NULL;
+    }
+    BUG_ON(!access || access->own_code);
+    found = *access;
+    *back = (uintptr_t)code_memory_run(&t->memory, unit->start + found.at + found.length);
+    mutex_unlock(&t->lock);
+    return found;
 }
 
 void translator_link(struct translator *t, struct link *link, struct unit *to)
@@ -577,14 +630,14 @@ static int unit_compile(struct translator *t, struct unit *unit)
     unit->link_count = compiled->link_count;
     for (unsigned i = 0; i < unit->link_count; i++)
         unit->links[i] = (struct link){.index = (uint16_t)i, .host = compiled->links[i]};
-    if (compiled->fault_count) {
-        size_t size = compiled->fault_count * sizeof(struct host_fault);
+    if (compiled->access_count) {
+        size_t size = compiled->access_count * sizeof(struct host_access);
 
-        unit->faults = malloc(size);
-        if (!unit->faults)
+        unit->accesses = malloc(size);
+        if (!unit->accesses)
             return -ENOMEM;
-        memcpy(unit->faults, compiled->faults, size);
-        unit->fault_count = compiled->fault_count;
+        memcpy(unit->accesses, compiled->accesses, size);
+        unit->access_count = compiled->access_count;
     }
     unit->start = compiled->start;
     unit->entry = compiled->entry;

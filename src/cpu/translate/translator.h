@@ -53,8 +53,8 @@ struct unit {
     struct unit *hash_next, *page_next, **page_at, *next_next;
     struct link *incoming;
     void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
-    unsigned fault_count;
-    struct host_fault *faults; /* by address */
+    unsigned access_count;
+    struct host_access *accesses; /* by address */
     unsigned link_count;
     struct link links[];
 };
@@ -152,9 +152,12 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 const struct unit_page *translator_page(const struct translator *t, uint64_t page);
 struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
                             bool windowed);
-/* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
- * translated code. Takes the lock. */
+/* Where an access that faulted at the host's address `pc` is done otherwise, host_runtime.access
+ * or code of its own; 0: it is no access of translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
+/* The access that faulted at `where`, or whose check's call is in front of that, and the address
+ * where code goes on behind it. The unit may be dead. Takes the lock. */
+struct host_access translator_access(struct translator *t, uint64_t where, uint64_t *back);
 /* What a unit is made of: pages of memory, and which writing of them. */
 struct unit_source {
     uint64_t page, next; /* as in struct unit */
