@@ -5,8 +5,8 @@
  *
  * It is cut into segments that are filled in turn and emptied whole, oldest first; the part before
  * the first segment (the runtime) stays. A segment has two parts, so that what is seldom executed
- * does not stand between what is. Under the translator's lock; reading and executing from
- * any thread.
+ * does not stand between what is; how large they are follows from what filled the one before. Under
+ * the translator's lock; reading and executing from any thread.
  */
 #ifndef HOSPES_CPU_TRANSLATE_CODE_MEMORY_H
 #define HOSPES_CPU_TRANSLATE_CODE_MEMORY_H
@@ -26,7 +26,8 @@ struct code_memory {
     uint32_t segment_size;
     unsigned segment;   /* that is being filled */
     uint32_t used, end; /* offsets: the next free byte, the end of the segment's first part */
-    uint32_t cold_used, cold_end; /* and of its second part */
+    uint32_t cold_used, cold_end;    /* and of its second part */
+    uint32_t in_line[CODE_SEGMENTS]; /* bytes of each one's first part */
 };
 
 /* `size`: bytes, at least 1 MiB, at most 1 GiB. Returns 0 or -errno. */
