@@ -527,7 +527,6 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     const uint8_t *host = native->ram->host, *next = NULL;
-    struct lift_record *records;
     unsigned count;
     struct known known = {t, translator_page(t, source->page), is_windowed(cpu)};
 
@@ -540,19 +539,10 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
               &t->scratch, native->records, &count, is_known, &known))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
-    records = count ? malloc(count * sizeof(*records)) : NULL;
-    if (count && !records)
-        return -ENOMEM;
-    if (count)
-        memcpy(records, native->records, count * sizeof(*records));
-    for (unsigned i = 0; i < t->scratch.count; i++) {
-        struct ir_insn *insn = &t->scratch.insns[i];
-
-        if (insn->fallback)
-            insn->fallback =
-                records + ((const struct lift_record *)insn->fallback - native->records);
-    }
-    return translator_make(t, source, pc, context_of(cpu), records, unit);
+    return translator_make(t, source, pc, context_of(cpu),
+                           (struct unit_fallbacks){native->records,
+                                                   count * sizeof(native->records[0])},
+                           unit);
 }
 
 static bool is_last_of_page(uint64_t pc)

@@ -32,13 +32,13 @@ struct host_runtime {
 
 /* One jump out of a unit that can be led to another one. */
 struct host_link {
-    uint32_t patch;  /* code_memory offset of the jump's displacement */
-    uint32_t stub;   /* and of where it leads when it leads to no unit */
-    int32_t pages;   /* from the unit's page to the one that it leads to */
-    uint32_t edge;   /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
-    uint16_t target; /* bytes from the start of that page */
-    bool call;       /* what leads out is a call */
-    bool polls;      /* must go to the other unit's poll entry */
+    uint32_t patch : 30;  /* code_memory offset of the jump's displacement */
+    uint32_t call : 1;    /* what leads out is a call */
+    uint32_t polls : 1;   /* must go to the other unit's poll entry */
+    uint32_t stub : 30;   /* code_memory offset of where it leads when it leads to no unit */
+    int32_t pages : 20;   /* from the unit's page to the one that it leads to */
+    uint32_t target : 12; /* bytes from the start of that page */
+    uint32_t edge;        /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
 };
 
 enum { HOST_LINKS_MAX = 144 };
