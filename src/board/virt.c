@@ -39,7 +39,7 @@ struct virt {
     struct uart16550 *uart;
     uint32_t slots; /* occupied */
     struct htif htif;
-    uint8_t *tree; /* VIRT_TREE_MAX bytes */
+    uint8_t *tree; /* tree_size bytes; NULL before the first load */
     uint32_t tree_size;
 };
 
@@ -231,9 +231,7 @@ int virt_new(struct virt **out, struct virt_config *config, struct error *error)
     memcpy(virt->harts, config->harts, config->hart_count * sizeof(virt->harts[0]));
     virt->config.harts = virt->harts;
     htif_init(&virt->htif, config->loop, config->memory, config->serial, htif_ended, virt);
-    virt->tree = calloc(1, VIRT_TREE_MAX);
-    r = virt->tree ? virt_build(virt, error)
-                   : error_set(error, ENOMEM, "cannot make the board: out of memory");
+    r = virt_build(virt, error);
     if (r) {
         virt_free(virt);
         return r;
@@ -333,10 +331,19 @@ static int virt_put_tree(struct virt *virt, const struct virt_boot *boot,
         .initrd_end = initrd->end,
         .seed = getrandom(seed, sizeof(seed), 0) == sizeof(seed) ? seed : NULL,
     };
-    int r = virt_tree_write(&facts, virt->tree, VIRT_TREE_MAX, &virt->tree_size, error);
+    uint8_t *room = calloc(1, VIRT_TREE_MAX), *tree;
+    int r;
 
-    if (r)
+    if (!room)
+        return error_set(error, ENOMEM, "cannot make the device tree: out of memory");
+    r = virt_tree_write(&facts, room, VIRT_TREE_MAX, &virt->tree_size, error);
+    if (r) {
+        free(room);
         return r;
+    }
+    tree = realloc(room, virt->tree_size);
+    free(virt->tree);
+    virt->tree = tree ? tree : room;
     if (memory_load(virt->config.memory, *at, virt->tree, virt->tree_size))
         return error_set(error, ENOMEM, "no memory for the device tree; use more with --memory");
     return 0;

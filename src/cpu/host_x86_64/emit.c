@@ -534,7 +534,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
         return e.full ? -E2BIG : -ENOSPC;
     hot_end = here(&e.b);
     e.b.at = e.b.start + e.cold_start;
-    emit_access_stubs(&e);
+    emit_accesses(&e);
     for (unsigned i = 0; i < e.cold_count; i++)
         emit_cold_part(&e, &e.cold[i]);
     if (e.full)
@@ -543,9 +543,6 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     result->cold_size = here(&e.b) - e.cold_start;
     result->cold_start = e.cold_start;
     memory->cold_used = here(&e.b);
-    result->fault_count = e.access_count;
-    for (unsigned i = 0; i < e.access_count; i++)
-        result->faults[i] = (struct host_fault){e.accesses[i].at, e.accesses[i].stub};
     result->size = hot_end - result->start;
     memory->used = hot_end;
     return 0;

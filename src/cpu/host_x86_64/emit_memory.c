@@ -407,24 +407,76 @@ void cold_store(struct emitter *e, const struct cold *cold)
     stub_store(e, cold->insn, cold->back, cold->borrowing, false);
 }
 
-void emit_access_stubs(struct emitter *e)
-{
-    for (unsigned i = 0; i < e->access_count; i++) {
-        struct access *access = &e->accesses[i];
+/* ---- windowed accesses that fail: the helper comes back only from an access in the window, so
+ * that what follows can rely on the base ---- */
 
-        /* The helper comes back only from an access in the window, so that what follows can rely
-         * on the base. */
-        if (access->check)
-            patch_here(&e->b, access->check);
-        access->stub = here(&e->b);
-        hold_nothing(e);
-        borrow_map(e, access->borrowing);
-        debts_pay(e, access->debts);
-        emit_address(e, access->insn);
-        if (access->insn->op == IR_LOAD)
-            stub_load(e, access->insn, access->back, access->borrowing, access->keeps);
-        else
-            stub_store(e, access->insn, access->back, access->borrowing, access->keeps);
+static bool wants_code(const struct access *access)
+{
+    return access->borrowing || access->debts.words || access->debts.nans ||
+           !fits32(access->insn->imm) || access->insn->done > 127;
+}
+
+static unsigned record_ref(ir_ref ref)
+{
+    BUG_ON(ref != IR_PAGE && ref >= HOST_ACCESS_PAGE);
+    return ref == IR_PAGE ? HOST_ACCESS_PAGE : ref;
+}
+
+static struct host_access record(struct emitter *e, const struct access *access)
+{
+    const struct ir_insn *insn = access->insn;
+    uint32_t at = access->at - e->result->start, length = access->back - access->at;
+
+    if (at > UINT16_MAX)
+        e->full = true;
+    BUG_ON(length >= 64);
+    return (struct host_access){.imm = (int32_t)insn->imm,
+                                .at = at & UINT16_MAX,
+                                .length = length & 63,
+                                .base = record_ref(insn->a) & 127,
+                                .store = insn->op == IR_STORE,
+                                .checked = access->check && !wants_code(access),
+                                .own_code = wants_code(access),
+                                .data =
+                                    record_ref(insn->op == IR_STORE ? insn->b : insn->dst) & 127,
+                                .guest = insn->at & 0xfff,
+                                .width = insn->width & 15,
+                                .sign = insn->sign,
+                                .done = insn->done & 127,
+                                .keeps = access->keeps};
+}
+
+static void access_code(struct emitter *e, const struct access *access)
+{
+    if (access->check)
+        patch_here(&e->b, access->check);
+    hold_nothing(e);
+    borrow_map(e, access->borrowing);
+    debts_pay(e, access->debts);
+    emit_address(e, access->insn);
+    if (access->insn->op == IR_LOAD)
+        stub_load(e, access->insn, access->back, access->borrowing, access->keeps);
+    else
+        stub_store(e, access->insn, access->back, access->borrowing, access->keeps);
+}
+
+void emit_accesses(struct emitter *e)
+{
+    struct host_access *records = e->result->accesses;
+
+    e->result->access_count = e->access_count;
+    for (unsigned i = 0; i < e->access_count; i++) {
+        records[i] = record(e, &e->accesses[i]);
+        if (!records[i].checked)
+            continue;
+        patch_here(&e->b, e->accesses[i].check);
+        call_to(&e->b, e->runtime->parts[PART_CHECK]);
+    }
+    for (unsigned i = 0; i < e->access_count; i++) {
+        if (!records[i].own_code)
+            continue;
+        records[i].imm = (int32_t)(here(&e->b) - e->cold_start);
+        access_code(e, &e->accesses[i]);
     }
 }
 

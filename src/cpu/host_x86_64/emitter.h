@@ -37,12 +37,14 @@ enum {
     /* Room that must be left before an operation: itself, and later its cold part. */
     OPERATION_MAX = 448,
     COLD_ROOM = 448,
+    CHECK_SIZE = 5,
 };
 
 /* host_runtime.parts: offsets of shared code and constants. */
 enum {
     PART_LOAD,
     PART_STORE,
+    PART_CHECK, /* called where an access's check fails */
     PART_GUEST,
     PART_LOOKUP, /* rax: an address, then the code for it */
     PART_LOOKUP_CALL,
@@ -112,11 +114,11 @@ struct cold {
     bool borrowing;
 };
 
-/* An access to the window, and its out-of-line part once that is written. */
+/* An access to the window, see struct host_access. */
 struct access {
     bool keeps;     /* what follows relies on rax being the base */
-    uint32_t check; /* behind the jump of the base's check, which leads to the stub, too; 0: none */
-    uint32_t at, stub, back;
+    uint32_t check; /* behind the jump of the base's check; 0: none */
+    uint32_t at, back;
     const struct ir_insn *insn;
     struct debts debts;
     bool borrowing;
@@ -328,8 +330,8 @@ void cold_divide(struct emitter *e, const struct cold *cold);
 bool emit_memory(struct emitter *e, const struct ir_insn *insn);
 void cold_load(struct emitter *e, const struct cold *cold);
 void cold_store(struct emitter *e, const struct cold *cold);
-/* Out-of-line parts of windowed accesses. */
-void emit_access_stubs(struct emitter *e);
+/* Out-of-line parts of windowed accesses, in front of all others. */
+void emit_accesses(struct emitter *e);
 /* Keeps emitter.slack true after the operation. */
 void slack_update(struct emitter *e, const struct ir_insn *insn);
 

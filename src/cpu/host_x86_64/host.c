@@ -189,6 +189,31 @@ static uint32_t make_access(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
+/* By a call, behind which nothing is, or from a fault. */
+static uint32_t make_failed(struct maker *m, const void *helper, uint32_t leave, uint32_t *fault)
+{
+    uint32_t call = here(&m->b), fail;
+    uint8_t *both;
+
+    pop_reg(&m->b, RAX);
+    both = jmp_short(&m->b);
+    *fault = here(&m->b);
+    mov_load(&m->b, OP_W, RAX, CONTEXT(target));
+    jump_here(&m->b, both);
+    move_ints(m, true, ALL);
+    move_floats(m, true);
+    call_helper(m, helper);
+    jcc_to(&m->b, CC_E, 0);
+    fail = here(&m->b);
+    move_ints(m, false, ALL);
+    move_floats(m, false);
+    op(&m->b, 0, 0xff, 4, CONTEXT(target));
+    patch_here(&m->b, fail);
+    mov_ri(&m->b, RAX, NATIVE_EXIT_HELPER);
+    jmp_to(&m->b, leave);
+    return call;
+}
+
 /* rax: the record; rcx: the info. */
 static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
 {
@@ -289,7 +314,7 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     struct maker m = {.b = {.start = memory->write, .at = memory->write},
                       .layout = runtime->layout};
     uint64_t *parts = runtime->parts;
-    uint32_t leave, save;
+    uint32_t leave, save, fault;
 
     /* close_entry() writes over the first 5 of this many bytes. */
     BUG_ON(runtime->layout->poll_offset < 2 * STATE_BIAS);
@@ -303,6 +328,8 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_EXIT_STEP] = make_exit(&m, NATIVE_EXIT_STEP, save);
     parts[PART_LOAD] = make_access(&m, (const void *)runtime->helpers->load, leave);
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
+    parts[PART_CHECK] = make_failed(&m, (const void *)runtime->helpers->access, leave, &fault);
+    runtime->access = code_memory_run(memory, fault);
     parts[PART_GUEST] = make_guest(&m, (const void *)runtime->helpers->guest, leave);
     for (unsigned call = 0; call < 2; call++) {
         uint32_t out = parts[PART_EXIT_JUMP];
@@ -403,6 +430,7 @@ static void host_set_fault_pc(void *context, uint64_t pc)
 
 static const struct host_type host_x86_64 = {
     .name = "x86-64",
+    .check_size = CHECK_SIZE,
     .missing = host_missing,
     .make_runtime = host_make_runtime,
     .make_stack = host_make_stack,

@@ -50,7 +50,7 @@ enum {
 };
 
 #define PAGE_MASK    (~(uint64_t)(PAGE_SIZE - 1))
-#define WRITTEN_MANY UINT32_MAX
+#define WRITTEN_MANY UINT16_MAX
 /* A tag that no address has: tags have the low 12 bits clear. */
 #define TLB_NONE UINT64_MAX
 
@@ -186,7 +186,7 @@ struct engine_cpu {
 
     /* For each page of main RAM: 0, or where the one write tag for it is or was (1 + the TLB's
      * number * TLB_SIZE + the entry's), or WRITTEN_MANY. */
-    uint32_t *written;
+    uint16_t *written;
     uint8_t *arena; /* blocks */
     uint64_t arena_used, arena_size;
     bool translating;          /* this run() may use translated code */

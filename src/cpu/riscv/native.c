@@ -29,6 +29,7 @@ static bool on_fault(void *ctx, void *context)
 
     if (!stub)
         return false;
+    context_of(cpu)->target = t->host->fault_pc(context);
     t->host->set_fault_pc(context, stub);
     return true;
 }
@@ -145,7 +146,7 @@ static struct native_value leave_by_step(struct engine_cpu *cpu, uint32_t info)
     return value;
 }
 
-static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
+struct native_value native_help_load(void *ctx, uint64_t vaddr, uint32_t info)
 {
     struct engine_cpu *cpu = ctx;
     unsigned width = NATIVE_INFO_WIDTH(info), unused = 64 - 8 * width;
@@ -163,7 +164,7 @@ static struct native_value help_load(void *ctx, uint64_t vaddr, uint32_t info)
     return (struct native_value){value, true};
 }
 
-static struct native_value help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value)
+struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value)
 {
     struct engine_cpu *cpu = ctx;
 
@@ -468,8 +469,9 @@ static struct native_value help_link(void *ctx, const void *data, bool call)
 }
 
 static const struct native_helpers helpers = {
-    .load = help_load,
-    .store = help_store,
+    .load = native_help_load,
+    .store = native_help_store,
+    .access = native_help_access,
     .guest = help_guest,
     .lookup = help_lookup,
     .edge = help_edge,
@@ -525,37 +527,13 @@ static bool is_known(void *ctx, unsigned offset)
     return unit_page_find(known->t, known->page, offset, known->windowed);
 }
 
-int native_take_records(struct native *native, unsigned count, void **copy)
-{
-    struct ir_unit *unit = &native->translator.scratch;
-    struct lift_record *records = NULL;
-
-    if (count) {
-        records = malloc(count * sizeof(*records));
-        if (!records)
-            return -ENOMEM;
-        memcpy(records, native->records, count * sizeof(*records));
-    }
-    for (unsigned i = 0; i < unit->count; i++) {
-        struct ir_insn *insn = &unit->insns[i];
-
-        if (insn->fallback)
-            insn->fallback =
-                records + ((const struct lift_record *)insn->fallback - native->records);
-    }
-    *copy = records;
-    return 0;
-}
-
 static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
                             struct unit **unit) REQUIRES(cpu->engine->native->translator.lock)
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     const uint8_t *host = native->ram->host, *next = NULL;
-    void *records;
     unsigned count;
-    int r;
     struct known known = {t, translator_page(t, source->page), is_windowed(cpu)};
 
     if (source->next != UINT64_MAX) {
@@ -567,10 +545,7 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
               &t->scratch, native->records, &count, is_known, &known))
         return -E2BIG;
     t->scratch.windowed = is_windowed(cpu);
-    r = native_take_records(native, count, &records);
-    if (r)
-        return r;
-    return translator_make(t, source, pc, context_of(cpu), records, unit);
+    return translator_make(t, source, pc, context_of(cpu), native_fallbacks(native, count), unit);
 }
 
 static bool is_last_of_page(uint64_t pc)

@@ -96,13 +96,22 @@ static inline struct native_cpu *native_cpu_of(struct translator_cpu *cpu)
     return (struct native_cpu *)(void *)((char *)cpu - offsetof(struct native_cpu, translator));
 }
 
+/* Of the scratch unit, which was lifted with so many records. */
+static inline struct unit_fallbacks native_fallbacks(const struct native *native, unsigned count)
+    REQUIRES(native->translator.lock)
+{
+    return (struct unit_fallbacks){native->records, count * sizeof(native->records[0])};
+}
+
+/* ---- native.c: see struct native_helpers ---- */
+
+struct native_value native_help_load(void *ctx, uint64_t vaddr, uint32_t info);
+struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value);
+
 /* ---- native.c ---- */
 
 /* Of a page of main RAM. */
 uint32_t native_generation_of(const struct native *native, uint64_t page);
-/* (translator.lock) Has the scratch unit point to a copy of its `count` records, the caller's.
- * -ENOMEM. */
-int native_take_records(struct native *native, unsigned count, void **copy) MUST_CHECK;
 
 /* ---- native_region.c ---- */
 
@@ -118,6 +127,8 @@ void native_region_enter(struct engine_cpu *cpu);
 void native_region_make(struct native *native, const struct region_request *request);
 
 /* ---- native_window.c ---- */
+
+struct native_value native_help_access(void *ctx, uint64_t where);
 
 /* An access to [vaddr, vaddr + width) was done by a helper: the window of the regime of now gets
  * its pages, if they may be there, and those around them that were used before. */

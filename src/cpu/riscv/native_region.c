@@ -46,21 +46,6 @@ static bool is_simple(const struct native *native, const struct region *region)
     return region->label_count == 1 && region->instructions <= native->unit_limit;
 }
 
-static int region_lift(struct native *native, const struct region_request *request,
-                       const struct region *region, void **fallbacks)
-    REQUIRES(native->translator.lock)
-{
-    struct translator *t = &native->translator;
-    const uint8_t *host = native->ram->host + (request->at & PAGE_MASK);
-    unsigned count;
-
-    if (!lift_region(host, request->at & (PAGE_SIZE - 1), region, &t->scratch, native->records,
-                     &count))
-        return -E2BIG;
-    t->scratch.windowed = request->windowed;
-    return native_take_records(native, count, fallbacks);
-}
-
 void native_region_make(struct native *native, const struct region_request *request)
 {
     struct translator *t = &native->translator;
@@ -69,22 +54,23 @@ void native_region_make(struct native *native, const struct region_request *requ
     const struct unit_page *page = translator_page(t, source.page);
     struct unit *unit = translator_find(t, source.page, offset, request->windowed);
     struct hot hot = {t, page, request->windowed, native->regions_at_once};
+    const uint8_t *host = native->ram->host + (request->at & PAGE_MASK);
     struct region region;
-    void *fallbacks;
+    unsigned count;
 
     /* One that spans pages is left alone, and what was written since it was translated. */
     source.generation = native_generation_of(native, source.page);
-    if (!unit || unit->next != UINT64_MAX || page->generation != source.generation ||
+    if (!unit || unit->next != NO_PAGE || page->generation != source.generation ||
         t->runtime.counting)
         return;
-    if (!region_find(native->ram->host + (source.page << PAGE_SHIFT), offset, is_hot, &hot,
-                     &region) ||
-        region.label_count > IR_LABELS_MAX || is_simple(native, &region) ||
-        (unit->region && unit->guest_count >= region.instructions))
+    if (!region_find(host, offset, is_hot, &hot, &region) || region.label_count > IR_LABELS_MAX ||
+        is_simple(native, &region) || unit->region >= region.instructions)
         return;
     /* The unit stays where that fails. */
-    if (region_lift(native, request, &region, &fallbacks) ||
-        translator_make(t, &source, request->pc, NULL, fallbacks, &unit))
+    if (!lift_region(host, offset, &region, &t->scratch, native->records, &count))
+        return;
+    t->scratch.windowed = request->windowed;
+    if (translator_make(t, &source, request->pc, NULL, native_fallbacks(native, count), &unit))
         return;
 }
 

@@ -194,3 +194,47 @@ void native_window_fill(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
     if ((vaddr ^ (vaddr + width - 1)) & PAGE_MASK)
         window_fill(cpu, vaddr + width - 1);
 }
+
+/* ---- accesses of windowed code that fail ---- */
+
+static uint64_t *global_of(struct engine_cpu *cpu, unsigned ref)
+{
+    return ref < 32 ? &cpu->hart->x[ref] : &cpu->hart->f[ref - 32];
+}
+
+static uint64_t value_of(struct engine_cpu *cpu, unsigned ref)
+{
+    if (ref == HOST_ACCESS_PAGE)
+        return context_of(cpu)->page;
+    return ref == IR_ZERO ? 0 : *global_of(cpu, ref);
+}
+
+static void value_loaded(struct engine_cpu *cpu, const struct host_access *access, uint64_t value)
+{
+    if (access->data == IR_ZERO)
+        return;
+    if (access->data >= 32 && access->width == 4)
+        value |= UINT64_C(0xffffffff) << 32; /* boxed */
+    *global_of(cpu, access->data) = value;
+}
+
+struct native_value native_help_access(void *ctx, uint64_t where)
+{
+    struct engine_cpu *cpu = ctx;
+    struct translator *t = &cpu->engine->native->translator;
+    struct host_access access = translator_access(t, where, &context_of(cpu)->target);
+    uint64_t base = value_of(cpu, access.base), vaddr = base + (uint64_t)(int64_t)access.imm;
+    uint32_t info = NATIVE_INFO(access.guest, access.width, access.sign, access.done);
+    struct native_value result;
+
+    if (access.store) {
+        result = native_help_store(cpu, vaddr, info, value_of(cpu, access.data));
+    } else {
+        result = native_help_load(cpu, vaddr, info);
+        if (result.ok)
+            value_loaded(cpu, &access, result.value);
+    }
+    if (access.keeps)
+        result.value = base;
+    return result;
+}

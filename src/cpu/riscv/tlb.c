@@ -413,19 +413,21 @@ static bool entry_writes(const struct tlb_entry *entry, const uint8_t *host_page
     return entry->write != TLB_NONE && entry->write + entry->addend == (uintptr_t)host_page;
 }
 
-static struct tlb_entry *written_entry(struct engine_cpu *cpu, uint32_t where)
+static struct tlb_entry *written_entry(struct engine_cpu *cpu, unsigned where)
 {
     struct tlb *tlb = &cpu->tlbs[(where - 1) / TLB_SIZE];
 
     return tlb->valid ? &tlb->entries[(where - 1) % TLB_SIZE] : NULL;
 }
 
+_Static_assert(TLB_COUNT *TLB_SIZE < WRITTEN_MANY, "an entry's number has 2 bytes");
+
 /* Remembers that the entry may be written through, for tlb_protect(). */
 static void written_note(struct engine_cpu *cpu, const struct tlb *tlb,
                          const struct tlb_entry *entry, uint64_t page, const uint8_t *host_page)
 {
-    uint32_t *where = &cpu->written[page];
-    uint32_t here = 1 + (uint32_t)(tlb - cpu->tlbs) * TLB_SIZE + (uint32_t)(entry - tlb->entries);
+    uint16_t *where = &cpu->written[page];
+    uint16_t here = (uint16_t)(1 + (tlb - cpu->tlbs) * TLB_SIZE + (entry - tlb->entries));
     const struct tlb_entry *other;
 
     if (*where == here || *where == WRITTEN_MANY)

@@ -7,8 +7,10 @@
 
 #include "base/bits.h"
 
-/* As it comes out for a distribution's code. */
-enum { HOT_SIXTEENTHS = 9 };
+/* Of 16, as it comes out for a distribution's kernel. In small segments one unit's room is much. */
+enum { IN_LINE_BEGIN = 10, IN_LINE_LEAST = 8, IN_LINE_MOST = 13, IN_LINE_SMALL = 9 };
+
+#define SMALL_SEGMENT (1u << 20)
 
 /*
  * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do
@@ -61,11 +63,34 @@ void code_memory_fix(struct code_memory *memory)
     code_memory_use(memory, 0);
 }
 
+/* As what is in the segment that was filled lies in it. */
+static uint32_t in_line_size(const struct code_memory *memory)
+{
+    uint32_t sixteenth = memory->segment_size / 16;
+    uint32_t first = memory->used - (memory->cold_end - memory->segment_size);
+    uint32_t second = memory->cold_used - memory->end;
+    uint64_t size;
+
+    if (memory->segment_size < SMALL_SEGMENT)
+        return sixteenth * IN_LINE_SMALL;
+    if (!memory->cold_end) /* the first one */
+        return sixteenth * IN_LINE_BEGIN;
+    size = (uint64_t)memory->segment_size * first / (first + second + 1);
+    if (size < sixteenth * IN_LINE_LEAST)
+        return sixteenth * IN_LINE_LEAST;
+    if (size > sixteenth * IN_LINE_MOST)
+        return sixteenth * IN_LINE_MOST;
+    return (uint32_t)size & ~63u;
+}
+
 void code_memory_use(struct code_memory *memory, unsigned segment)
 {
+    uint32_t in_line = in_line_size(memory);
+
     memory->segment = segment;
     memory->used = memory->fixed + segment * memory->segment_size;
-    memory->end = memory->used + memory->segment_size / 16 * HOT_SIXTEENTHS;
+    memory->end = memory->used + in_line;
+    memory->in_line[segment] = in_line;
     memory->cold_used = memory->end;
     memory->cold_end = memory->used + memory->segment_size;
 }
@@ -73,4 +98,10 @@ void code_memory_use(struct code_memory *memory, unsigned segment)
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset)
 {
     return (offset - memory->fixed) / memory->segment_size;
+}
+
+bool code_memory_is_in_line(const struct code_memory *memory, uint32_t offset)
+{
+    return (offset - memory->fixed) % memory->segment_size <
+           memory->in_line[code_memory_segment_of(memory, offset)];
 }

@@ -5,8 +5,8 @@
  *
  * It is cut into segments that are filled in turn and emptied whole, oldest first; the part before
  * the first segment (the runtime) stays. A segment has two parts, so that what is seldom executed
- * does not stand between what is. Under the translator's lock; reading and executing from
- * any thread.
+ * does not stand between what is; how large they are follows from what filled the one before. Under
+ * the translator's lock; reading and executing from any thread.
  */
 #ifndef HOSPES_CPU_TRANSLATE_CODE_MEMORY_H
 #define HOSPES_CPU_TRANSLATE_CODE_MEMORY_H
@@ -26,7 +26,8 @@ struct code_memory {
     uint32_t segment_size;
     unsigned segment;   /* that is being filled */
     uint32_t used, end; /* offsets: the next free byte, the end of the segment's first part */
-    uint32_t cold_used, cold_end; /* and of its second part */
+    uint32_t cold_used, cold_end;    /* and of its second part */
+    uint32_t in_line[CODE_SEGMENTS]; /* bytes of each one's first part */
 };
 
 /* `size`: bytes, at least 1 MiB, at most 1 GiB. Returns 0 or -errno. */
@@ -37,6 +38,8 @@ void code_memory_fix(struct code_memory *memory);
 /* Goes on with segment `segment`, which is empty. */
 void code_memory_use(struct code_memory *memory, unsigned segment);
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset);
+/* Whether the offset, of a segment, is in its first part. */
+bool code_memory_is_in_line(const struct code_memory *memory, uint32_t offset);
 
 static inline const void *code_memory_run(const struct code_memory *memory, uint32_t offset)
 {

@@ -22,8 +22,9 @@ struct host_runtime {
     const struct native_helpers *helpers;
     const void *enter;    /* enter(state, context, code) */
     const void *returned; /* what a call is led to that came back already */
-    uint64_t parts[24];   /* the emitter's own: addresses of thunks and constants */
-    bool counting;        /* units count guest instructions */
+    const void *access; /* what an access is led to that faulted: context->target is its address */
+    uint64_t parts[24]; /* the emitter's own: addresses of thunks and constants */
+    bool counting;      /* units count guest instructions */
     /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
     uint32_t (*edge)(void *ctx, int64_t pages);
     void *edge_ctx;
@@ -31,21 +32,40 @@ struct host_runtime {
 
 /* One jump out of a unit that can be led to another one. */
 struct host_link {
-    uint32_t patch;  /* code_memory offset of the jump's displacement */
-    uint32_t stub;   /* and of where it leads when it leads to no unit */
-    int32_t pages;   /* from the unit's page to the one that it leads to */
-    uint32_t edge;   /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
-    uint16_t target; /* bytes from the start of that page */
-    bool call;       /* what leads out is a call */
-    bool polls;      /* must go to the other unit's poll entry */
+    uint32_t patch : 30;  /* code_memory offset of the jump's displacement */
+    uint32_t call : 1;    /* what leads out is a call */
+    uint32_t polls : 1;   /* must go to the other unit's poll entry */
+    uint32_t stub : 30;   /* code_memory offset of where it leads when it leads to no unit */
+    int32_t pages : 20;   /* from the unit's page to the one that it leads to */
+    uint32_t target : 12; /* bytes from the start of that page */
+    uint32_t edge;        /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
 };
 
 enum { HOST_LINKS_MAX = 144 };
 
-/* An access to the window: where a fault of it comes from, and where it is done otherwise. */
-struct host_fault {
-    uint32_t at, stub;
+/*
+ * An access to the window, which may fault, or whose base is found to be elsewhere before. All
+ * globals are where code outside of units expects them then, so that the guest's side can do it by
+ * what is told here; or else it has out-of-line code of its own. A check that fails calls: the
+ * calls stand in front of all else that is out of line, in the order of accesses.
+ */
+struct host_access {
+    int32_t imm;         /* or, with code of its own, bytes from cold_start to that */
+    uint32_t at : 16;    /* bytes from `start` to the instruction that may fault */
+    uint32_t length : 6; /* and from there to where it goes on */
+    uint32_t base : 7;   /* a global or IR_ZERO, or HOST_ACCESS_PAGE */
+    uint32_t store : 1;
+    uint32_t checked : 1; /* it has a call */
+    uint32_t own_code : 1;
+    uint32_t data : 7;   /* the same of what is loaded to or stored */
+    uint32_t guest : 12; /* as in NATIVE_INFO */
+    uint32_t width : 4;
+    uint32_t sign : 1;
+    uint32_t done : 7;
+    uint32_t keeps : 1; /* the helper answers with the base, and not with what was loaded */
 };
+
+enum { HOST_ACCESS_PAGE = IR_GLOBALS - 1 };
 
 struct host_unit {
     uint32_t start;                 /* code_memory offset of the poll entry */
@@ -54,12 +74,13 @@ struct host_unit {
     uint32_t cold_start, cold_size; /* what is out of line, elsewhere */
     unsigned link_count;
     struct host_link links[HOST_LINKS_MAX];
-    unsigned fault_count;
-    struct host_fault faults[IR_UNIT_MAX];
+    unsigned access_count;
+    struct host_access accesses[IR_UNIT_MAX];
 };
 
 struct host_type {
     const char *name;
+    unsigned check_size; /* bytes of the call of an access that is checked */
     /* NULL, or what the host's processor lacks. */
     const char *(*missing)(void);
     int (*make_runtime)(struct code_memory *memory, struct host_runtime *runtime) MUST_CHECK;

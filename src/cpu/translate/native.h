@@ -17,11 +17,10 @@
  * A window is a range of the host's addresses in which the guest-virtual address v, of
  * WINDOW_BITS bits, is at the base plus v: pages that the guest may access are mapped there, and
  * the rest faults. Code made for it checks that a base register is below 1 << WINDOW_BITS, and
- * relies on WINDOW_GUARD inaccessible bytes before and behind for small offsets from it. A fault
- * goes to the access's stub, which asks the helper; the helper does an access that lies in the
- * window, and leaves for any other, so that behind an access its base is known to be near. Code is
- * executed there only where it lies in the window itself: 32 bits from its page are within the
- * guards.
+ * relies on WINDOW_GUARD inaccessible bytes before and behind for small offsets from it. After a
+ * fault or a failed check the helper is asked; it does an access that lies in the window, and
+ * leaves for any other, so that behind an access its base is known to be near. Code is executed
+ * there only where it lies in the window itself: 32 bits from its page are within the guards.
  */
 #define WINDOW_BITS  38
 #define WINDOW_SIZE  (UINT64_C(1) << WINDOW_BITS)
@@ -89,7 +88,7 @@ struct native_context {
     uint64_t host_stack;  /* of C code */
     uint64_t stack_top;   /* of return addresses, when empty */
     uint64_t stack;       /* and where it is, while a helper runs */
-    uint64_t target;      /* what is looked up */
+    uint64_t target;      /* what is looked up; an access that failed, and where to go on then */
     void *cpu;            /* for helpers */
     uint64_t counted;     /* guest instructions, where units count */
     uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
@@ -131,6 +130,10 @@ struct native_value {
 struct native_helpers {
     struct native_value (*load)(void *cpu, uint64_t vaddr, uint32_t info);
     struct native_value (*store)(void *cpu, uint64_t vaddr, uint32_t info, uint64_t value);
+    /* Does the access of windowed code that failed at `where` (translator_access()), with all
+     * globals in the state. The value is what was loaded or the base's
+     * (host_access.keeps); context->target: where to go on. */
+    struct native_value (*access)(void *cpu, uint64_t where);
     /* `record`: ir_insn.fallback. All globals are in the state, before and after. */
     struct native_value (*guest)(void *cpu, const void *record, uint32_t info);
     /* The poll entry for a virtual address that the jump cache does not know. It may have the guest

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/error.h"
 
 struct link *link_record(struct link *records, unsigned i)
@@ -27,8 +28,7 @@ static unsigned page_hash(uint64_t page)
 
 /* ---- edges ---- */
 
-/* More than any machine was seen to have; all begins anew then. */
-enum { EDGES_MAX = 1 << 17, EDGE_TRIES = 256 };
+enum { EDGE_TRIES = 256 };
 
 static unsigned edge_hash(uint64_t page, int64_t pages)
 {
@@ -38,11 +38,16 @@ static unsigned edge_hash(uint64_t page, int64_t pages)
 
 static struct edge *edge_find(const struct translator *t, uint64_t page, int64_t pages)
 {
-    struct edge *edge = t->edges[edge_hash(page, pages)];
+    uint32_t number = t->edge_hash[edge_hash(page, pages)];
 
-    while (edge && (edge->page != page || edge->pages != pages))
-        edge = edge->next;
-    return edge;
+    while (number) {
+        struct edge *edge = &t->edges[number - 1];
+
+        if (edge->page == page && edge->pages == pages)
+            return edge;
+        number = edge->next;
+    }
+    return NULL;
 }
 
 /* A slot that is free in the context for which code is made, if one is soon found: so what goes
@@ -63,40 +68,31 @@ static unsigned edge_slot_choose(const struct translator *t)
 static uint32_t edge_number(void *ctx, int64_t pages)
 {
     struct translator *t = ctx;
-    struct edge *edge = edge_find(t, t->making, pages), **slot;
+    struct edge *edge = edge_find(t, t->making, pages);
+    uint32_t *slot;
     unsigned place;
 
     if (edge)
         return edge->number;
     place = edge_slot_choose(t);
     /* The highest tag would make the slot's empty value. */
-    if (t->edge_tags[place] == NATIVE_EDGE_TAGS)
+    if (t->edge_tags[place] == NATIVE_EDGE_TAGS || t->edge_count == EDGES_MAX)
         return NATIVE_NO_EDGE;
-    edge = malloc(sizeof(*edge));
-    if (!edge)
-        return NATIVE_NO_EDGE;
-    slot = &t->edges[edge_hash(t->making, pages)];
+    edge = &t->edges[t->edge_count++];
+    slot = &t->edge_hash[edge_hash(t->making, pages)];
     *edge = (struct edge){.page = t->making,
-                          .pages = pages,
-                          .to = UINT64_MAX,
+                          .pages = (int32_t)pages,
+                          .to = NO_PAGE,
                           .number = place + NATIVE_EDGES * t->edge_tags[place]++,
                           .next = *slot};
-    *slot = edge;
+    *slot = t->edge_count;
     t->edge_slot = place;
-    t->edge_count++;
     return edge->number;
 }
 
-static void edges_free(struct translator *t)
+static void edges_forget(struct translator *t)
 {
-    for (unsigned i = 0; i < EDGE_HASH_SIZE; i++) {
-        while (t->edges[i]) {
-            struct edge *edge = t->edges[i];
-
-            t->edges[i] = edge->next;
-            free(edge);
-        }
-    }
+    memset(t->edge_hash, 0, sizeof(t->edge_hash));
     t->edge_count = 0;
 }
 
@@ -109,8 +105,8 @@ bool translator_can_link(struct translator *t, const struct link *link, uint64_t
     edge = edge_find(t, link_from(link)->page, link->host.pages);
     if (!edge || edge->number != link->host.edge)
         return false; /* of before all began anew: its unit is dead */
-    if (edge->to == UINT64_MAX)
-        edge->to = to;
+    if (edge->to == NO_PAGE)
+        edge->to = (uint32_t)to;
     return edge->to == to;
 }
 
@@ -118,7 +114,7 @@ bool translator_may_reach(const struct translator *t, uint64_t page, uint64_t to
 {
     const struct edge *edge = edge_find(t, page, 1);
 
-    return !edge || edge->to == UINT64_MAX || edge->to == to;
+    return !edge || edge->to == NO_PAGE || edge->to == to;
 }
 
 uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_t to)
@@ -144,53 +140,26 @@ int translator_init(struct translator *t, const struct host_type *host,
     t->runtime.edge = edge_number;
     t->runtime.edge_ctx = t;
     r = host->make_runtime(&t->memory, &t->runtime);
+    if (!r) {
+        code_memory_fix(&t->memory);
+        r = tables_init(&t->tables, &t->memory);
+    }
+    t->edges = calloc(EDGES_MAX, sizeof(*t->edges));
+    if (!r && !t->edges)
+        r = -ENOMEM;
     if (r) {
+        free(t->edges);
+        tables_release(&t->tables);
         code_memory_release(&t->memory);
         mutex_release(&t->lock);
         return r;
     }
-    code_memory_fix(&t->memory);
     atomic_init(&t->epoch, 1);
-    return 0;
-}
-
-static void unit_free(struct unit *unit)
-{
-    free(unit->faults);
-    free(unit->fallbacks);
-    free(unit);
-}
-
-static void segment_free(struct translator *t, unsigned segment)
-{
-    struct unit_index *index = &t->segments[segment];
-
-    for (unsigned i = 0; i < index->count; i++)
-        unit_free(index->units[i]);
-    index->count = 0;
-}
-
-static int index_reserve(struct unit_index *index)
-{
-    unsigned room = index->room ? index->room * 2 : 256;
-    struct unit **units;
-
-    if (index->count < index->room)
-        return 0;
-    units = realloc(index->units, room * sizeof(struct unit *));
-    if (!units)
-        return -ENOMEM;
-    index->units = units;
-    index->room = room;
     return 0;
 }
 
 void translator_release(struct translator *t)
 {
-    for (unsigned i = 0; i < CODE_SEGMENTS; i++) {
-        segment_free(t, i);
-        free(t->segments[i].units);
-    }
     for (unsigned i = 0; i < PAGE_HASH_SIZE; i++) {
         struct unit_page *page = t->pages[i];
 
@@ -201,9 +170,10 @@ void translator_release(struct translator *t)
             page = next;
         }
     }
-    edges_free(t);
+    free(t->edges);
     if (t->perf_map >= 0)
         close(t->perf_map);
+    tables_release(&t->tables);
     code_memory_release(&t->memory);
     mutex_release(&t->lock);
 }
@@ -273,7 +243,7 @@ static struct unit_page *page_get(struct translator *t, uint64_t number, uint32_
     page = calloc(1, sizeof(*page));
     if (!page)
         return NULL;
-    page->page = number;
+    page->page = (uint32_t)number;
     page->generation = generation;
     page->next = t->pages[page_hash(number)];
     t->pages[page_hash(number)] = page;
@@ -282,12 +252,27 @@ static struct unit_page *page_get(struct translator *t, uint64_t number, uint32_
 
 /* ---- units ---- */
 
+static struct unit *unit_of(const struct translator *t, uint32_t reference)
+{
+    return tables_at(&t->tables, reference);
+}
+
+static struct link *link_of(const struct translator *t, uint32_t reference)
+{
+    return tables_at(&t->tables, reference);
+}
+
+static uint32_t reference(const struct translator *t, const void *thing)
+{
+    return tables_reference(&t->tables, thing);
+}
+
 struct unit *translator_find(struct translator *t, uint64_t page, unsigned offset, bool windowed)
 {
-    struct unit *unit = t->hash[unit_hash(page, offset)];
+    struct unit *unit = unit_of(t, t->hash[unit_hash(page, offset)]);
 
     while (unit && (unit->page != page || unit->offset != offset || unit->windowed != windowed))
-        unit = unit->hash_next;
+        unit = unit_of(t, unit->hash_next);
     return unit;
 }
 
@@ -306,18 +291,25 @@ struct unit *unit_page_find(struct translator *t, const struct unit_page *page, 
     return translator_find(t, page->page, offset, windowed);
 }
 
-/* The unit of the segment whose code holds `offset`, or NULL. */
-static const struct unit *index_find(const struct unit_index *index, uint32_t offset)
+/* ---- accesses that failed ---- */
+
+/* The unit whose code holds `offset`, in line or out of line; NULL: none. Dead ones are there as
+ * long as CPUs may be in them. */
+static const struct unit *unit_at(const struct translator *t, uint32_t offset)
 {
-    unsigned low = 0, high = index->count;
+    unsigned segment = code_memory_segment_of(&t->memory, offset);
+    bool in_line = code_memory_is_in_line(&t->memory, offset);
+    unsigned low = 0, high = tables_units(&t->tables, segment);
 
     while (low < high) {
         unsigned mid = (low + high) / 2;
-        const struct unit *unit = index->units[mid];
+        const struct unit *unit = tables_unit(&t->tables, segment, mid);
+        uint32_t start = in_line ? unit->start : unit->cold_start;
+        uint32_t size = in_line ? unit->size : unit->cold_size;
 
-        if (offset < unit->start)
+        if (offset < start)
             high = mid;
-        else if (offset - unit->start >= unit->size)
+        else if (offset - start >= size)
             low = mid + 1;
         else
             return unit;
@@ -325,87 +317,145 @@ static const struct unit *index_find(const struct unit_index *index, uint32_t of
     return NULL;
 }
 
-static uint32_t fault_stub(const struct translator *t, uint32_t offset)
+static struct host_access *accesses_of(const struct unit *unit)
 {
-    const struct unit *unit =
-        index_find(&t->segments[code_memory_segment_of(&t->memory, offset)], offset);
+    return (struct host_access *)(uintptr_t)&unit->links[unit->link_count];
+}
 
-    for (unsigned i = 0; unit && i < unit->fault_count; i++)
-        if (unit->faults[i].at == offset)
-            return unit->faults[i].stub;
-    return 0;
+/* The access of the instruction at `offset`. */
+static const struct host_access *access_at(const struct unit *unit, uint32_t offset)
+{
+    const struct host_access *accesses = accesses_of(unit);
+
+    for (unsigned i = 0; i < unit->access_count; i++)
+        if (accesses[i].at == offset - unit->start)
+            return &accesses[i];
+    return NULL;
+}
+
+/* The access whose check's call ends at `offset`. */
+static const struct host_access *access_called(const struct unit *unit, uint32_t offset,
+                                               unsigned check_size)
+{
+    const struct host_access *accesses = accesses_of(unit);
+    uint32_t end = unit->cold_start;
+
+    for (unsigned i = 0; i < unit->access_count; i++) {
+        end += accesses[i].checked ? check_size : 0;
+        if (accesses[i].checked && end == offset)
+            return &accesses[i];
+    }
+    return NULL;
+}
+
+static bool is_of_unit(const struct translator *t, uint64_t offset)
+{
+    return offset >= t->memory.fixed &&
+           offset < t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS;
 }
 
 uint64_t translator_fault(struct translator *t, uint64_t pc)
 {
-    uint64_t offset = pc - (uintptr_t)t->memory.run;
-    uint32_t stub;
+    uint64_t offset = pc - (uintptr_t)t->memory.run, to = 0;
+    const struct host_access *access;
+    const struct unit *unit;
 
-    if (offset < t->memory.fixed ||
-        offset >= t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS)
+    if (!is_of_unit(t, offset))
         return 0;
     mutex_lock(&t->lock);
-    stub = fault_stub(t, (uint32_t)offset);
+    unit = unit_at(t, (uint32_t)offset);
+    access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+    if (access && access->own_code)
+        to = (uintptr_t)code_memory_run(&t->memory, unit->cold_start + (uint32_t)access->imm);
+    else if (access)
+        to = (uintptr_t)t->runtime.access;
     mutex_unlock(&t->lock);
-    return stub ? (uintptr_t)t->memory.run + stub : 0;
+    return to;
+}
+
+struct host_access translator_access(struct translator *t, uint64_t where, uint64_t *back)
+{
+    uint64_t offset = where - (uintptr_t)t->memory.run;
+    const struct host_access *access = NULL;
+    const struct unit *unit = NULL;
+    struct host_access found;
+
+    mutex_lock(&t->lock);
+    if (is_of_unit(t, offset - 1) && code_memory_is_in_line(&t->memory, (uint32_t)offset - 1)) {
+        unit = unit_at(t, (uint32_t)offset);
+        access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+    } else if (is_of_unit(t, offset - 1)) {
+        /* Behind the unit's last byte, perhaps. */
+        unit = unit_at(t, (uint32_t)offset - 1);
+        access = unit ? access_called(unit, (uint32_t)offset, t->host->check_size) : NULL;
+    }
+    BUG_ON(!access || access->own_code);
+    found = *access;
+    *back = (uintptr_t)code_memory_run(&t->memory, unit->start + found.at + found.length);
+    mutex_unlock(&t->lock);
+    return found;
 }
 
 void translator_link(struct translator *t, struct link *link, struct unit *to)
 {
     if (link->to || link_from(link)->dead || to->dead)
         return;
-    link->to = to;
+    link->to = reference(t, to);
     link->next = to->incoming;
-    link->at = &to->incoming;
+    link->previous = 0;
     if (link->next)
-        link->next->at = &link->next;
-    to->incoming = link;
+        link_of(t, link->next)->previous = reference(t, link);
+    to->incoming = reference(t, link);
     t->host->set_link(&t->memory, &link->host, link->host.polls ? to->start : to->entry);
 }
 
-static void incoming_remove(struct link *link)
+static void incoming_remove(struct translator *t, struct link *link)
 {
-    *link->at = link->next;
+    if (link->previous)
+        link_of(t, link->previous)->next = link->next;
+    else
+        unit_of(t, link->to)->incoming = link->next;
     if (link->next)
-        link->next->at = link->at;
-    link->to = NULL;
+        link_of(t, link->next)->previous = link->previous;
+    link->to = 0;
 }
 
 static void hash_remove(struct translator *t, struct unit *unit)
 {
-    struct unit **at = &t->hash[unit_hash(unit->page, unit->offset)];
+    uint32_t *at = &t->hash[unit_hash(unit->page, unit->offset)];
 
-    while (*at != unit)
-        at = &(*at)->hash_next;
+    while (*at != reference(t, unit))
+        at = &unit_of(t, *at)->hash_next;
     *at = unit->hash_next;
 }
 
-/* `page_at` is the pointer to it. */
-static void page_remove(struct unit *unit)
+static void page_remove(struct translator *t, struct unit *unit)
 {
-    *unit->page_at = unit->page_next;
+    if (unit->page_previous)
+        unit_of(t, unit->page_previous)->page_next = unit->page_next;
+    else
+        page_find(t, unit->page)->units = unit->page_next;
     if (unit->page_next)
-        unit->page_next->page_at = unit->page_at;
+        unit_of(t, unit->page_next)->page_previous = unit->page_previous;
 }
 
-static void page_add(struct unit_page *page, struct unit *unit)
+static void page_add(struct translator *t, struct unit_page *page, struct unit *unit)
 {
     unsigned grain = unit->offset / PAGE_GRAIN;
 
     page->starts[unit->windowed][grain / 64] |= UINT64_C(1) << (grain % 64);
     unit->page_next = page->units;
-    unit->page_at = &page->units;
     if (page->units)
-        page->units->page_at = &unit->page_next;
-    page->units = unit;
+        unit_of(t, page->units)->page_previous = reference(t, unit);
+    page->units = reference(t, unit);
 }
 
 static void reaching_remove(struct translator *t, const struct unit *unit)
 {
-    struct unit **at = &page_find(t, unit->next)->reaching;
+    uint32_t *at = &page_find(t, unit->next)->reaching;
 
-    while (*at != unit)
-        at = &(*at)->next_next;
+    while (*at != reference(t, unit))
+        at = &unit_of(t, *at)->next_next;
     *at = unit->next_next;
 }
 
@@ -413,18 +463,18 @@ static void unit_kill(struct translator *t, struct unit *unit)
 {
     struct link *link;
 
-    page_remove(unit);
-    if (unit->next != UINT64_MAX)
+    page_remove(t, unit);
+    if (unit->next != NO_PAGE)
         reaching_remove(t, unit);
 
-    while ((link = unit->incoming)) {
+    while ((link = link_of(t, unit->incoming))) {
         unit->incoming = link->next;
-        link->to = NULL;
+        link->to = 0;
         t->host->set_link(&t->memory, &link->host, link->host.stub);
     }
     for (unsigned i = 0; i < unit->link_count; i++)
         if (unit->links[i].to)
-            incoming_remove(&unit->links[i]);
+            incoming_remove(t, &unit->links[i]);
     hash_remove(t, unit);
     t->host->close_entry(&t->memory, unit->start);
     unit->dead = true;
@@ -434,9 +484,9 @@ static void unit_kill(struct translator *t, struct unit *unit)
 static void page_kill(struct translator *t, struct unit_page *page)
 {
     while (page->units)
-        unit_kill(t, page->units);
+        unit_kill(t, unit_of(t, page->units));
     while (page->reaching)
-        unit_kill(t, page->reaching);
+        unit_kill(t, unit_of(t, page->reaching));
     memset(page->starts, 0, sizeof(page->starts));
 }
 
@@ -475,12 +525,11 @@ void translator_kill_all(struct translator *t)
 
 static void segment_retire(struct translator *t, unsigned segment)
 {
-    for (unsigned i = 0; i < t->segments[segment].count; i++) {
-        struct unit *unit = t->segments[segment].units[i];
+    for (unsigned i = 0; i < tables_units(&t->tables, segment); i++) {
+        struct unit *unit = tables_unit(&t->tables, segment, i);
 
-        if (unit->dead)
-            continue;
-        unit_kill(t, unit);
+        if (!unit->dead)
+            unit_kill(t, unit);
     }
     t->retired[segment] = atomic_fetch_add(&t->epoch, 1) + 1;
     t->stats.evicted_segments++;
@@ -489,7 +538,7 @@ static void segment_retire(struct translator *t, unsigned segment)
 /* Nobody is in it any more. */
 static bool segment_is_free(const struct translator *t, unsigned segment)
 {
-    if (!t->segments[segment].count)
+    if (!tables_units(&t->tables, segment))
         return true;
     for (const struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next)
         if (atomic_load(&cpu->seen) < t->retired[segment])
@@ -503,14 +552,14 @@ static int segment_next(struct translator *t)
 {
     unsigned next = (t->memory.segment + 1) % CODE_SEGMENTS, after = (next + 1) % CODE_SEGMENTS;
 
-    if (t->segments[next].count && !t->retired[next])
+    if (tables_units(&t->tables, next) && !t->retired[next])
         segment_retire(t, next);
     if (!segment_is_free(t, next))
         return -ENOSPC;
-    segment_free(t, next);
+    tables_empty(&t->tables, next);
     t->retired[next] = 0;
     code_memory_use(&t->memory, next);
-    if (t->segments[after].count && !t->retired[after])
+    if (tables_units(&t->tables, after) && !t->retired[after])
         segment_retire(t, after);
     return 0;
 }
@@ -541,57 +590,56 @@ static unsigned links_wanted(const struct ir_unit *ir)
     return loops ? 2 * count : count;
 }
 
-static struct unit *unit_new(const struct ir_unit *ir, const struct unit_source *source,
-                             void *fallbacks)
+/* Copies the records to the tables; the scratch unit points to them from now on. */
+static void fallbacks_copy(struct translator *t, struct unit_fallbacks *fallbacks, void *to)
 {
-    unsigned links = links_wanted(ir);
-    struct unit *unit = calloc(1, sizeof(*unit) + links * sizeof(struct link));
+    for (unsigned i = 0; i < t->scratch.count; i++) {
+        const void **fallback = &t->scratch.insns[i].fallback;
 
-    if (!unit)
-        return NULL;
-    unit->page = source->page;
-    unit->next = source->next;
-    unit->offset = ir->start;
-    unit->bytes = ir->bytes;
-    unit->guest_count = ir->guest_count;
-    unit->windowed = ir->windowed;
-    unit->region = ir->region;
-    unit->fallbacks = fallbacks;
-    unit->link_count = links;
-    return unit;
+        if (*fallback)
+            *fallback =
+                (uint8_t *)to + ((const uint8_t *)*fallback - (const uint8_t *)fallbacks->records);
+    }
+    if (fallbacks->size)
+        memcpy(to, fallbacks->records, fallbacks->size);
+    fallbacks->records = to;
 }
 
-/* Compiles the scratch unit, after the optimiser. */
-static int unit_compile(struct translator *t, struct unit *unit)
+/* Compiles the scratch unit, after the optimiser, into the segment that is being filled. */
+static int unit_compile(struct translator *t, const struct unit_source *source,
+                        struct unit_fallbacks *fallbacks, struct unit **out)
 {
     struct host_unit *compiled = &t->compiled;
-    int r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
+    unsigned segment = t->memory.segment, links = links_wanted(&t->scratch);
+    uint8_t *top = tables_top(&t->tables, segment);
+    struct unit *unit = (struct unit *)(void *)(top + round_up(fallbacks->size, 8));
+    int r;
 
-    if (r == -ENOSPC) {
-        r = segment_next(t);
-        if (!r)
-            r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
-    }
+    if (!tables_have_room(&t->tables, segment, &unit->links[links]))
+        return -ENOSPC;
+    fallbacks_copy(t, fallbacks, top);
+    r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
     if (r)
         return r;
-    BUG_ON(compiled->link_count > unit->link_count);
-    unit->link_count = compiled->link_count;
+    BUG_ON(compiled->link_count > links);
+    *unit = (struct unit){.page = (uint32_t)source->page,
+                          .next = (uint32_t)source->next,
+                          .offset = t->scratch.start,
+                          .windowed = t->scratch.windowed,
+                          .region = t->scratch.region ? t->scratch.guest_count : 0,
+                          .link_count = (uint16_t)compiled->link_count,
+                          .access_count = (uint16_t)compiled->access_count};
     for (unsigned i = 0; i < unit->link_count; i++)
         unit->links[i] = (struct link){.index = (uint16_t)i, .host = compiled->links[i]};
-    if (compiled->fault_count) {
-        size_t size = compiled->fault_count * sizeof(struct host_fault);
-
-        unit->faults = malloc(size);
-        if (!unit->faults)
-            return -ENOMEM;
-        memcpy(unit->faults, compiled->faults, size);
-        unit->fault_count = compiled->fault_count;
-    }
+    if (!tables_have_room(&t->tables, segment, accesses_of(unit) + unit->access_count))
+        return -ENOSPC;
+    memcpy(accesses_of(unit), compiled->accesses, unit->access_count * sizeof(struct host_access));
     unit->start = compiled->start;
     unit->entry = compiled->entry;
     unit->size = compiled->size;
     unit->cold_start = compiled->cold_start;
     unit->cold_size = compiled->cold_size;
+    *out = unit;
     return 0;
 }
 
@@ -633,19 +681,19 @@ int translator_open_perf_map(struct translator *t)
 
 /* The lists that it is in. */
 static void unit_enter(struct translator *t, struct unit *unit, struct unit_page *page,
-                       struct unit_page *next, struct unit_index *index)
+                       struct unit_page *next)
 {
-    struct unit **slot = &t->hash[unit_hash(unit->page, unit->offset)];
+    uint32_t *slot = &t->hash[unit_hash(unit->page, unit->offset)];
 
+    tables_take(&t->tables, t->memory.segment, unit, accesses_of(unit) + unit->access_count);
     unit->hash_next = *slot;
-    *slot = unit;
-    page_add(page, unit);
+    *slot = reference(t, unit);
+    page_add(t, page, unit);
     if (next) {
         unit->next_next = next->reaching;
-        next->reaching = unit;
+        next->reaching = reference(t, unit);
         edge_find(t, unit->page, 1)->to = unit->next;
     }
-    index->units[index->count++] = unit;
 }
 
 /* What led to the old one leads to the new one, at the same place. */
@@ -653,8 +701,8 @@ static void unit_replace(struct translator *t, struct unit *old, struct unit *un
 {
     struct link *link;
 
-    while ((link = old->incoming)) {
-        incoming_remove(link);
+    while ((link = link_of(t, old->incoming))) {
+        incoming_remove(t, link);
         translator_link(t, link, unit);
     }
     unit_kill(t, old);
@@ -665,62 +713,59 @@ static void stats_add(struct translator *t, const struct unit *unit, uint64_t ns
     struct translator_stats *stats = &t->stats;
 
     stats->units++;
-    stats->guest_instructions += unit->guest_count;
-    stats->guest_bytes += unit->bytes;
+    stats->guest_instructions += t->scratch.guest_count;
+    stats->guest_bytes += t->scratch.bytes;
     stats->code_bytes += unit->size + unit->cold_size;
     stats->cold_bytes += unit->cold_size;
     stats->nanoseconds += ns;
     if (!unit->region)
         return;
     stats->regions++;
-    stats->region_instructions += unit->guest_count;
+    stats->region_instructions += unit->region;
     stats->region_code_bytes += unit->size + unit->cold_size;
     stats->region_nanoseconds += ns;
 }
 
 int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
-                    const struct native_context *context, void *fallbacks, struct unit **out)
+                    const struct native_context *context, struct unit_fallbacks fallbacks,
+                    struct unit **out)
 {
     struct unit *unit, *old;
-    struct unit_index *index;
-    struct unit_page *page = page_get(t, source->page, source->generation), *next = NULL;
+    struct unit_page *page, *next = NULL;
     uint64_t began = monotonic_ns();
     int r;
 
+    if (source->page >= NO_PAGE || (source->next >= NO_PAGE && source->next != UINT64_MAX))
+        return -E2BIG;
+    page = page_get(t, source->page, source->generation);
     if (t->edge_count >= EDGES_MAX) {
         translator_kill_all(t);
-        edges_free(t);
+        edges_forget(t);
     }
-    t->making = source->page;
+    t->making = (uint32_t)source->page;
     t->context = context;
     ir_optimise(&t->scratch);
-    unit = unit_new(&t->scratch, source, fallbacks);
     if (source->next != UINT64_MAX)
         next = page_get(t, source->next, source->next_generation);
-    if (!unit || !page || (source->next != UINT64_MAX && !next)) {
-        if (unit)
-            unit_free(unit);
-        else
-            free(fallbacks);
+    if (!page || (source->next != UINT64_MAX && !next))
         return -ENOMEM;
-    }
     page_check(t, page, source->generation);
     if (next)
         page_check(t, next, source->next_generation);
-    r = unit_compile(t, unit);
-    index = &t->segments[t->memory.segment];
-    if (!r)
-        r = index_reserve(index);
+    r = unit_compile(t, source, &fallbacks, &unit);
+    if (r == -ENOSPC) {
+        r = segment_next(t);
+        if (!r)
+            r = unit_compile(t, source, &fallbacks, &unit);
+    }
     /* Without an edge to the next page it only ever leaves, and tells nothing of where that is. */
     if (!r && next && !edge_find(t, source->page, 1))
         r = -ENOMEM;
-    if (r) {
-        unit_free(unit);
+    if (r)
         return r;
-    }
     /* The one that it replaces, if making room did not drop it. */
     old = translator_find(t, unit->page, unit->offset, unit->windowed);
-    unit_enter(t, unit, page, next, index);
+    unit_enter(t, unit, page, next);
     if (old)
         unit_replace(t, old, unit);
     stats_add(t, unit, monotonic_ns() - began);

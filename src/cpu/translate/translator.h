@@ -26,37 +26,39 @@
 
 #include "base/thread.h"
 #include "cpu/translate/host.h"
+#include "cpu/translate/tables.h"
 
 enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 16 };
+/* More than any machine was seen to have; all begins anew then. */
+enum { EDGES_MAX = 1 << 17 };
 enum { PAGE_GRAIN = 16, PAGE_GRAINS = 4096 / PAGE_GRAIN };
 
-struct unit;
+/* Pages' numbers are kept in 4 bytes: of 16 TiB nothing is translated beyond. */
+#define NO_PAGE UINT32_MAX
 
+/* What is kept of units lies in the translator's tables; references are theirs. */
 struct link {
-    struct unit *to;   /* NULL: leads to the dispatcher */
-    struct link *next; /* of to->incoming */
-    struct link **at;  /* the pointer to it there */
+    uint32_t to;             /* a unit; 0: leads to the dispatcher */
+    uint32_t next, previous; /* of to->incoming */
     struct host_link host;
     uint16_t index;          /* in its unit's links */
     _Atomic uint16_t visits; /* times that it led to nowhere, modulo 65536; for the guest's side */
 };
 
+/* In front of it are the records that its instructions' fallbacks point to; behind its links are
+ * its accesses, by address. */
 struct unit {
-    uint64_t page; /* the guest's number of the page of memory */
-    uint64_t next; /* of the one in which its last instruction ends; UINT64_MAX: the same */
-    uint16_t offset, bytes;
-    uint16_t guest_count;
+    uint32_t page; /* the guest's number of the page of memory */
+    uint32_t next; /* of the one in which its last instruction ends; NO_PAGE: the same */
+    uint16_t offset;
     bool dead;
     bool windowed;
-    bool region;                 /* of the second tier */
+    uint16_t region;             /* instructions, of one; 0: of the first tier */
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
     uint32_t cold_start, cold_size;
-    struct unit *hash_next, *page_next, **page_at, *next_next;
-    struct link *incoming;
-    void *fallbacks; /* what its instructions' fallbacks point into; freed with it */
-    unsigned fault_count;
-    struct host_fault *faults; /* by address */
-    unsigned link_count;
+    uint32_t hash_next, page_next, page_previous, next_next; /* units */
+    uint32_t incoming;                                       /* a link */
+    uint16_t link_count, access_count;
     struct link links[];
 };
 
@@ -67,18 +69,12 @@ static inline struct unit *link_from(const struct link *link)
     return (struct unit *)(uintptr_t)(first - offsetof(struct unit, links));
 }
 
-/* The units of a segment by address, for finding the one that an address is in. */
-struct unit_index {
-    struct unit **units;
-    unsigned count, room;
-};
-
 /* The units of a page, and which writing of the page they were made from. */
 struct unit_page {
-    uint64_t page;
+    uint32_t page;
     uint32_t generation;
-    struct unit *units;
-    struct unit *reaching; /* that begin in another page and end in it */
+    uint32_t units;
+    uint32_t reaching; /* units that begin in another page and end in it */
     /* A bit for each PAGE_GRAIN bytes in which units begin, or began: [1] windowed. */
     uint64_t starts[2][PAGE_GRAINS / 64];
     struct unit_page *next;
@@ -86,11 +82,11 @@ struct unit_page {
 
 /* See native.h. */
 struct edge {
-    uint64_t page; /* of memory */
-    int64_t pages; /* how far on */
-    uint64_t to;   /* the page of memory there; UINT64_MAX: nobody went along yet */
+    uint32_t page; /* of memory */
+    int32_t pages; /* how far on */
+    uint32_t to;   /* the page of memory there; NO_PAGE: nobody went along yet */
     uint32_t number;
-    struct edge *next;
+    uint32_t next; /* as in translator.edge_hash */
 };
 
 /* A CPU's part. */
@@ -111,20 +107,21 @@ struct translator {
     const struct host_type *host;
     struct host_runtime runtime;
     struct code_memory memory;
+    struct tables tables GUARDED_BY(lock);
     _Atomic uint64_t epoch;
     /* Moves on when a unit was made. Translated code leads a CPU into units that another one made;
      * the helpers acquire what was written for them (fallbacks) by reading this. */
     _Atomic uint64_t published;
     struct mutex lock;
     struct translator_cpu *cpus GUARDED_BY(lock);
-    struct unit *hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
+    uint32_t hash[UNIT_HASH_SIZE] GUARDED_BY(lock);
     struct unit_page *pages[PAGE_HASH_SIZE] GUARDED_BY(lock);
-    struct edge *edges[EDGE_HASH_SIZE] GUARDED_BY(lock);
+    struct edge *edges GUARDED_BY(lock); /* EDGES_MAX, of which edge_count are in use */
+    uint32_t edge_hash[EDGE_HASH_SIZE] GUARDED_BY(lock); /* 1 + the number in edges; 0: none */
     unsigned edge_count GUARDED_BY(lock), edge_slot GUARDED_BY(lock); /* the last slot given */
     uint16_t edge_tags[NATIVE_EDGES] GUARDED_BY(lock);                /* of each, the next one */
-    uint64_t making GUARDED_BY(lock);                                 /* the unit's page, */
+    uint32_t making GUARDED_BY(lock);                                 /* the unit's page, */
     const struct native_context *context GUARDED_BY(lock);            /* and for whom it is made */
-    struct unit_index segments[CODE_SEGMENTS] GUARDED_BY(lock);
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
     struct translator_stats stats GUARDED_BY(lock);
     int perf_map GUARDED_BY(lock); /* a file that tells perf what code is where; -1: none */
@@ -154,12 +151,15 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 const struct unit_page *translator_page(const struct translator *t, uint64_t page);
 struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
                             bool windowed);
-/* Where an access that faulted at the host's address `pc` is done otherwise; 0: it is no access of
- * translated code. Takes the lock. */
+/* Where an access that faulted at the host's address `pc` is done otherwise, host_runtime.access
+ * or code of its own; 0: it is no access of translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
+/* The access that faulted at `where`, or whose check's call is in front of that, and the address
+ * where code goes on behind it. The unit may be dead. Takes the lock. */
+struct host_access translator_access(struct translator *t, uint64_t where, uint64_t *back);
 /* What a unit is made of: pages of memory, and which writing of them. */
 struct unit_source {
-    uint64_t page, next; /* as in struct unit */
+    uint64_t page, next; /* as in struct unit; UINT64_MAX for none */
     uint32_t generation, next_generation;
 };
 
@@ -167,11 +167,17 @@ struct unit_source {
 bool translator_may_reach(const struct translator *t, uint64_t page, uint64_t to) MUST_CHECK;
 /* (lock) That edge's number, if it leads to `to`; else NATIVE_NO_EDGE. */
 uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_t to);
-/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr` of the context (NULL: of any),
- * whose fallbacks are the unit's now also on failure. It takes the place of the unit that is there.
+/* The guest's records to which the fallbacks of the scratch unit point. */
+struct unit_fallbacks {
+    const void *records;
+    size_t size;
+};
+
+/* (lock) Compiles `t->scratch`, the code at the virtual `vaddr` of the context (NULL: of any), and
+ * keeps a copy of the records, aligned to 8 bytes. It takes the place of the unit that is there.
  * -ENOSPC: no room at the moment; -E2BIG; -ENOMEM. */
 int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
-                    const struct native_context *context, void *fallbacks,
+                    const struct native_context *context, struct unit_fallbacks fallbacks,
                     struct unit **unit) MUST_CHECK;
 /* (lock) Whether the link, gone along from its unit's page to the page of memory `to`, can be led
  * there: that is its unit's own page, or where its edge leads, which is known from now on. */
