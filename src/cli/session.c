@@ -293,6 +293,8 @@ static void stats_print(struct session *session, uint64_t ns)
         {"of it out of line", c.cold_bytes},
         {"translation us", c.translation_ns / 1000},
         {"units dropped", c.units_dropped},
+        {"units of profile", c.units_profiled},
+        {"pages hashed", c.pages_hashed},
         {"segments evicted", c.segments_evicted},
         {"window fills", c.window_fills},
         {"exits to look up", c.exits_jump},
