@@ -10,7 +10,7 @@
 
 /* Of the image's machines; it is of no use without. NULL: none is known. */
 static int rm_find_profile(const struct image_store *store, const char *name, char **profile,
-                              struct error *error)
+                           struct error *error)
 {
     struct image image = {0};
     int r = 0;

@@ -200,8 +200,7 @@ static int run_profile(struct run_request *request, struct error *error)
     if (profile && strcmp(profile, "auto") != 0)
         return run_text(&d->profile, profile, error);
     if (!request->image)
-        return profile ? error_usage(error, "'--code-profile auto' goes with an image; give a file")
-                       : 0;
+        return 0;
     r = profile_path_find(d->disks[0].path, &path, error);
     if (!path)
         return r;
@@ -227,6 +226,9 @@ static int run_complete(struct run_request *request, struct error *error)
                            "'--initrd' goes with '--kernel'; the image \"%s\" brings its "
                            "own",
                            request->image);
+    if (!request->image && request->profile && !strcmp(request->profile, "auto"))
+        return error_usage(error, "'--code-profile auto' goes with an image; use "
+                                  "--code-profile FILE");
     if (request->image)
         r = run_image_resolve(request->image, d, error);
     if (!r && !d->name)

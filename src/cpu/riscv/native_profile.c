@@ -17,9 +17,12 @@ enum { WRITINGS_MAX = 24 };
 
 /* What the profile calls the page of RAM. */
 struct page_known {
-    uint32_t generation; /* of which writing; holds if `number` is not 0 */
-    uint32_t number;     /* + 1, or PROFILE_NONE: it does not know it; 0: not asked */
+    uint32_t generation; /* of which writing, if `asked` */
+    uint32_t number : 31, asked : 1;
 };
+
+/* In the place of PROFILE_NONE. */
+#define UNKNOWN 0x7fffffffu
 
 int native_profile_init(struct native *native, struct profile *profile)
 {
@@ -37,25 +40,26 @@ void native_profile_release(struct native *native)
     free(native->known);
 }
 
-/* The page's number; `adds`: in any case, if there is room. */
+/* The page's number, or UNKNOWN; `adds`: known from now on, if there is room. */
 static uint32_t number_of(struct native *native, uint64_t page, uint32_t generation, bool adds)
 {
     struct page_known *known = &native->known[page];
     uint8_t bytes[PAGE_SIZE];
+    uint32_t number;
 
     if (generation > WRITINGS_MAX)
-        return PROFILE_NONE;
-    if (known->number && known->generation == generation &&
-        (known->number != PROFILE_NONE || !adds))
-        return known->number == PROFILE_NONE ? PROFILE_NONE : known->number - 1;
+        return UNKNOWN;
+    if (known->asked && known->generation == generation && (known->number != UNKNOWN || !adds))
+        return known->number;
     guest_copy_in(bytes, native->ram->host + (page << PAGE_SHIFT), PAGE_SIZE);
-    known->generation = generation;
-    known->number =
-        adds ? profile_add(native->profile, bytes) : profile_find(native->profile, bytes);
+    number = adds ? profile_add(native->profile, bytes) : profile_find(native->profile, bytes);
+    *known = (struct page_known){
+        .generation = generation,
+        .number = number == PROFILE_NONE ? UNKNOWN : number,
+        .asked = true,
+    };
     native->pages_hashed++;
-    if (known->number == PROFILE_NONE)
-        return PROFILE_NONE;
-    return known->number++;
+    return known->number;
 }
 
 bool native_profile_has(struct native *native, uint64_t at, uint32_t generation)
@@ -65,7 +69,7 @@ bool native_profile_has(struct native *native, uint64_t at, uint32_t generation)
     if (!native->profile)
         return false;
     number = number_of(native, at >> PAGE_SHIFT, generation, false);
-    return number != PROFILE_NONE && profile_has(native->profile, number, at & (PAGE_SIZE - 1));
+    return number != UNKNOWN && profile_has(native->profile, number, at & (PAGE_SIZE - 1));
 }
 
 void native_profile_note(struct native *native, uint64_t at, uint32_t generation)
@@ -75,7 +79,7 @@ void native_profile_note(struct native *native, uint64_t at, uint32_t generation
     if (!native->profile)
         return;
     number = number_of(native, at >> PAGE_SHIFT, generation, true);
-    if (number == PROFILE_NONE)
+    if (number == UNKNOWN)
         return;
     if (profile_has(native->profile, number, at & (PAGE_SIZE - 1)))
         native->units_profiled++;
