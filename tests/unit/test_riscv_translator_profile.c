@@ -15,11 +15,16 @@
 #include "base/compiler.h"
 #include "cpu/profile.h"
 #include "riscv_code.h"
-#include "riscv_rig.h"
+#include "riscv_spaces.h"
 
 #define RAM_SIZE (UINT64_C(8) << 20)
 
 enum { CALLER = 0x1000, CALLEE = 0x4000, ELSEWHERE = 0x57000, OFTEN = 100, ONCE = 1 };
+
+static void put_caller(struct rig *rig)
+{
+    PUT(rig, CALLER, JALR(RA, S1, 0), ADDI(A1, A1, -1), BNEZ(A1, -8), WFI);
+}
 
 static struct rig *rig_with(struct profile *profile, const char *options)
 {
@@ -28,7 +33,7 @@ static struct rig *rig_with(struct profile *profile, const char *options)
     rig_free_engine(rig);
     rig->profile = profile;
     rig_make_engine(rig, &riscv_translator, options);
-    PUT(rig, CALLER, JALR(RA, S1, 0), ADDI(A1, A1, -1), BNEZ(A1, -8), WFI);
+    put_caller(rig);
     return rig;
 }
 
@@ -219,6 +224,90 @@ static void test_of_this_run(void **state)
     profile_free(profile);
 }
 
+/* ---- windowed code ---- */
+
+/* So many rounds of a user's loop; returns how many units were made, of which it says how many were
+ * known. */
+static uint64_t visit(struct profile *profile, const char *options, unsigned rounds,
+                      uint64_t *profiled)
+{
+    struct spaces *s = spaces_new(&riscv_translator, options, true, PTE_G);
+    const struct visit visit = {.asid = 1, .entry = HERE, .user = true, .fence = FENCE_ALL};
+    struct engine_counters c;
+
+    rig_free_engine(s->rig);
+    s->rig->profile = profile;
+    rig_make_engine(s->rig, &riscv_translator, options);
+    PUT(s->rig, frame(0), ADDI(A0, A0, 3), ADDI(A1, A1, -1), BNEZ(A1, -8), ECALL);
+    map(s, 0, HERE, 0, PTE_U);
+    s->hart->x[A0] = 0;
+    s->hart->x[A1] = rounds;
+    spaces_visit(s, &visit);
+    expect_end(s, options, true);
+    assert_int_equal(s->hart->x[A0], 3 * (uint64_t)rounds);
+    c = counters_of(s->rig);
+    *profiled = c.units_profiled;
+    spaces_free(s);
+    return c.units;
+}
+
+static void test_windowed_code_is_a_kind_of_its_own(void **state)
+{
+    static const char *const options[] = {"windows=0", "windows=2"};
+
+    for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+        struct profile *profile = profile_make();
+        uint64_t profiled, units;
+
+        assert_true(visit(profile, options[i], OFTEN, &profiled) > 0);
+        assert_int_equal(profiled, 0);
+        profile = next_run(profile);
+        units = visit(profile, options[i], ONCE, &profiled);
+        assert_in_range(units, 1, 10);
+        assert_int_equal(profiled, units);
+        profile = next_run(profile);
+        assert_int_equal(visit(profile, options[!i], ONCE, &profiled), 0);
+        profile_free(profile);
+    }
+}
+
+/* ---- several CPUs ---- */
+
+static void test_cpus_share_it(void **state)
+{
+    struct profile *profile = profile_make();
+
+    for (unsigned i = 0; i < 20; i++) {
+        struct rig *rig = rig_new(&riscv_translator, NULL, RIG_CPUS, RAM_SIZE);
+        struct engine_counters c;
+
+        rig_free_engine(rig);
+        rig->profile = profile;
+        rig_make_engine(rig, &riscv_translator, NULL);
+        put_caller(rig);
+        for (unsigned j = 0; j < RIG_CPUS; j++) {
+            unsigned at = j % 2 ? ELSEWHERE : CALLEE;
+
+            put_callee(rig, at, 5);
+            rig->hart[j].pc = RAM_BASE + CALLER;
+            rig->hart[j].x[S1] = RAM_BASE + at;
+            rig->hart[j].x[A0] = 0;
+            rig->hart[j].x[A1] = OFTEN;
+        }
+        rig_run_all(rig, CPU_STOP_WAIT);
+        for (unsigned j = 0; j < RIG_CPUS; j++)
+            assert_int_equal(rig->hart[j].x[A0], 5 * OFTEN);
+        c = counters_of(rig);
+        assert_true(c.units >= 3 && (!i || c.units_profiled == c.units));
+        rig_free(rig);
+        profile = next_run(profile);
+    }
+    assert_int_equal(profile_page_count(profile), 2);
+    profile_free(profile);
+}
+
+/* ---- whatever it says ---- */
+
 /* Everything in each page is said to be hot, the middle of instructions too. */
 static void test_profile_that_lies(void **state)
 {
@@ -263,10 +352,16 @@ static void test_interpreter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_translated_at_once),      cmocka_unit_test(test_at_another_address),
-        cmocka_unit_test(test_other_content),           cmocka_unit_test(test_rewritten),
-        cmocka_unit_test(test_written_again_and_again), cmocka_unit_test(test_of_this_run),
-        cmocka_unit_test(test_profile_that_lies),       cmocka_unit_test(test_interpreter),
+        cmocka_unit_test(test_translated_at_once),
+        cmocka_unit_test(test_at_another_address),
+        cmocka_unit_test(test_other_content),
+        cmocka_unit_test(test_rewritten),
+        cmocka_unit_test(test_written_again_and_again),
+        cmocka_unit_test(test_of_this_run),
+        cmocka_unit_test(test_windowed_code_is_a_kind_of_its_own),
+        cmocka_unit_test(test_cpus_share_it),
+        cmocka_unit_test(test_profile_that_lies),
+        cmocka_unit_test(test_interpreter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
