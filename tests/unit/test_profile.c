@@ -276,7 +276,9 @@ static void test_sealed_nonsense(void **state)
         {"not zero", 20, 4, 1},
         {"no place", 40, 2, 0},
         {"too many places", 40, 2, 65535},
-        {"one more place", 40, 2, 3},
+        {"one more place", 40, 2, 2},
+        {"more than there are", 60, 2, 4096},
+        {"a place too few", 60, 2, 1},
         {"old", 42, 1, 51},
         {"not zero", 43, 1, 1},
         {"key order", 44, 8, 0},
@@ -294,7 +296,7 @@ static void test_sealed_nonsense(void **state)
     store_le16(good + 40, 1);
     store_le64(good + 44, 2);
     store_le16(good + 60, 2);
-    store_le16(good + 64, 4094);
+    store_le16(good + 64, 4);
     store_le16(good + 66, 20);
     store_le16(good + 68, 22);
     seal(good, sizeof(good));
