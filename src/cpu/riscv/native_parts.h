@@ -66,11 +66,9 @@ int native_profile_init(struct native *native, struct profile *profile) MUST_CHE
 void native_profile_release(struct native *native);
 /* (lock) Whether the place (place_key()) was worth a unit in an earlier run, or in this one, if the
  * page of RAM, which is marked (code_mark()), is at this writing. */
-bool native_profile_has(struct native *native, uint64_t at, uint32_t generation)
-    REQUIRES(native->translator.lock);
+bool native_profile_has(struct native *native, uint64_t at, uint32_t generation);
 /* (lock) A unit was made there. */
-void native_profile_note(struct native *native, uint64_t at, uint32_t generation)
-    REQUIRES(native->translator.lock);
+void native_profile_note(struct native *native, uint64_t at, uint32_t generation);
 
 /* ---- native_window.c ---- */
 

@@ -40,9 +40,8 @@ void native_profile_release(struct native *native)
     free(native->known);
 }
 
-/* The page's number, or UNKNOWN; `adds`: known from now on, if there is room. */
+/* (lock) The page's number, or UNKNOWN; `adds`: known from now on, if there is room. */
 static uint32_t number_of(struct native *native, uint64_t page, uint32_t generation, bool adds)
-    REQUIRES(native->translator.lock)
 {
     struct page_known *known = &native->known[page];
     uint8_t bytes[PAGE_SIZE];
