@@ -156,6 +156,7 @@ def test_stats_of_the_engine_by_default(guests):
 def test_engine_is_changed_while_it_runs(guests, first):
     """By Ctrl-A e, there and back: the guest goes on as if nothing was, and what was counted stays."""
     arguments = ["run", "--cpus", "1", "--memory", "32M", "--net", "none", "--stats", "--quiet", "--kernel", "talk-on", "--engine", first]
+    arguments += ["--code-profile", "profile"]  # of both engines, and written once
     with pexpect.spawn(str(guests.program), arguments, cwd=str(guests.path), env=guests.environment, encoding="utf-8", timeout=60) as process:
         if process.expect(["going on\r\n", "cannot translate"]):
             pytest.skip(process.before + process.after + process.readline())
