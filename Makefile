@@ -10,6 +10,8 @@ RUNNER    = $(PYTHON) tests/run.py
 # Ways of running a guest's instructions, as for `hospes run --engine`, and the suites of small guests.
 ENGINES   = interpret translate,heat=0 translate,heat=0,unit=1 translate,heat=0,code=1M translate,windows=0 \
             translate,heat=0,windows=2
+# The same with one code profile: the first makes it, and the others find all that was executed in it.
+PROFILED  = translate,heat=0 translate translate,windows=2
 ENGINE_SUITES ?= tests/isa tests/random/test_random.py tests/random/test_hostile.py \
                  tests/system/test_cli_run.py tests/system/test_cli_image.py
 
@@ -64,9 +66,11 @@ test-interp: ## the same with the reference interpreter
 test-engines: ## the suites of small guests, once with each engine and its options
 	@$(SETUP) build test </dev/null
 	@$(MAKE) --no-print-directory build </dev/null
-	@failed=; for engine in $(ENGINES); do \
+	@rm -f $(BUILD)/test-code-profile
+	@failed=; for engine in $(ENGINES) $(PROFILED:%=%:$(abspath $(BUILD))/test-code-profile); do \
 	    echo "== $$engine"; \
-	    HOSPES_ENGINE=$$engine $(RUNNER) --build $(BUILD) --only pytest $(ENGINE_SUITES) </dev/null || failed="$$failed $$engine"; \
+	    HOSPES_ENGINE=$${engine%:*} HOSPES_CODE_PROFILE=$$(expr "$$engine" : '[^:]*:\(.*\)') \
+	        $(RUNNER) --build $(BUILD) --only pytest $(ENGINE_SUITES) </dev/null || failed="$$failed $$engine"; \
 	done; test -z "$$failed" || { echo "failed:$$failed"; false; }
 
 bench: ## measure it against native and QEMU; options: make bench BENCH="--only boot --repeat 1"

@@ -4,7 +4,9 @@
 
 Measured is the elapsed time from the start of the program to the root shell on the console: the
 same kernel, initial RAM disk, disk (changes thrown away) and command line for both. Medians, and
-their ratio. The image has to be there (hospes image build debian).
+their ratio. The image has to be there (hospes image build debian). With --code-profile hospes boots
+twice in each round, the second time with that profile; a file that is not there is made by the
+first round.
 
 example: bench/boot.py --pairs 3 --cpus 1
 """
@@ -49,6 +51,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--memory", default="1G")
+    parser.add_argument("--code-profile", help="measure hospes with this profile, too")
     arguments = parser.parse_args()
     image = image_directory(arguments)
     append = json.loads((image / "manifest.json").read_text())["append"]
@@ -57,6 +60,8 @@ def main():
         "hospes": [arguments.hospes, "run", "--ephemeral", "--cpus", str(arguments.cpus), "--memory", arguments.memory]
         + ["--kernel", files["kernel"], "--initrd", files["initrd"], "--append", append, "--disk", files["disk.raw"]]
     }
+    if arguments.code_profile:
+        commands["hospes-profile"] = [*commands["hospes"], "--code-profile", arguments.code_profile]
     if shutil.which("qemu-system-riscv64"):
         commands["qemu"] = ["qemu-system-riscv64", "-M", "virt", "-nographic", "-snapshot", "-smp", str(arguments.cpus), "-m", arguments.memory]
         commands["qemu"] += ["-kernel", files["kernel"], "-initrd", files["initrd"], "-append", append]

@@ -12,6 +12,7 @@
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/option.h"
+#include "cli/profile_path.h"
 #include "cli/run_image.h"
 #include "cli/session.h"
 #include "cli/spec.h"
@@ -31,6 +32,7 @@ enum {
     RUN_BIOS,
     RUN_CONSOLE,
     RUN_ENGINE,
+    RUN_CODE_PROFILE,
     RUN_MMU,
     RUN_NAME,
     RUN_STATS,
@@ -43,7 +45,8 @@ enum {
 struct run_request {
     struct machine_description description;
     struct session_options session;
-    const char *image; /* the operand, or NULL */
+    const char *image;   /* the operand, or NULL */
+    const char *profile; /* "auto", "none" or a file; NULL: not given */
     bool ephemeral;
 };
 
@@ -95,6 +98,11 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return spec_paging(walk->value, d, error);
     case RUN_ENGINE:
         return run_text(&d->engine, walk->value, error);
+    case RUN_CODE_PROFILE:
+        request->profile = walk->value;
+        return *walk->value ? 0
+                            : error_usage(error, "'--code-profile' names no file; use auto, none "
+                                                 "or a file");
     case RUN_NAME:
         return run_text(&d->name, walk->value, error);
     case RUN_STATS:
@@ -179,6 +187,30 @@ static int run_check_memory(uint64_t memory, struct error *error)
                      (unsigned long long)(total >> 20) * 3 / 4 / 2 * 2);
 }
 
+/* The image is resolved. */
+static int run_profile(struct run_request *request, struct error *error)
+{
+    struct machine_description *d = &request->description;
+    const char *profile = request->profile;
+    char *path = NULL;
+    int r;
+
+    if (profile && !strcmp(profile, "none"))
+        return 0;
+    if (profile && strcmp(profile, "auto") != 0)
+        return run_text(&d->profile, profile, error);
+    if (!request->image)
+        return 0;
+    r = profile_path_find(d->disks[0].path, &path, error);
+    if (!path)
+        return r;
+    free(d->profile);
+    d->profile = path;
+    if (!request->session.dump_dtb)
+        profile_path_prepare(path);
+    return 0;
+}
+
 static int run_complete(struct run_request *request, struct error *error)
 {
     struct machine_description *d = &request->description;
@@ -194,6 +226,9 @@ static int run_complete(struct run_request *request, struct error *error)
                            "'--initrd' goes with '--kernel'; the image \"%s\" brings its "
                            "own",
                            request->image);
+    if (!request->image && request->profile && !strcmp(request->profile, "auto"))
+        return error_usage(error, "'--code-profile auto' goes with an image; use "
+                                  "--code-profile FILE");
     if (request->image)
         r = run_image_resolve(request->image, d, error);
     if (!r && !d->name)
@@ -214,6 +249,8 @@ static int run_complete(struct run_request *request, struct error *error)
         r = run_check_file("disk", d->disks[i].path, error);
     if (!r)
         r = run_check_memory(d->memory, error);
+    if (!r)
+        r = run_profile(request, error);
     return r;
 }
 
@@ -259,6 +296,8 @@ static const struct option run_options[] = {
      "the widest virtual addresses: sv39, which is the fastest, sv48 or sv57 (sv39)"},
     {RUN_ENGINE, "--engine", NULL, "NAME", false,
      "how the CPUs are run: auto, translate or interpret (auto)"},
+    {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
+     "where it is kept what was executed often: auto, none or a file (auto with an image)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},
     {RUN_DUMP_DTB, "--dump-dtb", NULL, "FILE", false,

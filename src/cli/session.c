@@ -297,6 +297,8 @@ static void stats_print(struct session *session, uint64_t ns)
         {"region code bytes", c.region_code_bytes},
         {"region us", c.region_ns / 1000},
         {"units dropped", c.units_dropped},
+        {"units of profile", c.units_profiled},
+        {"pages hashed", c.pages_hashed},
         {"segments evicted", c.segments_evicted},
         {"window fills", c.window_fills},
         {"exits to look up", c.exits_jump},

@@ -25,6 +25,7 @@
 
 struct engine;     /* one a machine */
 struct engine_cpu; /* one a CPU */
+struct profile;
 
 /* Why run() came back. */
 enum cpu_stop {
@@ -41,6 +42,9 @@ struct engine_config {
     const struct log *log;
     /* What the engine's own documentation tells, as "name=value,name=value"; NULL: nothing. */
     const char *options;
+    /* What was executed often in earlier runs, and learns of this one; NULL: nobody wants to know.
+     * It is the engine's alone while a CPU runs. */
+    struct profile *profile;
 };
 
 struct engine_counters {
@@ -55,7 +59,9 @@ struct engine_counters {
     uint64_t units, unit_instructions, unit_bytes; /* translated in all; of guest code */
     uint64_t code_bytes, cold_bytes;               /* what they became; of it out of line */
     uint64_t translation_ns;
-    uint64_t units_dropped; /* written to, or evicted */
+    uint64_t units_dropped;  /* written to, or evicted */
+    uint64_t units_profiled; /* translated sooner because a profile knew them */
+    uint64_t pages_hashed;   /* looked up in a profile */
     uint64_t segments_evicted;
     uint64_t regions, region_instructions, region_code_bytes,
         region_ns;         /* the second tier's of these */
@@ -105,6 +111,6 @@ struct engine_type {
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
 };
 
-#define ENGINE_VERSION 2
+#define ENGINE_VERSION 3
 
 #endif

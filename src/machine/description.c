@@ -39,6 +39,7 @@ void description_release(struct machine_description *description)
 {
     free(description->name);
     free(description->engine);
+    free(description->profile);
     free(description->firmware);
     free(description->kernel);
     free(description->initrd);

@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/clock.h"
 #include "board/virt.h"
+#include "cpu/profile.h"
 #include "machine/engines.h"
 #include "machine/vcpu.h"
 
@@ -33,6 +34,7 @@ struct machine {
     struct riscv_platform platform;
     struct machine_engine engine;
     struct engine_counters counted; /* by engines that it had before */
+    struct profile *profile;        /* NULL: none; the engine's while a CPU runs */
     struct vcpu *cpus;
     unsigned cpu_count;
     struct vcpu_gate gate;
@@ -279,13 +281,46 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
     return virt_new(&machine->board, &config, error);
 }
 
+/* ---- the code profile ---- */
+
+static void machine_warn(const struct machine *machine, struct error *error)
+{
+    log_say(machine->log, LOG_WARN, "%s", error->message ? error->message : "out of memory");
+    error_release(error);
+}
+
+/* A machine runs as well without. */
+static void machine_load_profile(struct machine *machine)
+{
+    struct error error = ERROR_INIT;
+
+    if (!machine->description.profile)
+        return;
+    if (profile_new(&machine->profile) ||
+        profile_load(machine->profile, machine->description.profile, &error))
+        machine_warn(machine, &error);
+}
+
+/* The CPUs have ended. */
+static void machine_save_profile(struct machine *machine)
+{
+    struct error error = ERROR_INIT;
+
+    /* Without a translator nothing was learned, and nothing grows older. */
+    if (!machine->profile || !profile_is_used(machine->profile))
+        return;
+    if (profile_save(machine->profile, machine->description.profile, &error))
+        machine_warn(machine, &error);
+}
+
 /* The engine of `name`, beside the one that there may be. */
 static int machine_make_engine(struct machine *machine, const char *name,
                                struct machine_engine *engine, struct error *error)
 {
     struct engine_config config = {.memory = machine->memory,
                                    .cpu_count = machine->cpu_count,
-                                   .log = machine->log};
+                                   .log = machine->log,
+                                   .profile = machine->profile};
     const struct engine_type *type;
     int r = machine_engine_find(name, &type, &config.options, error);
 
@@ -383,12 +418,13 @@ static int description_copy(struct machine_description *to, const struct machine
     int r = 0;
 
     *to = *from;
-    to->name = to->engine = to->firmware = to->kernel = to->initrd = NULL;
+    to->name = to->engine = to->profile = to->firmware = to->kernel = to->initrd = NULL;
     to->append = to->tap = to->mac = NULL;
     for (unsigned i = 0; i < from->disk_count; i++)
         to->disks[i].path = to->disks[i].serial = NULL;
     r = r ? r : description_set(&to->name, from->name);
     r = r ? r : description_set(&to->engine, from->engine);
+    r = r ? r : description_set(&to->profile, from->profile);
     r = r ? r : description_set(&to->firmware, from->firmware);
     r = r ? r : description_set(&to->kernel, from->kernel);
     r = r ? r : description_set(&to->initrd, from->initrd);
@@ -414,6 +450,8 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     r = machine_open_disks(machine, error);
     r = r ? r : machine_open_network(machine, error);
     r = r ? r : machine_build_board(machine, console, error);
+    if (!r)
+        machine_load_profile(machine);
     r = r ? r : machine_build_cpus(machine, error);
     debug_init(&machine->debug, machine->cpus, machine->cpu_count, machine->memory);
     return r ? r : machine_load(machine, error);
@@ -473,6 +511,7 @@ void machine_free(struct machine *machine)
             block_close(machine->blocks[i]);
     }
     machine_engine_release(&machine->engine);
+    profile_free(machine->profile);
     address_space_free(machine->memory);
     free(machine->cpus);
     free(machine->sbi_harts);
@@ -604,6 +643,7 @@ static void machine_end(struct machine *machine, enum machine_end why, int statu
 {
     machine->state = MACHINE_ENDED;
     vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
+    machine_save_profile(machine);
     if (machine->events.ended)
         machine->events.ended(machine->events.ctx, why, status);
 }

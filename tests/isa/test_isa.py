@@ -84,9 +84,9 @@ def run(command):
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_hospes(build, name, every_engine):
+def test_hospes(build, name, every_engine, profile_arguments):
     command = [hospes(), "run", "--bios", str(build(name)), "--cpus", "1", "--memory", "64M", "--net", "none", "--mmu", "sv57"]
-    run([*command, "--engine", every_engine])
+    run([*command, "--engine", every_engine, *profile_arguments])
 
 
 @pytest.mark.parametrize("name", TESTS)

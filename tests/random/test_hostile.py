@@ -73,9 +73,9 @@ def frame(tmp_path_factory):
     return raw.read_bytes()
 
 
-def run(program, engine):
+def run(program, engine, arguments):
     """(status or None for a time-out, what it said)"""
-    command = [HOSPES, "run", "--bios", str(program), "--cpus", "1", "--memory", "64M", "--net", "none", "--quiet", "--mmu", "sv57", "--engine", engine]
+    command = [HOSPES, "run", "--bios", str(program), "--cpus", "1", "--memory", "64M", "--net", "none", "--quiet", "--mmu", "sv57", "--engine", engine, *arguments]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             _, said = process.communicate(timeout=SECONDS)
@@ -86,14 +86,14 @@ def run(program, engine):
             return None, said.decode(errors="replace")
 
 
-def test_hostile(frame, every_engine, tmp_path):
+def test_hostile(frame, every_engine, profile_arguments, tmp_path):
     insns, ended, first = catalogue(), 0, zlib.crc32(every_engine.encode())
     for seed in range(first, first + PROGRAMS):
         rng = random.Random(seed)
         words = [random_word(rng, insns) & 0xFFFFFFFF for _ in range(BODY_SIZE // 4)]
         program = tmp_path / "program"
         program.write_bytes(frame + struct.pack(f"<{len(words)}I", *words))
-        status, said = run(program, every_engine)
+        status, said = run(program, every_engine, profile_arguments)
         # A signal is negative; a guest may report a failure of its own, by the finisher, with any status.
         assert status is None or status >= 0, f"seed {seed}: hospes died of signal {-status}: {said}"
         assert not re.search(r"Sanitizer|runtime error|Assertion|aborted", said), f"seed {seed}: {said}"

@@ -88,5 +88,5 @@ def debian(program, store):
 
 
 @pytest.fixture(scope="session")
-def engine_arguments():
-    return ["--engine", os.environ["HOSPES_ENGINE"]] if os.environ.get("HOSPES_ENGINE") else []
+def engine_arguments(profile_arguments):
+    return (["--engine", os.environ["HOSPES_ENGINE"]] if os.environ.get("HOSPES_ENGINE") else []) + profile_arguments

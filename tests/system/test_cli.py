@@ -70,6 +70,8 @@ USAGE = [
     (["run", "--kernel", "k", "--disk", "d.raw,serial=123456789012345678901"], "longer than 20 bytes"),
     (["run", "--kernel", "k", *["--disk", "d.raw,readonly"] * 7], "too many disks"),
     (["run", "--kernel", ""], "'--kernel' names no file"),
+    (["run", "--code-profile", "", "debian"], "'--code-profile' names no file"),
+    (["run", "--code-profile", "auto", "--kernel", "k"], "'--code-profile auto' goes with an image"),
     (["run", "--initrd", "i"], "nothing to boot"),
     (["run", "--bios", "b", "--initrd", "i"], "'--initrd' needs a kernel; add --kernel FILE"),
     (["run", "--bios", "b", "--append", "quiet"], "'--append' needs a kernel; add --kernel FILE"),
@@ -277,6 +279,8 @@ def test_completion_of_commands_and_values():
     assert complete(["hospes", "ru"]) == {"run"}
     assert complete(["hospes", "run", "--net", ""]) == {"user", "none", "tap="}
     assert complete(["hospes", "run", "--kernel", "/et"]) == {"/etc"}
+    assert complete(["hospes", "run", "--code-profile", "n"]) == {"none"}
+    assert complete(["hospes", "run", "--code-profile", "/et"]) == {"/etc"}
     assert complete(["hospes", "image", "build", "d"]) == {"debian"}
 
 

@@ -4,6 +4,7 @@
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -181,3 +182,62 @@ def test_build_stopped_by_a_signal(home, number):
     assert list(store.iterdir()) == []
     state = pathlib.Path(f"/proc/{sleeper.read_text().strip()}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+# ---- code profiles ----
+
+
+def profiled(images, *arguments):
+    """What --stats told, by name."""
+    result = images.run("run", "--cpus", "1", "--memory", "32M", "--net", "none", "--quiet", "--stats", *arguments)
+    if "cannot translate" in result.stderr:
+        pytest.skip(result.stderr.strip())
+    assert result.returncode == 0, result.stderr
+    return {name: float(value) for name, value in re.findall(r"^hospes: (.+?)  +([\d.]+)$", result.stderr, re.MULTILINE)}
+
+
+def profiles(images, cache=".cache"):
+    return sorted(path.name for path in (images.path / cache / "hospes" / "profiles").glob("*"))
+
+
+def test_an_image_has_a_code_profile(images):
+    assert profiled(images, "--engine", "translate,heat=0", "tiny")["units of profile"] == 0
+    (name,) = profiles(images)
+    assert re.fullmatch(r"tiny-[0-9a-f]{16}", name)
+    warm = profiled(images, "--engine", "translate", "tiny")
+    assert warm["units"] == warm["units of profile"] >= 1
+    assert profiles(images) == [name]
+    assert "units" not in profiled(images, "--engine", "translate", "--code-profile", "none", "tiny")
+
+
+def test_images_share_no_code_profile(images):
+    shutil.copytree(images.store / "tiny", images.store / "other")
+    manifest = images.store / "other" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"other"'))
+    profiled(images, "--engine", "translate,heat=0", "tiny")
+    assert "units" not in profiled(images, "--engine", "translate", "other")
+    profiled(images, "--engine", "translate,heat=0", "other")
+    assert [name.split("-")[0] for name in profiles(images)] == ["other", "tiny"]
+    assert images.run("image", "rm", "tiny").returncode == 0
+    assert [name.split("-")[0] for name in profiles(images)] == ["other"]
+
+
+def test_code_profiles_are_in_the_cache_directory(images):
+    images.environment["XDG_CACHE_HOME"] = str(images.path / "elsewhere")
+    profiled(images, "--engine", "translate,heat=0", "tiny")
+    assert len(profiles(images, "elsewhere")) == 1 and not (images.path / ".cache").exists()
+    assert (images.path / "elsewhere" / "hospes" / "profiles").stat().st_mode & 0o7777 == 0o700
+
+
+def test_no_code_profile_where_nothing_runs(images):
+    assert images.run(*images.arguments, "--dump-dtb", "tree", "tiny").returncode == 0
+    assert not (images.path / ".cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_told(images):
+    (images.path / ".cache").write_text("no directory")
+    result = images.run("run", "--cpus", "1", "--memory", "32M", "--net", "none", "--quiet", "--engine", "translate,heat=0", "tiny")
+    if "cannot translate" in result.stderr:
+        pytest.skip(result.stderr.strip())
+    assert (result.returncode, result.stdout) == (0, "tiny\n")
+    assert result.stderr and all("code profile" in line for line in result.stderr.splitlines())

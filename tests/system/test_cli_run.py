@@ -156,6 +156,7 @@ def test_stats_of_the_engine_by_default(guests):
 def test_engine_is_changed_while_it_runs(guests, first):
     """By Ctrl-A e, there and back: the guest goes on as if nothing was, and what was counted stays."""
     arguments = ["run", "--cpus", "1", "--memory", "32M", "--net", "none", "--stats", "--quiet", "--kernel", "talk-on", "--engine", first]
+    arguments += ["--code-profile", "profile"]  # of both engines, and written once
     with pexpect.spawn(str(guests.program), arguments, cwd=str(guests.path), env=guests.environment, encoding="utf-8", timeout=60) as process:
         if process.expect(["going on\r\n", "cannot translate"]):
             pytest.skip(process.before + process.after + process.readline())
@@ -342,3 +343,68 @@ def test_dump_dtb_into_a_pipe_leaves_the_pipe(guests):
     finally:
         os.close(fd)
     assert pipe.is_fifo()
+
+
+# ---- code profiles ----
+
+COLD = ["--engine", "translate,heat=0", "--code-profile", "profile"]
+WARM = ["--engine", "translate", "--code-profile", "profile"]
+
+
+def test_code_profile_is_used_by_the_next_run(guests):
+    assert "units" not in stats(guests, "--engine", "translate")  # nothing is executed 30 times
+    cold = stats(guests, *COLD)
+    assert cold["units of profile"] == 0
+    assert (guests.path / "profile").stat().st_mode & 0o7777 == 0o600
+    warm = stats(guests, *WARM)
+    assert warm["units of profile"] == warm["units"] >= 1
+    assert warm["pages hashed"] >= 1
+    assert warm["instructions"] < cold["instructions"] + 5
+    assert sorted(path.name for path in guests.path.iterdir() if path.name.startswith("profile")) == ["profile"]
+
+
+def test_code_profile_of_an_interpreter(guests):
+    stats(guests, "--engine", "interpret", "--code-profile", "profile")
+    assert not (guests.path / "profile").exists()
+
+
+def run_with(guests, profile, engine="translate,heat=0"):
+    result = guests.run("run", "--cpus", "1", "--memory", "32M", "--quiet", "--net", "none", "--kernel", "talk", "--engine", engine, "--code-profile", profile)
+    if "cannot translate" in result.stderr:
+        pytest.skip(result.stderr.strip())
+    assert (result.returncode, result.stdout) == (0, "hello, host\n"), result.stderr
+    return result.stderr.splitlines()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:30], lambda data: data[:40] + b"\xff" + data[41:], lambda data: data[:8] + b"\xff" * 4000])
+def test_damaged_code_profile_is_told_and_replaced(guests, damage):
+    assert run_with(guests, "profile") == []
+    path = guests.path / "profile"
+    good = path.read_bytes()
+    path.write_bytes(damage(good))
+    (line,) = run_with(guests, "profile")
+    assert line.startswith("hospes: ") and '"profile" is no code profile, or a damaged one' in line
+    assert path.read_bytes() == good
+    assert run_with(guests, "profile") == []
+
+
+def test_other_files_are_no_code_profiles(guests):
+    for name in ("talk", "loop"):
+        before = (guests.path / name).read_bytes()
+        first, last = run_with(guests, name)
+        assert f'"{name}" is no code profile' in first and f'"{name}" is no code profile, and stays as it is' in last
+        assert (guests.path / name).read_bytes() == before
+    (line,) = run_with(guests, "missing/profile")
+    assert 'cannot write code profile "missing/profile": no such file' in line
+    assert run_with(guests, "none") == [] and not (guests.path / "none").exists()
+
+
+def test_a_killed_machine_writes_no_code_profile(guests):
+    for number, written in ((signal.SIGKILL, False), (signal.SIGTERM, True)):
+        line = [guests.program, "run", "--cpus", "1", "--memory", "32M", "--net", "none", "--quiet", "--kernel", "talk-loop", *COLD]
+        process = subprocess.Popen(line, cwd=guests.path, env=guests.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if process.stdout.readline() != b"ready\n":
+            pytest.skip(process.communicate()[1].decode())
+        process.send_signal(number)
+        process.communicate()
+        assert (guests.path / "profile").exists() == written

@@ -18,7 +18,8 @@ void rig_make_engine(struct rig *rig, const struct engine_type *type, const char
 {
     struct engine_config config = {.memory = rig->as,
                                    .cpu_count = rig->cpu_count,
-                                   .options = options};
+                                   .options = options,
+                                   .profile = rig->profile};
 
     rig->type = type;
     assert_int_equal(type->create(&config, &rig->engine, NULL), 0);

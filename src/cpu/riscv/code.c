@@ -369,7 +369,7 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
     b.block->page = page;
     if (!build(&b, (uintptr_t)place->host, pc, BLOCK_INSTRUCTIONS))
         return NULL;
-    if (b.block->heated && native_has_unit(cpu, place->host))
+    if (b.block->heated && native_is_hot(cpu, place->host, b.block->generation))
         b.block->ops[0].imm = 0; /* at its next execution */
     b.block->next = cpu->hash[slot];
     cpu->hash[slot] = b.block;

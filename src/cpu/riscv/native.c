@@ -496,20 +496,21 @@ static void forget_all_code(struct engine_cpu *cpu)
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
 }
 
-bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host)
+bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generation)
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     uint64_t offset = (uintptr_t)host - (uintptr_t)native->ram->host;
-    bool has;
+    bool hot;
 
     if (offset >= native->ram->size)
         return false;
     mutex_lock(&t->lock);
     translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
-    has = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1), is_windowed(cpu));
+    hot = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1), is_windowed(cpu)) ||
+          native_profile_has(native, place_key(cpu, offset), generation);
     mutex_unlock(&t->lock);
-    return has;
+    return hot;
 }
 
 /* ---- translating ---- */
@@ -580,10 +581,12 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     *unit = find_locked(cpu, at, pc);
     if (!*unit) {
         r = translate_locked(cpu, &source, pc, unit);
-        if (!r && native->regions_at_once)
-            native_region_make(native, &(struct region_request){at, pc, is_windowed(cpu)});
-        if (!r)
+        if (!r) {
+            native_profile_note(native, place_key(cpu, at), source.generation);
+            if (native->regions_at_once)
+                native_region_make(native, &(struct region_request){at, pc, is_windowed(cpu)});
             *unit = find_locked(cpu, at, pc); /* for the caches */
+        }
     }
     mutex_unlock(&t->lock);
     return r;
@@ -762,6 +765,8 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->cold_bytes = t->stats.cold_bytes;
     counters->translation_ns = t->stats.nanoseconds;
     counters->units_dropped = t->stats.killed;
+    counters->units_profiled = cpu->engine->native->units_profiled;
+    counters->pages_hashed = cpu->engine->native->pages_hashed;
     counters->segments_evicted = t->stats.evicted_segments;
     counters->regions = t->stats.regions;
     counters->region_instructions = t->stats.region_instructions;
@@ -863,6 +868,8 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     if (options.perf && translator_open_perf_map(&native->translator))
         log_say(config->log, LOG_WARN, "cannot write a map for perf");
     native->ram = memory_main_ram(config->memory);
+    if (native_profile_init(native, config->profile))
+        log_say(config->log, LOG_WARN, "no memory for the code profile");
     native->unit_limit = (unsigned)options.unit;
     native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;
     if (native->windows_of_cpu > WINDOWS_OF_CPU)
@@ -890,6 +897,7 @@ void native_free(struct native *native)
         return;
     native_regions_stop(native);
     translator_release(&native->translator);
+    native_profile_release(native);
     free(native);
 }
 

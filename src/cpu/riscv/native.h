@@ -28,8 +28,9 @@ void native_context_init(struct engine_cpu *cpu, struct native_context *context)
 bool native_run(struct engine_cpu *cpu);
 /* Translates the code at hart->pc, which is the hot block's. False: it cannot be now. */
 bool native_translate(struct engine_cpu *cpu, struct code_block *block);
-/* Whether there is a unit for what begins at the host address. */
-bool native_has_unit(struct engine_cpu *cpu, const uint8_t *host);
+/* Whether what begins at the host address need not be interpreted first: there is a unit, or a
+ * profile knows it. Its page was marked at this writing. */
+bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generation);
 /* fence.i: translations of pages that were written are dropped. */
 void native_code_changed(struct engine_cpu *cpu);
 /* The guest looks at a counter of instructions: from now on they are counted. True: translated code

@@ -51,6 +51,10 @@ struct native {
     unsigned windows_of_cpu, window_runs;
     bool window_at_once; /* not only for what has run for long */
     struct lift_record records[LIFT_INSTRUCTIONS] GUARDED_BY(translator.lock);
+    struct profile *profile GUARDED_BY(translator.lock);  /* NULL: none */
+    struct page_known *known GUARDED_BY(translator.lock); /* one a page of main RAM, for it */
+    uint64_t units_profiled GUARDED_BY(translator.lock);
+    uint64_t pages_hashed GUARDED_BY(translator.lock);
 };
 
 /* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same
@@ -125,6 +129,17 @@ void native_region_enter(struct engine_cpu *cpu);
 /* Makes a region of the loop there, if there is one that is worth it. Takes the translator's lock.
  */
 void native_region_make(struct native *native, const struct region_request *request);
+
+/* ---- native_profile.c ---- */
+
+/* -ENOMEM. */
+int native_profile_init(struct native *native, struct profile *profile) MUST_CHECK;
+void native_profile_release(struct native *native);
+/* (lock) Whether the place (place_key()) was worth a unit in an earlier run, or in this one, if the
+ * page of RAM, which is marked (code_mark()), is at this writing. */
+bool native_profile_has(struct native *native, uint64_t at, uint32_t generation);
+/* (lock) A unit was made there. */
+void native_profile_note(struct native *native, uint64_t at, uint32_t generation);
 
 /* ---- native_window.c ---- */
 
