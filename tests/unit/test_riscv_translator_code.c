@@ -23,7 +23,13 @@
 enum { ROUNDS = 1500 };
 
 static const char *const permutations[] = {
-    NULL, "heat=0", "heat=0,unit=1", "heat=3,windows=0", "heat=0,windows=2", "heat=0,code=1M",
+    NULL,
+    "heat=0",
+    "heat=0,unit=1",
+    "heat=3,windows=0",
+    "heat=0,windows=2",
+    "heat=0,code=1M",
+    "heat=0,regions=2",
 };
 
 static unsigned rounds(void)

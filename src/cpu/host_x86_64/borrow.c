@@ -13,8 +13,9 @@ struct use {
 
 enum {
     DEPTH_MAX = 3,
-    DEPTH_TIMES = 8,     /* an instruction in a loop is executed so often as one before it */
-    WORTH_BORROWING = 2, /* uses a round, for what changing registers costs outside */
+    DEPTH_TIMES = 8,      /* an instruction in a loop is executed so often as one before it */
+    WORTH_BORROWING = 2,  /* uses a round, for what changing registers costs outside; */
+    WORTH_WITH_CALLS = 8, /* and where that may be in each round */
 };
 
 /* How often each operation is executed, if what stands in one loop is once. */
@@ -89,7 +90,8 @@ static bool is_worth_borrowing(const struct emitter *e, const struct use *use, i
                                ir_ref idle)
 {
     if (e->unit->region)
-        return use->count[wanted] >= use->count[idle] + WORTH_BORROWING;
+        return use->count[wanted] >=
+               use->count[idle] + (e->unit->calls ? WORTH_WITH_CALLS : WORTH_BORROWING);
     return !use->count[idle];
 }
 

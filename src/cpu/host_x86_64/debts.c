@@ -89,8 +89,7 @@ void debts_pay_beyond(struct emitter *e, const struct ir_insn *insn, const struc
 static bool takes_words(const struct ir_insn *insn, ir_ref ref)
 {
     switch (insn->op) {
-    case IR_ADD:
-    case IR_SUB:
+    case IR_ADD ... IR_XOR:
     case IR_MUL:
     case IR_DIV ... IR_REMU:
     case IR_CLZ:
@@ -183,13 +182,12 @@ void debts_before(struct emitter *e, const struct ir_insn *insn)
         pay_sources(e, insn);
 }
 
-/* Results that are sign-extended from 4 bytes. */
-static bool is_extended(const struct emitter *e, const struct ir_insn *insn)
+bool is_extended(uint64_t extended, const struct ir_insn *insn)
 {
     switch (insn->op) {
     case IR_MOV:
         return insn->b == IR_ZERO || (insn->b == IR_IMM && fits32(insn->imm)) ||
-               (is_global(insn->b) && (e->extended & bit_of(insn->b)));
+               (is_global(insn->b) && (extended & bit_of(insn->b)));
     case IR_LOAD:
         return insn->width < 4 || (insn->width == 4 && insn->sign);
     case IR_SEXT8 ... IR_ZEXT16:
@@ -215,7 +213,7 @@ void debts_after(struct emitter *e, const struct ir_insn *insn)
         memset(e->boxed, 0, sizeof(e->boxed));
         return;
     }
-    if (is_extended(e, insn))
+    if (is_extended(e->extended, insn))
         e->extended |= bit;
     else
         e->extended &= ~bit;

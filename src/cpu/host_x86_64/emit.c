@@ -202,6 +202,10 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         mov_ri(&e->b, RAX, e->unit->start);
         jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
         break;
+    case COLD_UNFIT:
+        mov_ri(&e->b, RAX, e->unit->start);
+        jmp_to(&e->b, e->runtime->parts[PART_EXIT_UNFIT]);
+        break;
     case COLD_AFTER:
         jmp_to(&e->b, e->afters[cold->index]);
         break;
@@ -273,7 +277,7 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
     if (!may_hold(insn))
         hold_nothing(e);
     if (e->unit->windowed)
-        slack_update(e, insn);
+        slack_step(e->slack, insn);
     insn->width = width;
     if (guarded && !--e->guard_left) {
         cold_back(e, e->guard);
@@ -290,12 +294,14 @@ static bool leaves_region(const struct ir_insn *insn)
 static void emit_region_insn(struct emitter *e, struct ir_insn *insn)
 {
     bool borrowing = e->borrowing;
+    struct debts owed;
 
     if (insn->op == IR_LABEL) {
         emit_label(e, insn);
     } else if (insn->inside) {
         debts_before(e, insn);
-        debts_pay_beyond(e, insn, NULL);
+        owed = label_owed(e, insn->imm);
+        debts_pay_beyond(e, insn, &owed);
         emit_inside(e, insn, insn + 1);
     } else if (leaves_region(insn) && borrowing) {
         debts_before(e, insn);
@@ -399,6 +405,37 @@ static void emit_loop_end(struct emitter *e, struct ir_insn *back, const struct 
     emit_insn(e, back);
 }
 
+enum { UNROLLED = 24 /* operations */, ROUNDS_MAX = 4 };
+
+/* How many rounds of a loop share a poll and a jump back. A poll costs more than its two
+ * instructions once it was taken, since the host has its branch to predict from then on. */
+static unsigned rounds_of(const struct ir_unit *unit, unsigned from, unsigned last)
+{
+    unsigned count = 0, rounds;
+
+    for (unsigned i = from; i <= last; i++)
+        count += unit->insns[i].op != IR_NOP;
+    rounds = count ? UNROLLED / count : 1;
+    return rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+}
+
+/* One round but for its jump back; or out, where it was the last. */
+static bool emit_round(struct emitter *e, struct ir_unit *unit, unsigned from, unsigned last,
+                       unsigned loop, bool goes_on)
+{
+    struct ir_insn *back = &unit->insns[last];
+
+    if (!emit_range(e, unit, from, last) || !has_room(e))
+        return false;
+    if (!goes_on)
+        return true;
+    debts_before_compare(e, back);
+    if (back->op == IR_BRANCH)
+        emit_cold(e, int_compare_branch(e, back) ^ 1, COLD_AFTER, back, loop);
+    hold_nothing(e);
+    return true;
+}
+
 /*
  * Operations from `from` to `last`, which leads back there. The first round is code of its own:
  * behind it is known what holds at the head of all others, such as that a pointer was checked and
@@ -408,7 +445,7 @@ static void emit_loop_end(struct emitter *e, struct ir_insn *back, const struct 
 static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, unsigned last)
 {
     struct ir_insn *back = &unit->insns[last];
-    unsigned loop = e->loop_count;
+    unsigned loop = e->loop_count, rounds = rounds_of(unit, from, last);
     bool guarded = e->guarded;
     struct knowledge head;
     uint32_t top;
@@ -418,19 +455,17 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
         return false;
     }
     e->loop_count++;
-    if (!emit_range(e, unit, from, last) || !has_room(e))
+    if (!emit_round(e, unit, from, last, loop, true))
         return false;
-    debts_before_compare(e, back);
-    if (back->op == IR_BRANCH)
-        emit_cold(e, int_compare_branch(e, back) ^ 1, COLD_AFTER, back, loop);
     knowledge_save(e, &head);
     nops(&e->b, -here(&e->b) & 63);
     top = here(&e->b);
     hold_nothing(e);
     emit_poll(e, (unsigned)back->imm);
     e->guarded = true;
-    if (!emit_range(e, unit, from, last) || !has_room(e))
-        return false;
+    for (unsigned i = 1; i <= rounds; i++)
+        if (!emit_round(e, unit, from, last, loop, i < rounds))
+            return false;
     e->guarded = guarded;
     emit_loop_end(e, back, &head, top);
     debts_pay_beyond(e, back, NULL);
@@ -457,37 +492,34 @@ static bool emit_unit(struct emitter *e, struct ir_unit *unit)
 
 /* ---- regions ---- */
 
-/* The last operation that leads back to the label at `label`, with no other one between; 0: none.
- */
-static unsigned find_inner_loop(const struct ir_unit *unit, unsigned label)
-{
-    const struct ir_insn *insns = unit->insns;
-    unsigned last = 0;
-
-    if (!insns[label].scale)
-        return 0;
-    for (unsigned i = label + 1; i < unit->count && insns[i].op != IR_LABEL; i++)
-        if (insns[i].inside && insns[i].imm == insns[label].imm)
-            last = i;
-    return last;
-}
-
 static bool emit_region(struct emitter *e, struct ir_unit *unit)
 {
+    bool reached = true;
+
     if (!region_begin(e, unit)) {
         e->full = true;
         return false;
     }
     borrow_begin(e, unit, unit->count - 1);
+    region_owe(e, unit);
     for (unsigned i = 0; i < unit->count; i++) {
-        unsigned last = unit->insns[i].op == IR_LABEL ? find_inner_loop(unit, i) : 0;
+        const struct ir_insn *insn = &unit->insns[i];
+        unsigned last = 0;
 
+        if (insn->op == IR_LABEL)
+            reached = label_is_reached(e, insn->imm);
+        if (!reached)
+            continue;
         if (!emit_range(e, unit, i, i + 1))
             return false;
+        if (insn->op == IR_LABEL)
+            last = find_inner_loop(unit, i);
         if (last && !emit_loop(e, unit, i + 1, last))
             return false;
-        if (last)
+        if (last) {
+            region_after(e, i, last);
             i = last;
+        }
     }
     region_end(e);
     return true;

@@ -91,14 +91,6 @@ static bool is_of_page(const struct ir_insn *insn)
     return insn->a == IR_PAGE;
 }
 
-/* The access was within the window, or the unit was left: so the base is as far off as the offset.
- */
-static void slack_reset(struct emitter *e, const struct ir_insn *insn)
-{
-    if (has_base(insn))
-        e->slack[insn->a] = magnitude(insn->imm);
-}
-
 /* Checks the base, which is in a global's register or loaded to rax. */
 static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
 {
@@ -118,8 +110,6 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
 
         known = slack != UINT32_MAX && slack + magnitude(insn->imm) < SLACK_MAX;
         base = int_operand(e, insn->a, 0, RAX);
-        if (!known)
-            e->slack[insn->a] = 0;
     } else {
         emit_address(e, insn);
     }
@@ -145,22 +135,36 @@ static struct place window_place(const struct emitter *e, const struct ir_insn *
     return place;
 }
 
-void slack_update(struct emitter *e, const struct ir_insn *insn)
+bool is_window_base(const struct ir_insn *insn)
+{
+    return (insn->op == IR_LOAD || insn->op == IR_STORE) && has_base(insn);
+}
+
+void slack_step(uint32_t *slacks, const struct ir_insn *insn)
 {
     uint32_t slack = UINT32_MAX;
 
     if (insn->op == IR_GUEST) { /* may write any of them */
-        memset(e->slack, 0xff, sizeof(e->slack));
+        memset(slacks, 0xff, IR_GLOBALS * sizeof(slacks[0]));
         return;
     }
+    /* The access was within the window, or the unit was left: so the base is as far off as the
+     * offset. */
+    if (is_window_base(insn))
+        slacks[insn->a] = magnitude(insn->imm);
     if (!is_global(insn->dst))
         return;
     if (insn->op == IR_MOV && is_global(insn->b))
-        slack = e->slack[insn->b];
+        slack = slacks[insn->b];
     else if (insn->op == IR_ADD && insn->width == 8 && is_global(insn->a) && insn->b == IR_IMM &&
-             is_near(insn->imm) && e->slack[insn->a] != UINT32_MAX)
-        slack = e->slack[insn->a] + magnitude(insn->imm);
-    e->slack[insn->dst] = slack;
+             is_near(insn->imm) && slacks[insn->a] != UINT32_MAX)
+        slack = slacks[insn->a] + magnitude(insn->imm);
+    slacks[insn->dst] = slack;
+}
+
+void emit_base_check(struct emitter *e, ir_ref base)
+{
+    alu_load(&e->b, OP_W, ALU_CMP, int_operand(e, base, 0, RAX), CONTEXT(window_size));
 }
 
 /* Behind the access: rax still holds the base, if it was loaded. */
@@ -257,7 +261,6 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
         access->back = here(&e->b);
         if (is_pinned(e, insn->dst))
             keep_base(e, access);
-        slack_reset(e, insn);
         return;
     }
     emit_address(e, insn);
@@ -374,7 +377,6 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
         store_to(e, insn, window_place(e, insn), value);
         access->back = here(&e->b);
         keep_base(e, access);
-        slack_reset(e, insn);
         return;
     }
     emit_address(e, insn);

@@ -55,6 +55,7 @@ enum {
     PART_EXIT_JUMP,
     PART_EXIT_POLL,
     PART_EXIT_STEP,
+    PART_EXIT_UNFIT,
     PART_SENTINEL,
     PART_SIGN64, /* 16 bytes each: the sign bit; its complement */
     PART_MAGNITUDE64,
@@ -87,6 +88,7 @@ enum cold_kind {
     COLD_MISS,    /* rax: where to; the jump cache does not know it */
     COLD_RETURN,  /* rax: where to; not where the last call came from */
     COLD_UNREADY, /* at the unit's start: floating point is not ready */
+    COLD_UNFIT,   /* a base is beyond the window */
     COLD_AFTER,   /* the first round of the loop `index` was the last */
     COLD_POLL,    /* at the place `index` */
     COLD_DIVIDE,  /* by 0 or -1 */
@@ -140,13 +142,21 @@ struct knowledge {
     uint32_t slack[IR_GLOBALS];
 };
 
-/* Of a region. Nothing is owed there. */
+/* What is known of globals: of integers see emitter.extended and emitter.slack; floats are results
+ * of arithmetic of 8 bytes, or of 4. */
+struct facts {
+    uint64_t extended, doubles, singles;
+    uint32_t slack[IR_GLOBALS];
+};
+
+/* Of a region. */
 struct label {
     int64_t offset;
-    uint32_t at; /* 0: not yet */
-    bool loops;  /* jumps from behind it lead there */
-    bool known;  /* what is known on all ways that were seen */
-    struct knowledge knowledge;
+    unsigned insn; /* index */
+    uint32_t at;   /* 0: not yet */
+    bool reached, polls;
+    uint64_t next;      /* labels that are reached from it, a bit each */
+    struct facts facts; /* on all ways there */
 };
 
 /* A jump to a label whose place is not known yet. */
@@ -187,6 +197,7 @@ struct emitter {
     struct borrow borrows[BORROW_MAX];
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
+    struct debts owed; /* what may be owed at labels, where it is known to be such a result */
     unsigned label_count, fixup_count;
     struct label labels[IR_LABELS_MAX];
     struct fixup fixups[FIXUPS_MAX];
@@ -269,9 +280,21 @@ void knowledge_forget(struct emitter *e);
 
 /* ---- emit_region.c ---- */
 
-/* Before the first operation. False: too many labels. */
+/* The last operation that leads back to the label at `label`, with no other one between; 0: none.
+ */
+unsigned find_inner_loop(const struct ir_unit *unit, unsigned label);
+/* Before the first operation: finds what will be known at labels, and emits what sees to it. False:
+ * too many labels. */
 bool region_begin(struct emitter *e, const struct ir_unit *unit);
+/* When registers are given: finds what may be owed at labels. */
+void region_owe(struct emitter *e, const struct ir_unit *unit);
 void emit_label(struct emitter *e, const struct ir_insn *insn);
+/* Behind the loop of the label at `label` that ends with `last`: what is known there. */
+void region_after(struct emitter *e, unsigned label, unsigned last);
+/* Whether any way leads to the label. */
+bool label_is_reached(const struct emitter *e, int64_t offset);
+/* What may be owed at the label. */
+struct debts label_owed(const struct emitter *e, int64_t offset);
 /* A branch or a jump inside. `next`: what stands behind it. */
 void emit_inside(struct emitter *e, const struct ir_insn *insn, const struct ir_insn *next);
 void region_end(struct emitter *e);
@@ -291,6 +314,9 @@ void borrow_map(struct emitter *e, bool borrowed);
 
 /* ---- debts.c ---- */
 
+/* Whether the operation's result is sign-extended from 4 bytes, if those of its operands are that
+ * are said to be. */
+bool is_extended(uint64_t extended, const struct ir_insn *insn);
 /* Pays what the operation wants to be paid before it, and sees to what it will leave. */
 void debts_before(struct emitter *e, const struct ir_insn *insn);
 void debts_after(struct emitter *e, const struct ir_insn *insn);
@@ -332,8 +358,12 @@ void cold_load(struct emitter *e, const struct cold *cold);
 void cold_store(struct emitter *e, const struct cold *cold);
 /* Out-of-line parts of windowed accesses, in front of all others. */
 void emit_accesses(struct emitter *e);
-/* Keeps emitter.slack true after the operation. */
-void slack_update(struct emitter *e, const struct ir_insn *insn);
+/* What emitter.slack is after the operation. */
+void slack_step(uint32_t *slacks, const struct ir_insn *insn);
+/* Whether the operation is an access whose base, insn.a, slack is about. */
+bool is_window_base(const struct ir_insn *insn);
+/* Compares: above or equal if the global is beyond the window. */
+void emit_base_check(struct emitter *e, ir_ref base);
 
 /* ---- emit_float.c ---- */
 

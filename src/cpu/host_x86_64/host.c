@@ -326,6 +326,7 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_EXIT_JUMP] = make_exit(&m, NATIVE_EXIT_JUMP, save);
     parts[PART_EXIT_POLL] = make_exit(&m, NATIVE_EXIT_POLL, save);
     parts[PART_EXIT_STEP] = make_exit(&m, NATIVE_EXIT_STEP, save);
+    parts[PART_EXIT_UNFIT] = make_exit(&m, NATIVE_EXIT_UNFIT, save);
     parts[PART_LOAD] = make_access(&m, (const void *)runtime->helpers->load, leave);
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_CHECK] = make_failed(&m, (const void *)runtime->helpers->access, leave, &fault);

@@ -226,8 +226,7 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
 
 /* ---- finding code ---- */
 
-/* Where the virtual `pc` is in main RAM; false: elsewhere, or nowhere. */
-static bool find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
+bool native_find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
 {
     const struct ram *ram = cpu->engine->native->ram;
     const struct tlb_entry *entry = &cpu->fetch->entries[(pc >> PAGE_SHIFT) & (TLB_SIZE - 1)];
@@ -316,7 +315,7 @@ static const void *find_code(struct engine_cpu *cpu, uint64_t pc)
 
     if (likely(jump->tag == pc))
         return jump->code;
-    if (!find_place(cpu, pc, &at))
+    if (!native_find_place(cpu, pc, &at))
         return NULL;
     code = place_code_of(cpu, at);
     if (code->place != place_key(cpu, at))
@@ -411,7 +410,7 @@ static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
     struct unit *unit;
     uint64_t at;
 
-    if (!find_place(cpu, pc, &at))
+    if (!native_find_place(cpu, pc, &at))
         return;
     mutex_lock(&t->lock);
     unit = find_locked(cpu, at, pc);
@@ -484,7 +483,7 @@ static void left_by_poll(struct engine_cpu *cpu)
     uint64_t pc = cpu->hart->pc, at;
 
     jump_of(cpu, pc)->tag = native_no_tag(native_jump_index(pc));
-    if (!find_place(cpu, pc, &at))
+    if (!native_find_place(cpu, pc, &at))
         return;
     place_code_of(cpu, at)->place = UINT64_MAX;
     native_region_sample(cpu, at);
@@ -573,7 +572,7 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     int r = 0;
 
     source.generation = code_mark(cpu, native->ram, source.page);
-    if (straddles(cpu, pc, at) && find_place(cpu, pc + 2, &next)) {
+    if (straddles(cpu, pc, at) && native_find_place(cpu, pc + 2, &next)) {
         source.next = next >> PAGE_SHIFT;
         source.next_generation = code_mark(cpu, native->ram, source.next);
     }
@@ -608,8 +607,8 @@ static void look_at_next_page(struct engine_cpu *cpu)
     uint64_t pc = cpu->hart->pc, at, next;
     uint32_t edge;
 
-    if (!is_last_of_page(pc) || !find_place(cpu, pc, &at) || !straddles(cpu, pc, at) ||
-        !find_place(cpu, pc + 2, &next))
+    if (!is_last_of_page(pc) || !native_find_place(cpu, pc, &at) || !straddles(cpu, pc, at) ||
+        !native_find_place(cpu, pc + 2, &next))
         return;
     mutex_lock(&t->lock);
     edge = translator_next_edge(t, at >> PAGE_SHIFT, next >> PAGE_SHIFT);
@@ -634,7 +633,7 @@ static void translate_here(struct engine_cpu *cpu)
 
     cpu->native->translate = false;
     /* Without a unit it stays with the interpreter. */
-    if (find_place(cpu, cpu->hart->pc, &at))
+    if (native_find_place(cpu, cpu->hart->pc, &at))
         (void)translate_at(cpu, cpu->hart->pc, at, &unit);
 }
 
@@ -656,6 +655,9 @@ static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
         cpu_signal_settle(&hart->signal);
         left_by_poll(cpu);
         break;
+    case NATIVE_EXIT_UNFIT:
+        native_region_unfit(cpu, context->page + exit.value);
+        /* fall through */
     case NATIVE_EXIT_STEP:
         cpu->counters.exits_step++;
         hart->pc = context->page + exit.value;
@@ -723,7 +725,7 @@ bool native_translate(struct engine_cpu *cpu, struct code_block *block)
 
     /* Not again at once, if it cannot be. */
     block->ops[0].imm = cpu->engine->heat + 1;
-    if (!may_run(cpu) || !find_place(cpu, cpu->hart->pc, &at))
+    if (!may_run(cpu) || !native_find_place(cpu, cpu->hart->pc, &at))
         return false;
     r = translate_at(cpu, cpu->hart->pc, at, &unit);
     block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? cpu->engine->heat + 1 : -1;

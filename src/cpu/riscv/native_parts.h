@@ -37,7 +37,7 @@ struct regions {
  */
 struct region_sample {
     uint64_t key;
-    unsigned count;
+    unsigned count, unfit;
 };
 
 struct native {
@@ -114,6 +114,8 @@ struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, 
 
 /* ---- native.c ---- */
 
+/* Where the virtual `pc` is in main RAM; false: elsewhere, or nowhere. */
+bool native_find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at);
 /* Of a page of main RAM. */
 uint32_t native_generation_of(const struct native *native, uint64_t page);
 
@@ -124,6 +126,8 @@ int native_regions_start(struct native *native) MUST_CHECK;
 void native_regions_stop(struct native *native);
 /* The CPU left by a poll, at a place of main RAM. */
 void native_region_sample(struct engine_cpu *cpu, uint64_t at);
+/* The region at the virtual `pc` could not begin. One of which that happens often is dropped. */
+void native_region_unfit(struct engine_cpu *cpu, uint64_t pc);
 /* The CPU enters translated code. */
 void native_region_enter(struct engine_cpu *cpu);
 /* Makes a region of the loop there, if there is one that is worth it. Takes the translator's lock.

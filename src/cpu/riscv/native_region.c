@@ -19,7 +19,8 @@ enum {
     IDLE_PERIODS = 5,  /* without a CPU in translated code: the thread sleeps until it is woken */
     WAKE_POLLS = 3,
     WAKE_ENTRIES = 1024,
-    KNOWN_HALF = 4, /* samples of nothing new for which the period doubles, */
+    UNFIT_MOST = 100, /* times that a region may fail to begin */
+    KNOWN_HALF = 4,   /* samples of nothing new for which the period doubles, */
     KNOWN_MOST = 6 * KNOWN_HALF,
 };
 
@@ -40,10 +41,13 @@ static bool is_hot(void *ctx, unsigned offset)
     return hot->always || unit_page_find(hot->t, hot->page, offset, hot->windowed);
 }
 
-/* A loop of one piece, which the first tier makes as well. */
-static bool is_simple(const struct native *native, const struct region *region)
+/* The first tier makes of a loop of one piece, and of one that seldom leaves such a piece, what a
+ * region would be. */
+static bool is_simple(const struct native *native, const struct unit *unit,
+                      const struct region *region)
 {
-    return region->label_count == 1 && region->instructions <= native->unit_limit;
+    return (unit->loops && !unit->region && !native->regions_at_once) ||
+           (region->label_count == 1 && region->instructions <= native->unit_limit);
 }
 
 void native_region_make(struct native *native, const struct region_request *request)
@@ -64,12 +68,13 @@ void native_region_make(struct native *native, const struct region_request *requ
         t->runtime.counting)
         return;
     if (!region_find(host, offset, is_hot, &hot, &region) || region.label_count > IR_LABELS_MAX ||
-        is_simple(native, &region) || unit->region >= region.instructions)
+        is_simple(native, unit, &region) || unit->region >= region.instructions)
         return;
     /* The unit stays where that fails. */
     if (!lift_region(host, offset, &region, &t->scratch, native->records, &count))
         return;
     t->scratch.windowed = request->windowed;
+    t->scratch.calls = region.calls;
     if (translator_make(t, &source, request->pc, NULL, native_fallbacks(native, count), &unit))
         return;
 }
@@ -172,6 +177,21 @@ static void request(struct engine_cpu *cpu, uint64_t at)
     mutex_unlock(&r->lock);
 }
 
+static bool is_windowed(struct engine_cpu *cpu)
+{
+    return context_of(cpu)->window != NULL;
+}
+
+static uint64_t key_of(struct engine_cpu *cpu, uint64_t at)
+{
+    return at | is_windowed(cpu);
+}
+
+static struct region_sample *sample_of(struct engine_cpu *cpu, uint64_t at)
+{
+    return &cpu->native->samples[(at >> 1 ^ at >> 10) % REGION_SAMPLES];
+}
+
 static void note_known(struct regions *r, bool known)
 {
     unsigned before = atomic_load_explicit(&r->known, memory_order_relaxed);
@@ -183,8 +203,8 @@ static void note_known(struct regions *r, bool known)
 void native_region_sample(struct engine_cpu *cpu, uint64_t at)
 {
     struct native_cpu *n = cpu->native;
-    uint64_t key = at | (context_of(cpu)->window != NULL);
-    struct region_sample *sample = &n->samples[(at >> 1 ^ at >> 10) % REGION_SAMPLES];
+    uint64_t key = key_of(cpu, at);
+    struct region_sample *sample = sample_of(cpu, at);
 
     if (!cpu->engine->native->regions.running)
         return;
@@ -201,6 +221,29 @@ void native_region_sample(struct engine_cpu *cpu, uint64_t at)
         request(cpu, at);
     if (sample->count > SAMPLE_AGAIN)
         sample->count = SAMPLE_AGAIN + 1;
+}
+
+void native_region_unfit(struct engine_cpu *cpu, uint64_t pc)
+{
+    struct translator *t = &cpu->engine->native->translator;
+    struct region_sample *sample;
+    struct unit *unit;
+    uint64_t at;
+
+    if (!native_find_place(cpu, pc, &at))
+        return;
+    sample = sample_of(cpu, at);
+    if (sample->key != key_of(cpu, at))
+        *sample = (struct region_sample){.key = key_of(cpu, at)};
+    if (++sample->unfit < UNFIT_MOST)
+        return;
+    /* The unit that is made next stays. */
+    *sample = (struct region_sample){.key = sample->key, .count = SAMPLE_AGAIN + 1};
+    mutex_lock(&t->lock);
+    unit = translator_find(t, at >> PAGE_SHIFT, at & (PAGE_SIZE - 1), is_windowed(cpu));
+    if (unit && unit->region)
+        translator_kill(t, unit);
+    mutex_unlock(&t->lock);
 }
 
 void native_region_enter(struct engine_cpu *cpu)

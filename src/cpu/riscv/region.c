@@ -7,9 +7,9 @@
 #include "cpu/riscv/decode.h"
 #include "memory/memory.h"
 
-/* Where an instruction goes on: offsets, or NOWHERE. */
+/* Where an instruction goes on: offsets, or NOWHERE. `back`: behind a call. */
 struct place {
-    uint16_t behind, target;
+    uint16_t behind, target, back;
 };
 
 enum { NOWHERE = UINT16_MAX };
@@ -21,7 +21,7 @@ struct finder {
     struct region *region;
     region_set seen;
     struct place places[REGION_PLACES];
-    uint16_t waiting[REGION_PLACES];
+    uint16_t waiting[2 * REGION_PLACES];
     unsigned waiting_count, seen_count;
 };
 
@@ -59,9 +59,17 @@ static uint16_t target_of(struct finder *f, unsigned offset, const struct riscv_
     return (uint16_t)target;
 }
 
+/* Where a call comes back to, if that is often. */
+static uint16_t back_of(struct finder *f, unsigned offset, const struct riscv_insn *insn)
+{
+    unsigned behind = offset + insn->length;
+
+    return insn->rd && behind < PAGE_SIZE && f->hot(f->ctx, behind) ? (uint16_t)behind : NOWHERE;
+}
+
 static struct place place_of(struct finder *f, unsigned offset)
 {
-    struct place place = {NOWHERE, NOWHERE};
+    struct place place = {NOWHERE, NOWHERE, NOWHERE};
     struct riscv_insn insn;
 
     decode_at(f, offset, &insn);
@@ -79,8 +87,12 @@ static struct place place_of(struct finder *f, unsigned offset)
     case RISCV_INSN_JAL:
         if (!insn.rd)
             place.target = target_of(f, offset, &insn);
+        place.back = back_of(f, offset, &insn);
         return place;
     case RISCV_INSN_JALR:
+        place.back = back_of(f, offset, &insn);
+        return place;
+    case RISCV_INSN_ILLEGAL: /* data */
         return place;
     default:
         break;
@@ -90,45 +102,60 @@ static struct place place_of(struct finder *f, unsigned offset)
     return place;
 }
 
-/* From there to where it ends; targets wait. False: too much. */
-static bool follow(struct finder *f, unsigned offset)
+/* From there to where it ends; targets wait. */
+static void follow(struct finder *f, unsigned offset)
 {
-    while (offset != NOWHERE && !region_has(f->seen, offset)) {
+    while (offset != NOWHERE && !region_has(f->seen, offset) && f->seen_count < REGION_LOOKED_AT) {
         struct place place = place_of(f, offset);
 
-        if (f->seen_count++ == REGION_INSTRUCTIONS)
-            return false;
+        f->seen_count++;
         set_add(f->seen, offset);
         f->places[offset / 2] = place;
         if (place.target != NOWHERE)
             f->waiting[f->waiting_count++] = place.target;
+        if (place.back != NOWHERE)
+            f->waiting[f->waiting_count++] = place.back;
         offset = place.behind;
     }
-    return true;
 }
 
-static bool leads_inside(const struct finder *f, uint16_t to)
+static bool leads_to(const region_set set, uint16_t to)
 {
-    return to != NOWHERE && region_has(f->region->inside, to);
+    return to != NOWHERE && region_has(set, to);
 }
 
-/* Goes backward from the head until nothing is added. */
-static void find_inside(struct finder *f, unsigned head)
+static bool goes_on_in(const struct finder *f, const region_set set, unsigned i, bool calls)
 {
-    struct region *region = f->region;
+    const struct place *place = &f->places[i];
+
+    return leads_to(set, place->behind) || leads_to(set, place->target) ||
+           (calls && leads_to(set, place->back));
+}
+
+/* Adds what leads to the set, until nothing does. */
+static void close_set(const struct finder *f, region_set set, bool calls)
+{
     bool changed = true;
 
-    set_add(region->inside, head);
     while (changed) {
         changed = false;
         for (unsigned i = REGION_PLACES; i--;) {
-            if (!region_has(f->seen, 2 * i) || region_has(region->inside, 2 * i) ||
-                (!leads_inside(f, f->places[i].behind) && !leads_inside(f, f->places[i].target)))
+            if (!region_has(f->seen, 2 * i) || region_has(set, 2 * i) ||
+                !goes_on_in(f, set, i, calls))
                 continue;
-            set_add(region->inside, 2 * i);
+            set_add(set, 2 * i);
             changed = true;
         }
     }
+}
+
+static bool has_calls(const struct finder *f)
+{
+    region_set around;
+
+    memcpy(around, f->region->inside, sizeof(around));
+    close_set(f, around, true);
+    return memcmp(around, f->region->inside, sizeof(around)) != 0;
 }
 
 static void find_labels(struct finder *f, unsigned head)
@@ -142,7 +169,7 @@ static void find_labels(struct finder *f, unsigned head)
         if (!region_has(region->inside, 2 * i))
             continue;
         region->instructions++;
-        if (!leads_inside(f, target))
+        if (!leads_to(region->inside, target))
             continue;
         set_add(region->labels, target);
         if (target <= 2 * i)
@@ -159,13 +186,14 @@ bool region_find(const uint8_t *host, unsigned head, region_hot *hot, void *ctx,
 
     memset(region, 0, sizeof(*region));
     f.waiting[f.waiting_count++] = (uint16_t)head;
-    while (f.waiting_count)
-        if (!follow(&f, f.waiting[--f.waiting_count]))
-            return false;
-    find_inside(&f, head);
-    if (!leads_inside(&f, f.places[head / 2].behind) &&
-        !leads_inside(&f, f.places[head / 2].target))
+    /* What is near first. */
+    for (unsigned i = 0; i < f.waiting_count; i++)
+        follow(&f, f.waiting[i]);
+    set_add(region->inside, head);
+    close_set(&f, region->inside, false);
+    if (!goes_on_in(&f, region->inside, head / 2, false))
         return false;
+    region->calls = has_calls(&f);
     find_labels(&f, head);
-    return true;
+    return region->instructions <= REGION_INSTRUCTIONS;
 }

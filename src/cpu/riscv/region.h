@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { REGION_PLACES = 4096 / 2, REGION_INSTRUCTIONS = 300 };
+enum { REGION_PLACES = 4096 / 2, REGION_INSTRUCTIONS = 300, REGION_LOOKED_AT = 600 };
 
 /* Bits by offset in the page, one for two bytes. */
 typedef uint64_t region_set[REGION_PLACES / 64];
@@ -19,6 +19,7 @@ struct region {
     region_set labels; /* of them: the head, and where branches inside lead */
     region_set loops;  /* of these: where one leads backward */
     unsigned instructions, label_count;
+    bool calls; /* the head is also reached again behind calls, which lead out and back */
 };
 
 static inline bool region_has(const region_set set, unsigned offset)
@@ -29,9 +30,9 @@ static inline bool region_has(const region_set set, unsigned offset)
 /* Whether what begins there is executed often. */
 typedef bool region_hot(void *ctx, unsigned offset);
 
-/* The loop in the page at `host` whose head is at `head`. False: there is none, or it is longer
- * than REGION_INSTRUCTIONS. Pure but for what it reads of the guest's memory, which may change
- * meanwhile. */
+/* The loop in the page at `host` whose head is at `head`, as far as the REGION_LOOKED_AT
+ * instructions nearest to it tell. False: there is none, or it is longer than REGION_INSTRUCTIONS.
+ * Pure but for what it reads of the guest's memory, which may change meanwhile. */
 bool region_find(const uint8_t *host, unsigned head, region_hot *hot, void *ctx,
                  struct region *region);
 

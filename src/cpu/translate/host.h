@@ -41,7 +41,8 @@ struct host_link {
     uint32_t edge;        /* which has to hold; NATIVE_NO_EDGE: it is the unit's own page */
 };
 
-enum { HOST_LINKS_MAX = 144 };
+/* The host may make code of a loop so many times. */
+enum { HOST_LINKS_MAX = 144, HOST_LOOP_TIMES = 5 };
 
 /*
  * An access to the window, which may fault, or whose base is found to be elsewhere before. All

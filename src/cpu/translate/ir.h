@@ -187,6 +187,7 @@ struct ir_unit {
     uint16_t guest_count;
     bool windowed; /* memory is reached through the window, see native.h */
     bool region;
+    bool calls; /* a region that is often left for a call and entered behind it */
     unsigned count;
     struct ir_insn insns[IR_UNIT_MAX];
 };

@@ -105,6 +105,7 @@ enum native_exit {
     NATIVE_EXIT_JUMP,   /* value: the pc, for which the jump cache has no code */
     NATIVE_EXIT_POLL,   /* value: bytes from the page to the pc; somebody wants the CPU */
     NATIVE_EXIT_STEP,   /* value: the same; the guest shall execute one instruction itself */
+    NATIVE_EXIT_UNFIT,  /* as STEP, of a region that cannot begin with registers as they are */
     NATIVE_EXIT_HELPER, /* a helper said so, having set the pc */
 };
 

@@ -481,6 +481,11 @@ static void unit_kill(struct translator *t, struct unit *unit)
     t->stats.killed++;
 }
 
+void translator_kill(struct translator *t, struct unit *unit)
+{
+    unit_kill(t, unit);
+}
+
 static void page_kill(struct translator *t, struct unit_page *page)
 {
     while (page->units)
@@ -564,11 +569,20 @@ static int segment_next(struct translator *t)
     return 0;
 }
 
+/* Whether it jumps to its own start. */
+static bool is_loop(const struct ir_unit *ir)
+{
+    for (unsigned i = 0; i < ir->count; i++)
+        if ((ir->insns[i].op == IR_BRANCH || ir->insns[i].op == IR_JUMP) &&
+            ir->insns[i].imm == ir->start)
+            return true;
+    return false;
+}
+
 /* The records' addresses go into the code, so that there must be enough before it is made. */
 static unsigned links_wanted(const struct ir_unit *ir)
 {
     unsigned count = 0;
-    bool loops = false;
 
     for (unsigned i = 0; i < ir->count; i++)
         switch (ir->insns[i].op) {
@@ -577,17 +591,13 @@ static unsigned links_wanted(const struct ir_unit *ir)
             break;
         case IR_BRANCH:
         case IR_JUMP:
-            loops |= ir->insns[i].imm == ir->start || ir->region;
-            count++;
-            break;
         case IR_CALL_TO:
             count++;
             break;
         default:
             break;
         }
-    /* The host may make code of a loop twice. */
-    return loops ? 2 * count : count;
+    return ir->region || is_loop(ir) ? HOST_LOOP_TIMES * count : count;
 }
 
 /* Copies the records to the tables; the scratch unit points to them from now on. */
@@ -626,6 +636,7 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
                           .next = (uint32_t)source->next,
                           .offset = t->scratch.start,
                           .windowed = t->scratch.windowed,
+                          .loops = is_loop(&t->scratch),
                           .region = t->scratch.region ? t->scratch.guest_count : 0,
                           .link_count = (uint16_t)compiled->link_count,
                           .access_count = (uint16_t)compiled->access_count};

@@ -53,6 +53,7 @@ struct unit {
     uint16_t offset;
     bool dead;
     bool windowed;
+    bool loops;                  /* by itself */
     uint16_t region;             /* instructions, of one; 0: of the first tier */
     uint32_t start, entry, size; /* in code memory: the poll entry, the one behind the poll */
     uint32_t cold_start, cold_size;
@@ -189,6 +190,8 @@ void translator_check_page(struct translator *t, uint64_t page, uint32_t generat
 /* (lock) The same for every page that has units; `generation_of` tells. */
 void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *ctx, uint64_t page),
                           void *ctx);
+/* (lock) Kills one that is live. */
+void translator_kill(struct translator *t, struct unit *unit);
 /* (lock) Kills all units. */
 void translator_kill_all(struct translator *t);
 
