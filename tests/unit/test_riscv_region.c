@@ -12,9 +12,11 @@
 #include <cmocka.h>
 
 #include "base/compiler.h"
+#include "cpu/riscv/privileged.h"
 #include "cpu/riscv/region.h"
 #include "riscv_code.h"
 #include "riscv_rig.h"
+#include "riscv_spaces.h"
 
 /* ---- which code ---- */
 
@@ -287,6 +289,48 @@ static void test_off(void **state)
     rig_free(rig);
 }
 
+/* ---- bases beyond the window ---- */
+
+/* A loop whose load is by s4, in the rounds in which a2 has a bit set. */
+static void visit_by_base(struct spaces *s, uint64_t base, uint64_t bits)
+{
+    const struct visit visit = {.entry = HERE, .user = true};
+
+    s->hart->x[A0] = 0;
+    s->hart->x[A1] = 64;
+    s->hart->x[A2] = bits;
+    s->hart->x[S4] = base;
+    spaces_visit(s, &visit);
+}
+
+/* Such a region is left before it begins, and no longer made in the end. */
+static void test_bases_beyond_the_window(void **state)
+{
+    static const uint64_t wild[] = {UINT64_MAX - 7, UINT64_C(1) << 38, UINT64_C(0x7fff12345678)};
+    struct spaces *s = spaces_new(&riscv_translator, "heat=0,regions=2,windows=2", true, PTE_G);
+
+    map(s, 0, HERE, 0, PTE_U);
+    map(s, 0, DATA_AT, 1, PTE_U);
+    PUT(s->rig, frame(0), ANDI(T0, A2, 1), BEQZ(T0, 12), LD(A3, S4, 0), ADD(A0, A0, A3),
+        SRLI(A2, A2, 1), ADDI(A1, A1, -1), BNEZ(A1, -24), ECALL);
+    rig_put64(s->rig, frame(1), 3);
+    for (unsigned i = 0; i < 3 * ARRAY_SIZE(wild); i++) {
+        for (unsigned j = 0; j < 60; j++) {
+            visit_by_base(s, wild[i % 3], 0);
+            expect_end(s, "no round loads", true);
+            expect(s, "no round loads", "a0", s->hart->x[A0], 0);
+            visit_by_base(s, DATA_AT, UINT64_C(0xf0f));
+            expect_end(s, "eight rounds load", true);
+            expect(s, "eight rounds load", "a0", s->hart->x[A0], 24);
+        }
+        visit_by_base(s, wild[i % 3], 1 << 20);
+        expect_trap(s, "a round loads", RISCV_EXC_LOAD_PAGE, HERE + 8, wild[i % 3]);
+        expect(s, "a round loads", "a1", s->hart->x[A1], 44);
+    }
+    assert_true(regions_of(s->rig) > 0);
+    spaces_free(s);
+}
+
 int main(void)
 {
     static const struct CMUnitTest places[] = {
@@ -301,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_a_trap_inside),
         cmocka_unit_test(test_floats),
         cmocka_unit_test(test_instructions_that_lead_out),
+        cmocka_unit_test(test_bases_beyond_the_window),
         cmocka_unit_test(test_sampled),
         cmocka_unit_test(test_off),
     };
