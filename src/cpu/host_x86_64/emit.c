@@ -219,22 +219,6 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     }
 }
 
-void knowledge_save(const struct emitter *e, struct knowledge *k)
-{
-    k->debts = e->debts;
-    k->extended = e->extended;
-    memcpy(k->boxed, e->boxed, sizeof(k->boxed));
-    memcpy(k->slack, e->slack, sizeof(k->slack));
-}
-
-void knowledge_load(struct emitter *e, const struct knowledge *k)
-{
-    e->debts = k->debts;
-    e->extended = k->extended;
-    memcpy(e->boxed, k->boxed, sizeof(k->boxed));
-    memcpy(e->slack, k->slack, sizeof(k->slack));
-}
-
 void knowledge_forget(struct emitter *e)
 {
     e->debts = (struct debts){0};
@@ -359,6 +343,21 @@ static unsigned find_loop(const struct emitter *e)
             last = i;
     }
     return last;
+}
+
+/* What is known at a point. */
+struct knowledge {
+    struct debts debts;
+    uint64_t extended, boxed[IR_GLOBALS / 64];
+    uint32_t slack[IR_GLOBALS];
+};
+
+static void knowledge_save(const struct emitter *e, struct knowledge *k)
+{
+    k->debts = e->debts;
+    k->extended = e->extended;
+    memcpy(k->boxed, e->boxed, sizeof(k->boxed));
+    memcpy(k->slack, e->slack, sizeof(k->slack));
 }
 
 /* Whether all that was known at the loop's head holds here too. */

@@ -135,13 +135,6 @@ struct borrow {
 
 enum { BORROW_MAX = 12, FIXUPS_MAX = 256, LOOPS_MAX = 64 };
 
-/* What is known at a point of the code. */
-struct knowledge {
-    struct debts debts;
-    uint64_t extended, boxed[IR_GLOBALS / 64];
-    uint32_t slack[IR_GLOBALS];
-};
-
 /* What is known of globals: of integers see emitter.extended and emitter.slack; floats are results
  * of arithmetic of 8 bytes, or of 4. */
 struct facts {
@@ -273,9 +266,7 @@ void emit_poll(struct emitter *e, unsigned offset);
 /* Leaves to the link `index`, which nobody patched yet. */
 void emit_exit_link(struct emitter *e, unsigned index);
 
-/* The states of emitter.h's "known". */
-void knowledge_save(const struct emitter *e, struct knowledge *k);
-void knowledge_load(struct emitter *e, const struct knowledge *k);
+/* Nothing is known or owed. */
 void knowledge_forget(struct emitter *e);
 
 /* ---- emit_region.c ---- */
