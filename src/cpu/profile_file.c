@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "cpu/profile.h"
 
 static void fd_close(const int *fd)
@@ -32,21 +33,6 @@ static int read_all(int fd, uint8_t *data, size_t limit, size_t *size)
         if (n == 0)
             break;
         *size += (size_t)n;
-    }
-    return 0;
-}
-
-static int write_all(int fd, const uint8_t *data, size_t size)
-{
-    while (size) {
-        ssize_t n = write(fd, data, size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        data += n;
-        size -= (size_t)n;
     }
     return 0;
 }
@@ -95,7 +81,7 @@ static int replace(const char *path, const void *data, size_t size)
     fd = mkostemp(beside, O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    r = write_all(fd, data, size);
+    r = descriptor_write_all(fd, data, size);
     if (!r && fsync(fd) < 0)
         r = -errno;
     if (!r && rename(beside, path) < 0)

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
+
 #define COPY_CHUNK       (1u << 20)
 #define TREE_FDS_AT_ONCE 32
 
@@ -46,23 +48,6 @@ int file_read_at(int fd, void *data, size_t length, uint64_t offset)
     return 0;
 }
 
-static int write_all(int fd, const void *data, size_t length)
-{
-    const char *from = data;
-
-    while (length) {
-        ssize_t n = write(fd, from, length);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        from += n;
-        length -= (size_t)n;
-    }
-    return 0;
-}
-
 int file_write(const char *path, const void *data, size_t length, bool executable,
                struct error *error)
 {
@@ -77,7 +62,7 @@ int file_write(const char *path, const void *data, size_t length, bool executabl
     fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, executable ? 0777 : 0666);
     if (fd < 0)
         return error_set(error, errno, "cannot make \"%s\": %s", beside, error_words(errno));
-    ret = write_all(fd, data, length);
+    ret = descriptor_write_all(fd, data, length);
     if (!ret && fsync(fd) < 0)
         ret = -errno;
     if (!ret && rename(beside, path) < 0)
@@ -129,7 +114,7 @@ int file_copy_range(int fd, uint64_t offset, uint64_t length, const char *path, 
 
         ret = file_read_at(fd, chunk, n, offset);
         if (!ret)
-            ret = write_all(out, chunk, n);
+            ret = descriptor_write_all(out, chunk, n);
         offset += n;
         length -= n;
     }
