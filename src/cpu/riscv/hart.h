@@ -159,9 +159,8 @@ extern const struct engine_type riscv_interpreter;
  *   unit=N   instructions in a unit, at most
  *   code=N   bytes of code memory, with a suffix K, M or G
  *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
- *   regions=N  0: the first tier only; 1: loops that take time, by a thread; 2: with the first unit
- * of a loop, on the CPU's thread. With unit=N below 64 there are none. perf=1   names translated
- * code for perf, in /tmp/perf-PID.map */
+ *   regions=N  0: the first tier only; 1: of loops that take time, by a thread; 2: at once
+ *   perf=1   names translated code for perf, in /tmp/perf-PID.map */
 extern const struct engine_type riscv_translator;
 const char *riscv_translator_missing(void);
 
