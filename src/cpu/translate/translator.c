@@ -777,11 +777,12 @@ int translator_make(struct translator *t, const struct unit_source *source, uint
     /* The one that it replaces, if making room did not drop it. */
     old = translator_find(t, unit->page, unit->offset, unit->windowed);
     unit_enter(t, unit, page, next);
+    /* Before anything leads there. */
+    atomic_fetch_add_explicit(&t->published, 1, memory_order_release);
     if (old)
         unit_replace(t, old, unit);
     stats_add(t, unit, monotonic_ns() - began);
     perf_map_add(t, unit, vaddr);
-    atomic_fetch_add_explicit(&t->published, 1, memory_order_release);
     *out = unit;
     return 0;
 }
