@@ -111,6 +111,17 @@ static void test_at_the_ends_of_the_page(void **state)
     CODE(&page, PAGE_BYTES - 12, ADDI(A0, A0, -1), BEQZ(A1, 8), BNEZ(A0, -8));
     assert_true(region_find(page.bytes, PAGE_BYTES - 12, is_hot, &page, &region));
     assert_int_equal(region.instructions, 3);
+    /* Behind the last place is nothing, whatever is at the first ones. */
+    memset(page.bytes, 0, sizeof(page.bytes));
+    CODE(&page, 0, ADDI(A0, A0, -1), J(PAGE_BYTES - 8));
+    CODE(&page, PAGE_BYTES - 4, BNEZ(A0, -(PAGE_BYTES - 4)));
+    assert_true(region_find(page.bytes, 0, is_hot, &page, &region));
+    assert_true(region_has(region.labels, 0) && region_has(region.inside, PAGE_BYTES - 4));
+    for (unsigned at = PAGE_BYTES; at < PAGE_BYTES + 4; at += 2) {
+        assert_false(region_has(region.inside, at));
+        assert_false(region_has(region.labels, at));
+        assert_false(region_has(region.loops, at));
+    }
     /* The last instruction ends in the next page. */
     memset(page.bytes, 0, sizeof(page.bytes));
     CODE(&page, PAGE_BYTES - 8, ADDI(A0, A0, -1));

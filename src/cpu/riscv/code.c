@@ -224,11 +224,6 @@ static void builder_fall(struct builder *b, unsigned size)
     builder_add_second(b, NULL, 0);
 }
 
-static GUEST_ACCESS uint16_t code_half(uint64_t host)
-{
-    return le16toh(__atomic_load_n((const uint16_t *)(uintptr_t)host, __ATOMIC_RELAXED));
-}
-
 /* An instruction with a half in each of two pages: a block of its own. That the second half is the
  * one that was decoded is looked at each time, since the second page may be mapped elsewhere. */
 static bool build_crossing(struct builder *b, uint64_t pc, uint16_t low)
@@ -257,7 +252,7 @@ static int32_t heat_of(const struct builder *b)
 
 /* Decodes from `host`, where the virtual `pc` leads, into b->block. `limit`: instructions. False:
  * a fetch trapped. */
-static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
+static bool build(struct builder *b, const uint8_t *host, uint64_t pc, unsigned limit)
 {
     unsigned left = PAGE_SIZE - (pc & (PAGE_SIZE - 1)), at = 0;
     struct riscv_insn insn;
@@ -273,14 +268,8 @@ static bool build(struct builder *b, uint64_t host, uint64_t pc, unsigned limit)
     if (b->block->heated)
         builder_add(b, OP_HEAT)->imm = heat_of(b);
     while (b->block->count < limit && at < left) {
-        uint32_t word = code_half(host + at);
-
-        if (riscv_insn_length(word) == 4) {
-            if (at + 4 > left)
-                break;
-            word |= (uint32_t)code_half(host + at + 2) << 16;
-        }
-        riscv_decode(word, &insn);
+        if (!code_decode(host + at, left - at, &insn))
+            break;
         builder_insn(b, &insn, at);
         at += insn.length;
         if (code_insn_ends(&insn))
@@ -367,7 +356,7 @@ static struct code_block *code_make(struct engine_cpu *cpu, uint64_t pc,
     b.block->epoch = cpu->epoch;
     b.block->ram = ram;
     b.block->page = page;
-    if (!build(&b, (uintptr_t)place->host, pc, BLOCK_INSTRUCTIONS))
+    if (!build(&b, place->host, pc, BLOCK_INSTRUCTIONS))
         return NULL;
     if (b.block->heated && native_is_hot(cpu, place->host, b.block->generation))
         b.block->ops[0].imm = 0; /* at its next execution */

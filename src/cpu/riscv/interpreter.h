@@ -21,6 +21,7 @@
 #ifndef HOSPES_CPU_RISCV_INTERPRETER_H
 #define HOSPES_CPU_RISCV_INTERPRETER_H
 
+#include <endian.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -286,6 +287,26 @@ bool access_store(struct engine_cpu *cpu, uint64_t vaddr, unsigned width,
 bool access_fetch(struct engine_cpu *cpu, uint64_t vaddr, uint16_t *half) MUST_CHECK;
 
 /* ---- code.c ---- */
+
+/* Half of an instruction, by the host's address. */
+static inline GUEST_ACCESS uint16_t code_half(const uint8_t *host)
+{
+    return le16toh(__atomic_load_n((const uint16_t *)(const void *)host, __ATOMIC_RELAXED));
+}
+
+/* Decodes what is at `host`, where `left` bytes, 2 at least, may be read. False: it is longer. */
+static inline bool code_decode(const uint8_t *host, unsigned left, struct riscv_insn *insn)
+{
+    uint32_t word = code_half(host);
+
+    if (riscv_insn_length(word) == 4) {
+        if (left < 4)
+            return false;
+        word |= (uint32_t)code_half(host + 2) << 16;
+    }
+    riscv_decode(word, insn);
+    return true;
+}
 
 int code_cache_init(struct engine_cpu *cpu) MUST_CHECK;
 void code_cache_release(struct engine_cpu *cpu);

@@ -790,11 +790,6 @@ static void add_next_page(struct lifter *l)
     add(l, IR_NEXT_PAGE);
 }
 
-static GUEST_ACCESS uint16_t code_half(const uint8_t *host)
-{
-    return le16toh(__atomic_load_n((const uint16_t *)(const void *)host, __ATOMIC_RELAXED));
-}
-
 bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned limit,
           struct ir_unit *unit, struct lift_record *records, unsigned *count, lift_known *known,
           void *ctx)
@@ -808,18 +803,12 @@ bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned li
     while (!l.ended && unit->guest_count < limit && l.at < PAGE_SIZE) {
         if (unit->guest_count >= LIFT_SHORTEST && known(ctx, l.at))
             break;
-        uint32_t word = code_half(host + l.at);
-
-        if (riscv_insn_length(word) == 4) {
-            if (l.at + 4 <= PAGE_SIZE)
-                next = host + l.at + 2;
-            else if (!next || l.at != offset)
+        if (!code_decode(host + l.at, PAGE_SIZE - l.at, &l.insn)) {
+            if (!next || l.at != offset)
                 break;
-            else
-                add_next_page(&l);
-            word |= (uint32_t)code_half(next) << 16;
+            add_next_page(&l);
+            riscv_decode(code_half(host + l.at) | (uint32_t)code_half(next) << 16, &l.insn);
         }
-        riscv_decode(word, &l.insn);
         lift_insn(&l);
         unit->guest_count++;
         l.at += l.insn.length;
@@ -850,11 +839,10 @@ static bool is_for_units(enum ir_op op)
 static bool lift_inside(struct lifter *l, const uint8_t *host)
 {
     unsigned count = l->unit->count, records = l->record_count;
-    uint32_t word = code_half(host + l->at);
 
-    if (riscv_insn_length(word) == 4)
-        word |= (uint32_t)code_half(host + l->at + 2) << 16;
-    riscv_decode(word, &l->insn);
+    /* It may have been written since it was found to end in the page. */
+    if (!code_decode(host + l->at, PAGE_SIZE - l->at, &l->insn))
+        return false;
     lift_insn(l);
     for (unsigned i = count; i < l->unit->count; i++)
         if (is_for_units(l->unit->insns[i].op)) {

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/riscv/region.h"
 
-#include <endian.h>
 #include <string.h>
 
-#include "cpu/riscv/decode.h"
-#include "memory/memory.h"
+#include "cpu/riscv/interpreter.h"
 
 /* Where an instruction goes on: offsets, or NOWHERE. `back`: behind a call. */
 struct place {
@@ -28,25 +26,6 @@ struct finder {
 static void set_add(region_set set, unsigned offset)
 {
     set[offset / 128] |= UINT64_C(1) << (offset / 2 % 64);
-}
-
-static GUEST_ACCESS uint32_t code_half(const uint8_t *host)
-{
-    return le16toh(__atomic_load_n((const uint16_t *)(const void *)host, __ATOMIC_RELAXED));
-}
-
-/* Length 0: it reaches into the next page. */
-static void decode_at(const struct finder *f, unsigned offset, struct riscv_insn *insn)
-{
-    uint32_t word = code_half(f->host + offset);
-
-    insn->length = 0;
-    if (riscv_insn_length(word) == 4) {
-        if (offset + 4 > PAGE_SIZE)
-            return;
-        word |= code_half(f->host + offset + 2) << 16;
-    }
-    riscv_decode(word, insn);
 }
 
 /* A target in the page that is worth being followed. */
@@ -72,8 +51,7 @@ static struct place place_of(struct finder *f, unsigned offset)
     struct place place = {NOWHERE, NOWHERE, NOWHERE};
     struct riscv_insn insn;
 
-    decode_at(f, offset, &insn);
-    if (!insn.length)
+    if (!code_decode(f->host + offset, PAGE_SIZE - offset, &insn))
         return place;
     switch (insn.id) {
     case RISCV_INSN_BEQ:

@@ -22,9 +22,10 @@ struct region {
     bool calls; /* the head is also reached again behind calls, which lead out and back */
 };
 
+/* Nothing is behind the page. */
 static inline bool region_has(const region_set set, unsigned offset)
 {
-    return set[offset / 128] >> (offset / 2 % 64) & 1;
+    return offset < 2 * REGION_PLACES && (set[offset / 128] >> (offset / 2 % 64) & 1);
 }
 
 /* Whether what begins there is executed often. */
