@@ -266,17 +266,6 @@ static struct place_code *place_code_of(struct engine_cpu *cpu, uint64_t at)
     return &cpu->native->places[(at >> 1 ^ at >> 15) & (PLACE_CODES - 1)];
 }
 
-static bool is_windowed(struct engine_cpu *cpu)
-{
-    return context_of(cpu)->window != NULL;
-}
-
-/* Code begins at even addresses: the lowest bit tells the kinds apart. */
-static uint64_t place_key(struct engine_cpu *cpu, uint64_t at)
-{
-    return at | is_windowed(cpu);
-}
-
 static void jump_fill(struct engine_cpu *cpu, uint64_t pc, const void *code)
 {
     struct native_jump *jump = jump_of(cpu, pc);
@@ -296,12 +285,12 @@ static struct unit *find_locked(struct engine_cpu *cpu, uint64_t at, uint64_t pc
     struct unit *unit;
 
     translator_check_page(t, page, generation_of(native, page));
-    unit = translator_find(t, page, at & (PAGE_SIZE - 1), is_windowed(cpu));
+    unit = translator_find(t, page, at & (PAGE_SIZE - 1), native_is_windowed(cpu));
     if (unit) {
         const void *code = unit_poll_entry(t, unit);
 
         jump_fill(cpu, pc, code);
-        *place_code_of(cpu, at) = (struct place_code){place_key(cpu, at), code};
+        *place_code_of(cpu, at) = (struct place_code){native_place_key(cpu, at), code};
     }
     return unit;
 }
@@ -318,7 +307,7 @@ static const void *find_code(struct engine_cpu *cpu, uint64_t pc)
     if (!native_find_place(cpu, pc, &at))
         return NULL;
     code = place_code_of(cpu, at);
-    if (code->place != place_key(cpu, at))
+    if (code->place != native_place_key(cpu, at))
         return NULL;
     jump_fill(cpu, pc, code->code);
     return code->code;
@@ -506,25 +495,20 @@ bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generat
         return false;
     mutex_lock(&t->lock);
     translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
-    hot = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1), is_windowed(cpu)) ||
-          native_profile_has(native, place_key(cpu, offset), generation);
+    hot = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1),
+                          native_is_windowed(cpu)) ||
+          native_profile_has(native, native_place_key(cpu, offset), generation);
     mutex_unlock(&t->lock);
     return hot;
 }
 
 /* ---- translating ---- */
 
-struct known {
-    struct translator *t;
-    const struct unit_page *page;
-    bool windowed;
-};
-
-static bool is_known(void *ctx, unsigned offset)
+bool native_is_known(void *ctx, unsigned offset)
 {
-    const struct known *known = ctx;
+    const struct native_known *known = ctx;
 
-    return unit_page_find(known->t, known->page, offset, known->windowed);
+    return unit_page_find(known->translator, known->page, offset, known->windowed);
 }
 
 static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
@@ -534,7 +518,7 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
     struct translator *t = &native->translator;
     const uint8_t *host = native->ram->host, *next = NULL;
     unsigned count;
-    struct known known = {t, translator_page(t, source->page), is_windowed(cpu)};
+    struct native_known known = {t, translator_page(t, source->page), native_is_windowed(cpu)};
 
     if (source->next != UINT64_MAX) {
         if (!translator_may_reach(t, source->page, source->next))
@@ -542,9 +526,9 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
         next = host + (source->next << PAGE_SHIFT);
     }
     if (!lift(host + (source->page << PAGE_SHIFT), next, pc & (PAGE_SIZE - 1), native->unit_limit,
-              &t->scratch, native->records, &count, is_known, &known))
+              &t->scratch, native->records, &count, native_is_known, &known))
         return -E2BIG;
-    t->scratch.windowed = is_windowed(cpu);
+    t->scratch.windowed = native_is_windowed(cpu);
     return translator_make(t, source, pc, context_of(cpu), native_fallbacks(native, count), unit);
 }
 
@@ -581,9 +565,10 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     if (!*unit) {
         r = translate_locked(cpu, &source, pc, unit);
         if (!r) {
-            native_profile_note(native, place_key(cpu, at), source.generation);
+            native_profile_note(native, native_place_key(cpu, at), source.generation);
             if (native->regions_at_once)
-                native_region_make(native, &(struct region_request){at, pc, is_windowed(cpu)});
+                native_region_make(native,
+                                   &(struct region_request){at, pc, native_is_windowed(cpu)});
             *unit = find_locked(cpu, at, pc); /* for the caches */
         }
     }

@@ -95,6 +95,19 @@ static inline struct native_context *context_of(struct engine_cpu *cpu)
     return &cpu->data->native;
 }
 
+/* Whether code for the regime of now reaches memory through a window. */
+static inline bool native_is_windowed(struct engine_cpu *cpu)
+{
+    return context_of(cpu)->window != NULL;
+}
+
+/* Of a place of main RAM, of which there may be code of two kinds. Code begins at even addresses:
+ * the lowest bit tells. */
+static inline uint64_t native_place_key(struct engine_cpu *cpu, uint64_t at)
+{
+    return at | native_is_windowed(cpu);
+}
+
 static inline struct native_cpu *native_cpu_of(struct translator_cpu *cpu)
 {
     return (struct native_cpu *)(void *)((char *)cpu - offsetof(struct native_cpu, translator));
@@ -114,6 +127,15 @@ struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, 
 
 /* ---- native.c ---- */
 
+/* The units of a page. */
+struct native_known {
+    struct translator *translator;
+    const struct unit_page *page;
+    bool windowed;
+};
+
+/* Whether one of a struct native_known begins there: a lift_known and a region_hot. */
+bool native_is_known(void *ctx, unsigned offset);
 /* Where the virtual `pc` is in main RAM; false: elsewhere, or nowhere. */
 bool native_find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at);
 /* Of a page of main RAM. */
@@ -130,17 +152,17 @@ void native_region_sample(struct engine_cpu *cpu, uint64_t at);
 void native_region_unfit(struct engine_cpu *cpu, uint64_t pc);
 /* The CPU enters translated code. */
 void native_region_enter(struct engine_cpu *cpu);
-/* Makes a region of the loop there, if there is one that is worth it. Takes the translator's lock.
- */
-void native_region_make(struct native *native, const struct region_request *request);
+/* (lock) Makes a region of the loop there, if there is one that is worth it. */
+void native_region_make(struct native *native, const struct region_request *request)
+    REQUIRES(native->translator.lock);
 
 /* ---- native_profile.c ---- */
 
 /* -ENOMEM. */
 int native_profile_init(struct native *native, struct profile *profile) MUST_CHECK;
 void native_profile_release(struct native *native);
-/* (lock) Whether the place (place_key()) was worth a unit in an earlier run, or in this one, if the
- * page of RAM, which is marked (code_mark()), is at this writing. */
+/* (lock) Whether the place (native_place_key()) was worth a unit in an earlier run, or in this one,
+ * if the page of RAM, which is marked (code_mark()), is at this writing. */
 bool native_profile_has(struct native *native, uint64_t at, uint32_t generation);
 /* (lock) A unit was made there. */
 void native_profile_note(struct native *native, uint64_t at, uint32_t generation);

@@ -28,17 +28,10 @@ enum {
 
 /* ---- making one ---- */
 
-struct hot {
-    struct translator *t;
-    const struct unit_page *page;
-    bool windowed, always;
-};
-
-static bool is_hot(void *ctx, unsigned offset)
+/* Regions that are made at once do not wait for units. */
+static bool is_any(void *ctx, unsigned offset)
 {
-    const struct hot *hot = ctx;
-
-    return hot->always || unit_page_find(hot->t, hot->page, offset, hot->windowed);
+    return true;
 }
 
 /* The first tier makes of a loop of one piece, and of one that seldom leaves such a piece, what a
@@ -57,7 +50,7 @@ void native_region_make(struct native *native, const struct region_request *requ
     unsigned offset = request->at & (PAGE_SIZE - 1);
     const struct unit_page *page = translator_page(t, source.page);
     struct unit *unit = translator_find(t, source.page, offset, request->windowed);
-    struct hot hot = {t, page, request->windowed, native->regions_at_once};
+    struct native_known known = {t, page, request->windowed};
     const uint8_t *host = native->ram->host + (request->at & PAGE_MASK);
     struct region region;
     unsigned count;
@@ -67,8 +60,10 @@ void native_region_make(struct native *native, const struct region_request *requ
     if (!unit || unit->next != NO_PAGE || page->generation != source.generation ||
         t->runtime.counting)
         return;
-    if (!region_find(host, offset, is_hot, &hot, &region) || region.label_count > IR_LABELS_MAX ||
-        is_simple(native, unit, &region) || unit->region >= region.instructions)
+    if (!region_find(host, offset, native->regions_at_once ? is_any : native_is_known, &known,
+                     &region) ||
+        region.label_count > IR_LABELS_MAX || is_simple(native, unit, &region) ||
+        unit->region >= region.instructions)
         return;
     /* The unit stays where that fails. */
     if (!lift_region(host, offset, &region, &t->scratch, native->records, &count))
@@ -171,20 +166,10 @@ static void request(struct engine_cpu *cpu, uint64_t at)
         r->requests[(r->first + r->count++) % REGION_REQUESTS] =
             (struct region_request){.at = at,
                                     .pc = cpu->hart->pc,
-                                    .windowed = context_of(cpu)->window != NULL};
+                                    .windowed = native_is_windowed(cpu)};
         condition_signal(&r->changed);
     }
     mutex_unlock(&r->lock);
-}
-
-static bool is_windowed(struct engine_cpu *cpu)
-{
-    return context_of(cpu)->window != NULL;
-}
-
-static uint64_t key_of(struct engine_cpu *cpu, uint64_t at)
-{
-    return at | is_windowed(cpu);
 }
 
 static struct region_sample *sample_of(struct engine_cpu *cpu, uint64_t at)
@@ -203,7 +188,7 @@ static void note_known(struct regions *r, bool known)
 void native_region_sample(struct engine_cpu *cpu, uint64_t at)
 {
     struct native_cpu *n = cpu->native;
-    uint64_t key = key_of(cpu, at);
+    uint64_t key = native_place_key(cpu, at);
     struct region_sample *sample = sample_of(cpu, at);
 
     if (!cpu->engine->native->regions.running)
@@ -233,14 +218,14 @@ void native_region_unfit(struct engine_cpu *cpu, uint64_t pc)
     if (!native_find_place(cpu, pc, &at))
         return;
     sample = sample_of(cpu, at);
-    if (sample->key != key_of(cpu, at))
-        *sample = (struct region_sample){.key = key_of(cpu, at)};
+    if (sample->key != native_place_key(cpu, at))
+        *sample = (struct region_sample){.key = native_place_key(cpu, at)};
     if (++sample->unfit < UNFIT_MOST)
         return;
     /* The unit that is made next stays. */
     *sample = (struct region_sample){.key = sample->key, .count = SAMPLE_AGAIN + 1};
     mutex_lock(&t->lock);
-    unit = translator_find(t, at >> PAGE_SHIFT, at & (PAGE_SIZE - 1), is_windowed(cpu));
+    unit = translator_find(t, at >> PAGE_SHIFT, at & (PAGE_SIZE - 1), native_is_windowed(cpu));
     if (unit && unit->region)
         translator_kill(t, unit);
     mutex_unlock(&t->lock);
@@ -249,6 +234,12 @@ void native_region_unfit(struct engine_cpu *cpu, uint64_t pc)
 void native_region_enter(struct engine_cpu *cpu)
 {
     wake_after(cpu, &cpu->native->wake_entries, WAKE_ENTRIES);
+}
+
+static void regions_release(struct regions *r)
+{
+    condition_release(&r->changed);
+    mutex_release(&r->lock);
 }
 
 int native_regions_start(struct native *native)
@@ -260,6 +251,8 @@ int native_regions_start(struct native *native)
     condition_init(&r->changed);
     r_start = thread_start(&r->thread, "hospes-regions", region_thread, native);
     r->running = !r_start;
+    if (r_start)
+        regions_release(r);
     return r_start;
 }
 
@@ -274,7 +267,6 @@ void native_regions_stop(struct native *native)
     condition_signal(&r->changed);
     mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
-    condition_release(&r->changed);
-    mutex_release(&r->lock);
+    regions_release(r);
     r->running = false;
 }
