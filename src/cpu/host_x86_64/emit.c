@@ -127,11 +127,10 @@ static void cold_nan(struct emitter *e, const struct cold *cold)
     jmp_to(&e->b, cold->back);
 }
 
-static void cold_step(struct emitter *e, const struct cold *cold)
+void emit_exit(struct emitter *e, unsigned part, unsigned offset)
 {
-    emit_count(e, cold->insn->done);
-    mov_ri(&e->b, RAX, cold->insn->at);
-    jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+    mov_ri(&e->b, RAX, offset);
+    jmp_to(&e->b, e->runtime->parts[part]);
 }
 
 static void cold_link_out(struct emitter *e, const struct cold *cold)
@@ -174,7 +173,7 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         cold_flags(e, cold);
         break;
     case COLD_STEP:
-        cold_step(e, cold);
+        emit_step(e, cold->insn);
         break;
     case COLD_LINK:
         emit_exit_link(e, cold->index);
@@ -199,19 +198,16 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         cold_return(e, cold);
         break;
     case COLD_UNREADY:
-        mov_ri(&e->b, RAX, e->unit->start);
-        jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+        emit_exit(e, PART_EXIT_STEP, e->unit->start);
         break;
     case COLD_UNFIT:
-        mov_ri(&e->b, RAX, e->unit->start);
-        jmp_to(&e->b, e->runtime->parts[PART_EXIT_UNFIT]);
+        emit_exit(e, PART_EXIT_UNFIT, e->unit->start);
         break;
     case COLD_AFTER:
         jmp_to(&e->b, e->afters[cold->index]);
         break;
     case COLD_POLL:
-        mov_ri(&e->b, RAX, cold->index);
-        jmp_to(&e->b, e->runtime->parts[PART_EXIT_POLL]);
+        emit_exit(e, PART_EXIT_POLL, cold->index);
         break;
     case COLD_DIVIDE:
         cold_divide(e, cold);
@@ -379,7 +375,7 @@ static bool knowledge_holds(const struct emitter *e, const struct knowledge *hea
     return true;
 }
 
-/* The end of the second round, which begins at `top`. */
+/* The end of the last of the rounds that begin at `top`. */
 static void emit_loop_end(struct emitter *e, struct ir_insn *back, const struct knowledge *head,
                           uint32_t top)
 {

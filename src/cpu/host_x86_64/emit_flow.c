@@ -225,11 +225,10 @@ static void emit_call(struct emitter *e, const struct ir_insn *insn)
     emit_landing(e, insn);
 }
 
-static void emit_step(struct emitter *e, const struct ir_insn *insn)
+void emit_step(struct emitter *e, const struct ir_insn *insn)
 {
     emit_count(e, insn->done);
-    mov_ri(&e->b, RAX, insn->at);
-    jmp_to(&e->b, e->runtime->parts[PART_EXIT_STEP]);
+    emit_exit(e, PART_EXIT_STEP, insn->at);
 }
 
 static void emit_next_page(struct emitter *e, const struct ir_insn *insn)

@@ -91,6 +91,11 @@ static bool is_of_page(const struct ir_insn *insn)
     return insn->a == IR_PAGE;
 }
 
+void emit_base_check(struct emitter *e, unsigned base)
+{
+    alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
+}
+
 /* Checks the base, which is in a global's register or loaded to rax. */
 static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
 {
@@ -115,7 +120,7 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
     }
     if (known)
         return access;
-    alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
+    emit_base_check(e, base);
     jcc_to(&e->b, CC_AE, 0);
     access->check = here(&e->b);
     return access;
@@ -160,11 +165,6 @@ void slack_step(uint32_t *slacks, const struct ir_insn *insn)
              is_near(insn->imm) && slacks[insn->a] != UINT32_MAX)
         slack = slacks[insn->a] + magnitude(insn->imm);
     slacks[insn->dst] = slack;
-}
-
-void emit_base_check(struct emitter *e, ir_ref base)
-{
-    alu_load(&e->b, OP_W, ALU_CMP, int_operand(e, base, 0, RAX), CONTEXT(window_size));
 }
 
 /* Behind the access: rax still holds the base, if it was loaded. */

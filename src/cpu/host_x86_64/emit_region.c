@@ -133,7 +133,7 @@ static void hoist(struct emitter *e, const struct ir_unit *unit, struct facts *a
 
         if (!is_window_base(&unit->insns[i]) || !at_entry->slack[base] || !is_steady(unit, base))
             continue;
-        emit_base_check(e, base);
+        emit_base_check(e, int_operand(e, base, 0, RAX));
         emit_cold(e, CC_AE, COLD_UNFIT, NULL, 0);
         at_entry->slack[base] = e->slack[base] = 0;
         count++;

@@ -261,6 +261,8 @@ void emit_count(struct emitter *e, unsigned instructions);
 void emit_guest(struct emitter *e, const struct ir_insn *insn);
 /* In an out-of-line part: the jump of the link `index`, and its stub behind it. */
 void emit_cold_link(struct emitter *e, unsigned index);
+/* Leaves by an exit part; it goes on at `offset`. */
+void emit_exit(struct emitter *e, unsigned part, unsigned offset);
 /* Leaves if somebody wants the CPU; it goes on at `offset`. */
 void emit_poll(struct emitter *e, unsigned offset);
 /* Leaves to the link `index`, which nobody patched yet. */
@@ -353,8 +355,8 @@ void emit_accesses(struct emitter *e);
 void slack_step(uint32_t *slacks, const struct ir_insn *insn);
 /* Whether the operation is an access whose base, insn.a, slack is about. */
 bool is_window_base(const struct ir_insn *insn);
-/* Compares: above or equal if the global is beyond the window. */
-void emit_base_check(struct emitter *e, ir_ref base);
+/* Compares: above or equal if what the register holds is beyond the window. */
+void emit_base_check(struct emitter *e, unsigned base);
 
 /* ---- emit_float.c ---- */
 
@@ -365,6 +367,8 @@ void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 /* ---- emit_flow.c ---- */
 
 bool emit_flow(struct emitter *e, const struct ir_insn *insn);
+/* Leaves to have the guest execute the instruction. */
+void emit_step(struct emitter *e, const struct ir_insn *insn);
 void cold_far(struct emitter *e, const struct cold *cold);
 void cold_lookup(struct emitter *e, const struct cold *cold);
 void cold_edge(struct emitter *e, const struct cold *cold);

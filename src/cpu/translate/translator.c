@@ -580,7 +580,7 @@ static bool is_loop(const struct ir_unit *ir)
 }
 
 /* The records' addresses go into the code, so that there must be enough before it is made. */
-static unsigned links_wanted(const struct ir_unit *ir)
+static unsigned links_wanted(const struct ir_unit *ir, bool loops)
 {
     unsigned count = 0;
 
@@ -597,7 +597,7 @@ static unsigned links_wanted(const struct ir_unit *ir)
         default:
             break;
         }
-    return ir->region || is_loop(ir) ? HOST_LOOP_TIMES * count : count;
+    return ir->region || loops ? HOST_LOOP_TIMES * count : count;
 }
 
 /* Copies the records to the tables; the scratch unit points to them from now on. */
@@ -620,7 +620,8 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
                         struct unit_fallbacks *fallbacks, struct unit **out)
 {
     struct host_unit *compiled = &t->compiled;
-    unsigned segment = t->memory.segment, links = links_wanted(&t->scratch);
+    bool loops = is_loop(&t->scratch);
+    unsigned segment = t->memory.segment, links = links_wanted(&t->scratch, loops);
     uint8_t *top = tables_top(&t->tables, segment);
     struct unit *unit = (struct unit *)(void *)(top + round_up(fallbacks->size, 8));
     int r;
@@ -636,7 +637,7 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
                           .next = (uint32_t)source->next,
                           .offset = t->scratch.start,
                           .windowed = t->scratch.windowed,
-                          .loops = is_loop(&t->scratch),
+                          .loops = loops,
                           .region = t->scratch.region ? t->scratch.guest_count : 0,
                           .link_count = (uint16_t)compiled->link_count,
                           .access_count = (uint16_t)compiled->access_count};
