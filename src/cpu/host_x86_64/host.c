@@ -100,6 +100,12 @@ static void move_floats(struct maker *m, bool save)
     patch_here(&m->b, over);
 }
 
+static void move_all(struct maker *m, bool save)
+{
+    move_ints(m, save, ALL);
+    move_floats(m, save);
+}
+
 static const uint8_t host_saved[] = {RBX, RBP, R12, R13, R14, R15};
 
 /* enter(state, context, code) */
@@ -113,8 +119,7 @@ static void make_enter(struct maker *m)
     mov_rr(&m->b, OP_W, RAX, RDX);
     mov_store(&m->b, OP_W, CONTEXT(host_stack), RSP);
     mov_load(&m->b, OP_W, PAGE, CONTEXT(page));
-    move_ints(m, false, ALL);
-    move_floats(m, false);
+    move_all(m, false);
     mov_load(&m->b, OP_W, RSP, CONTEXT(stack_top));
     op(&m->b, 0, 0xff, 4, in_reg(RAX));
 }
@@ -138,8 +143,7 @@ static uint32_t make_save_and_leave(struct maker *m, uint32_t leave)
     uint32_t start = here(&m->b);
 
     mov_store(&m->b, OP_W, CONTEXT(page), PAGE);
-    move_ints(m, true, ALL);
-    move_floats(m, true);
+    move_all(m, true);
     jmp_to(&m->b, leave);
     return start;
 }
@@ -166,6 +170,14 @@ static void call_helper(struct maker *m, const void *helper)
     op(&m->b, 0, 0xff, 2, in_reg(RAX));
     mov_load(&m->b, OP_W, RSP, CONTEXT(stack));
     test_rr(&m->b, OP_W, RDX, RDX);
+}
+
+/* What the helper's jump that ends at `from` leads to; all globals are in the state. */
+static void helper_failed(struct maker *m, uint32_t from, uint32_t leave)
+{
+    patch_here(&m->b, from);
+    mov_ri(&m->b, RAX, NATIVE_EXIT_HELPER);
+    jmp_to(&m->b, leave);
 }
 
 /* rax: the address; rcx: the info; rdx: the value of a store. */
@@ -200,17 +212,13 @@ static uint32_t make_failed(struct maker *m, const void *helper, uint32_t leave,
     *fault = here(&m->b);
     mov_load(&m->b, OP_W, RAX, CONTEXT(target));
     jump_here(&m->b, both);
-    move_ints(m, true, ALL);
-    move_floats(m, true);
+    move_all(m, true);
     call_helper(m, helper);
     jcc_to(&m->b, CC_E, 0);
     fail = here(&m->b);
-    move_ints(m, false, ALL);
-    move_floats(m, false);
+    move_all(m, false);
     op(&m->b, 0, 0xff, 4, CONTEXT(target));
-    patch_here(&m->b, fail);
-    mov_ri(&m->b, RAX, NATIVE_EXIT_HELPER);
-    jmp_to(&m->b, leave);
+    helper_failed(m, fail, leave);
     return call;
 }
 
@@ -219,18 +227,14 @@ static uint32_t make_guest(struct maker *m, const void *helper, uint32_t leave)
 {
     uint32_t start = here(&m->b), fail;
 
-    move_ints(m, true, ALL);
-    move_floats(m, true);
+    move_all(m, true);
     mov_rr(&m->b, OP_W, RDX, RCX);
     call_helper(m, helper);
     jcc_to(&m->b, CC_E, 0);
     fail = here(&m->b);
-    move_ints(m, false, ALL);
-    move_floats(m, false);
+    move_all(m, false);
     put8(&m->b, 0xc3);
-    patch_here(&m->b, fail);
-    mov_ri(&m->b, RAX, NATIVE_EXIT_HELPER);
-    jmp_to(&m->b, leave);
+    helper_failed(m, fail, leave);
     return start;
 }
 
@@ -241,14 +245,12 @@ static uint32_t make_lookup(struct maker *m, const void *helper, bool call, bool
 {
     uint32_t start = here(&m->b), fail;
 
-    move_ints(m, true, ALL);
-    move_floats(m, true);
+    move_all(m, true);
     mov_ri(&m->b, RDX, call);
     call_helper(m, helper);
     mov_rr(&m->b, OP_W, RCX, RDX);
     mov_load(&m->b, OP_W, PAGE, CONTEXT(page));
-    move_ints(m, false, ALL);
-    move_floats(m, false);
+    move_all(m, false);
     test_rr(&m->b, OP_W, RCX, RCX);
     jcc_to(&m->b, CC_E, 0);
     fail = here(&m->b);
