@@ -4,6 +4,13 @@
 #include <errno.h>
 #include <unistd.h>
 
+void descriptor_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 int descriptor_write_all(int fd, const void *data, size_t length)
 {
     const char *from = data;

@@ -7,6 +7,8 @@
 
 #include "base/compiler.h"
 
+/* For CLEANUP(): closes unless negative. */
+void descriptor_close(int *fd);
 /* Writes all of it, over interruptions and short writes. Returns 0 or -errno. */
 int descriptor_write_all(int fd, const void *data, size_t length) MUST_CHECK;
 

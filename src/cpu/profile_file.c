@@ -9,12 +9,6 @@
 #include "base/descriptor.h"
 #include "cpu/profile.h"
 
-static void fd_close(const int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-
 static void memory_free(void *at)
 {
     free(*(void **)at);
@@ -40,7 +34,7 @@ static int read_all(int fd, uint8_t *data, size_t limit, size_t *size)
 int profile_load(struct profile *profile, const char *path, struct error *error)
 {
     /* Whatever it is, it must not hold us up. */
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     CLEANUP(memory_free) uint8_t *data = NULL;
     struct stat status;
     size_t size;
@@ -70,7 +64,7 @@ int profile_load(struct profile *profile, const char *path, struct error *error)
 static int replace(const char *path, const void *data, size_t size)
 {
     CLEANUP(memory_free) char *beside = NULL;
-    CLEANUP(fd_close) int fd = -1;
+    CLEANUP(descriptor_close) int fd = -1;
     int r;
 
     if (asprintf(&beside, "%s.XXXXXX", path) < 0) {
@@ -94,7 +88,7 @@ static int replace(const char *path, const void *data, size_t size)
 /* Whether the file may be replaced. */
 static int check_replaceable(const char *path)
 {
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
     uint8_t begin[8];
     size_t size;

@@ -200,7 +200,7 @@ int image_build(const struct image_store *store, const char *name,
     CLEANUP(text_free) char *log_path = text_format("%s/%s-build.log", store->cache, name);
     CLEANUP(text_free) char *cache = text_format("%s/%s", store->cache, name);
     CLEANUP(store_unlock) struct store_lock lock = {0};
-    CLEANUP(file_close) int log = -1;
+    CLEANUP(descriptor_close) int log = -1;
     struct build build = {.name = name, .options = options};
     int ret;
 

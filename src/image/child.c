@@ -226,8 +226,8 @@ void child_hold_stops(sigset_t *before)
 int child_run(const struct child *child, struct error *error)
 {
     CLEANUP(text_free) char *path = NULL;
-    CLEANUP(file_close) int read_end = -1;
-    CLEANUP(file_close) int stop = -1;
+    CLEANUP(descriptor_close) int read_end = -1;
+    CLEANUP(descriptor_close) int stop = -1;
     struct lines lines = {.child = child};
     const char *host_path = getenv("PATH");
     const char **environment;

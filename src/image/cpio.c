@@ -42,7 +42,7 @@ static void header(struct cpio *cpio, const char *name, mode_t mode, uint32_t si
 
 static int add_file(struct cpio *cpio, const char *name, const FTSENT *entry)
 {
-    CLEANUP(file_close) int fd = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP(descriptor_close) int fd = open(entry->fts_accpath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     uint64_t size = (uint64_t)entry->fts_statp->st_size, at = 0;
     char chunk[COPY_CHUNK];
 

@@ -150,7 +150,7 @@ static int first_stage(const struct build *build, struct error *error)
 
 static int parts_disk_make(const char *path, struct error *error)
 {
-    CLEANUP(file_close) int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 
     if (fd < 0 || ftruncate(fd, (off_t)PARTS_DISK_SIZE) < 0)
         return error_set(error, errno, "cannot make \"%s\": %s", path, error_words(errno));

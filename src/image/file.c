@@ -10,17 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/descriptor.h"
-
 #define COPY_CHUNK       (1u << 20)
 #define TREE_FDS_AT_ONCE 32
-
-void file_close(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
 
 void text_free(char **text)
 {
@@ -52,7 +43,7 @@ int file_write(const char *path, const void *data, size_t length, bool executabl
                struct error *error)
 {
     CLEANUP(text_free) char *beside = NULL;
-    CLEANUP(file_close) int fd = -1;
+    CLEANUP(descriptor_close) int fd = -1;
     int ret;
 
     if (asprintf(&beside, "%s.new", path) < 0) {
@@ -76,7 +67,7 @@ int file_write(const char *path, const void *data, size_t length, bool executabl
 
 int file_read_text(const char *path, size_t limit, char **text, struct error *error)
 {
-    CLEANUP(file_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     CLEANUP(text_free) char *data = NULL;
     struct stat status;
     int ret;
@@ -101,7 +92,7 @@ int file_read_text(const char *path, size_t limit, char **text, struct error *er
 
 int file_copy_range(int fd, uint64_t offset, uint64_t length, const char *path, struct error *error)
 {
-    CLEANUP(file_close) int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    CLEANUP(descriptor_close) int out = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     CLEANUP(text_free) char *chunk = malloc(COPY_CHUNK);
     int ret = 0;
 
@@ -176,7 +167,7 @@ int directory_remove(const char *path, struct error *error)
 
 int directory_sync(const char *path, struct error *error)
 {
-    CLEANUP(file_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) < 0)
         return error_set(error, errno, "cannot sync \"%s\": %s", path, error_words(errno));

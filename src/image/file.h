@@ -10,10 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/descriptor.h"
 #include "base/error.h"
 
-/* For CLEANUP(): closes unless negative. */
-void file_close(int *fd);
 /* For CLEANUP() on a `char *`. */
 void text_free(char **text);
 

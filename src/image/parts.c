@@ -101,7 +101,7 @@ static int kernel_check(int fd, const struct part *part, struct error *error)
 int parts_extract(const char *path, const char *kernel, const char *initrd, struct error *error)
 {
     unsigned char header[PARTS_HEADER_SIZE];
-    CLEANUP(file_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct parts parts;
     struct stat status;
     int ret;

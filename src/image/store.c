@@ -219,7 +219,7 @@ int store_lock(const struct image_store *store, const char *name, struct store_l
     if (!path)
         return error_set(error, ENOMEM, "out of memory");
     for (;;) {
-        CLEANUP(file_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        CLEANUP(descriptor_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 
         if (fd < 0)
             return error_set(error, errno,
@@ -255,7 +255,7 @@ void store_unlock(struct store_lock *lock)
 /* 0 when no machine has the disk open; *disk then keeps others off it until it is closed. */
 static int disk_claim(const char *path, int *disk, struct error *error)
 {
-    CLEANUP(file_close) int fd = open(path, O_RDWR | O_CLOEXEC);
+    CLEANUP(descriptor_close) int fd = open(path, O_RDWR | O_CLOEXEC);
     int ret;
 
     if (fd < 0)
@@ -273,7 +273,7 @@ static int disk_claim(const char *path, int *disk, struct error *error)
 int store_check_idle(const struct image_store *store, const char *name, struct error *error)
 {
     CLEANUP(text_free) char *disk = text_format("%s/%s/disk.raw", store->directory, name);
-    CLEANUP(file_close) int claimed = -1;
+    CLEANUP(descriptor_close) int claimed = -1;
 
     if (!disk)
         return error_set(error, ENOMEM, "out of memory");
@@ -285,7 +285,7 @@ int store_discard(const struct image_store *store, const char *name, struct erro
     CLEANUP(text_free) char *path = text_format("%s/%s", store->directory, name);
     CLEANUP(text_free) char *away = text_format("%s/.%s.old", store->directory, name);
     CLEANUP(text_free) char *disk = text_format("%s/%s/disk.raw", store->directory, name);
-    CLEANUP(file_close) int claimed = -1;
+    CLEANUP(descriptor_close) int claimed = -1;
     int ret;
 
     if (!path || !away || !disk)
