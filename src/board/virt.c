@@ -147,7 +147,7 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
         .as = virt->config.memory,
         .loop = virt->config.loop,
         .log = virt->config.log,
-        .interrupt = plic_input(virt->plic, VIRT_IRQ_VIRTIO + index),
+        .interrupt = plic_input(virt->plic, virt_slot_irq(index)),
         .name = name,
     };
     int r = 0;

@@ -33,17 +33,24 @@
 #define VIRT_UART         0x10000000u
 #define VIRT_VIRTIO       0x10001000u
 #define VIRT_VIRTIO_STEP  0x1000u
-#define VIRT_VIRTIO_SLOTS 8u
+#define VIRT_VIRTIO_SLOTS 16u
 #define VIRT_RAM_BASE     0x80000000u
 
 #define VIRT_TIMEBASE   10000000u /* Hz */
 #define VIRT_UART_CLOCK 3686400u  /* Hz */
 #define VIRT_PLIC_NDEV  95u
-#define VIRT_IRQ_VIRTIO 1u /* the first of the slots' */
+#define VIRT_IRQ_VIRTIO 1u  /* the first of the slots' that QEMU's board has, too: eight */
+#define VIRT_IRQ_BEYOND 40u /* the first of the slots' beyond them; QEMU's board leaves it free */
 #define VIRT_IRQ_UART   10u
 #define VIRT_IRQ_RTC    11u
 #define VIRT_TREE_MAX   (1u << 20)
 #define VIRT_ROM_TREE   0x100 /* unused below: the reset code and its data */
+
+/* The interrupt of a virtio slot. */
+static inline unsigned virt_slot_irq(unsigned slot)
+{
+    return slot < 8 ? VIRT_IRQ_VIRTIO + slot : VIRT_IRQ_BEYOND + slot - 8;
+}
 
 enum virt_slot_kind {
     VIRT_SLOT_EMPTY,

@@ -168,7 +168,7 @@ static void tree_soc(struct tree *tree, const struct virt_tree_facts *facts)
         tree_node(tree, "virtio_mmio@%llx", (unsigned long long)base);
         tree_string(tree, "compatible", "virtio,mmio");
         tree_reg(tree, base, VIRT_VIRTIO_STEP);
-        tree_interrupt(tree, VIRT_IRQ_VIRTIO + i);
+        tree_interrupt(tree, virt_slot_irq(i));
         tree_node_end(tree);
     }
     tree_node_end(tree);
