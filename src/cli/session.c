@@ -291,6 +291,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"unit bytes", c.unit_bytes},
         {"code bytes", c.code_bytes},
         {"of it out of line", c.cold_bytes},
+        {"table bytes", c.table_bytes},
         {"translation us", c.translation_ns / 1000},
         {"regions", c.regions},
         {"region instructions", c.region_instructions},

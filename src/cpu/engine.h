@@ -58,6 +58,7 @@ struct engine_counters {
     /* A translator's; 0 elsewhere. What belongs to the machine is told by its first CPU. */
     uint64_t units, unit_instructions, unit_bytes; /* translated in all; of guest code */
     uint64_t code_bytes, cold_bytes;               /* what they became; of it out of line */
+    uint64_t table_bytes;                          /* what is kept of them beside */
     uint64_t translation_ns;
     uint64_t units_dropped;  /* written to, or evicted */
     uint64_t units_profiled; /* translated sooner because a profile knew them */

@@ -121,7 +121,7 @@ def test_raw_payload(guests):
 
 # What --stats tells of each engine, and what besides of one that translated something.
 ROWS = {"instructions", "blocks decoded", "blocks invalidated", "TLB misses", "TLB flushes", "traps", "seconds", "million a second"}
-TRANSLATOR_ROWS = {"units", "unit instructions", "unit bytes", "code bytes", "translation us", "units dropped", "segments evicted", "window fills"}
+TRANSLATOR_ROWS = {"units", "unit instructions", "unit bytes", "code bytes", "table bytes", "translation us", "units dropped", "segments evicted", "window fills"}
 
 
 def stats(home, *arguments):

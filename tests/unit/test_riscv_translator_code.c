@@ -352,6 +352,31 @@ static void test_eviction(void **state)
     rig_free(rig);
 }
 
+/* What bounds the code bounds what is kept of it, too, which of branches is more. */
+static void test_tables_take_part_of_the_room(void **state)
+{
+    enum { COUNT = 2400, SIZE = 4 * LENGTH, SEGMENTS = 8, SEGMENT = (4 << 20) / SEGMENTS };
+    struct rig *rig = rig_new(&riscv_translator, "heat=0,code=4M,regions=0", 1, RAM_SIZE);
+    struct engine_counters counters;
+    uint32_t code[LENGTH];
+
+    for (unsigned i = 0; i + 1 < LENGTH; i++)
+        code[i] = BEQ(A2, A3, 4 * (int)(LENGTH - 1 - i));
+    code[LENGTH - 1] = RET;
+    for (unsigned n = 0; n < COUNT; n++)
+        rig_put(rig, FIRST_FUNCTION + n * SIZE, code, LENGTH);
+    PUT(rig, 0, JALR(RA, S0, 0), ADDI(S0, S0, SIZE), ADDI(T0, T0, -1), BNEZ(T0, -12), WFI);
+    rig->hart[0].x[S0] = RAM_BASE + FIRST_FUNCTION;
+    rig->hart[0].x[T0] = COUNT;
+    rig->hart[0].x[A3] = 1;
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+    rig->type->counters(rig->cpu[0], &counters);
+    assert_true(counters.table_bytes > counters.code_bytes);
+    assert_in_range((counters.code_bytes + counters.table_bytes) / SEGMENT, SEGMENTS + 1,
+                    counters.segments_evicted + SEGMENTS - 1);
+    rig_free(rig);
+}
+
 /* A hart is held in the middle of its unit while the other one goes through all the room there is:
  * what it comes back to must be what it left. */
 static void test_eviction_of_what_is_executed(void **state)
@@ -484,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_remapped),
         cmocka_unit_test(test_mprv),
         cmocka_unit_test(test_eviction),
+        cmocka_unit_test(test_tables_take_part_of_the_room),
         cmocka_unit_test(test_eviction_of_what_is_executed),
         cmocka_unit_test(test_engines_take_turns),
     };

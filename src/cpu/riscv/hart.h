@@ -157,7 +157,7 @@ extern const struct engine_type riscv_interpreter;
  * lacks. Its options (engine_config.options; for tests and measurements):
  *   heat=N   executions before a block is translated (0: at once)
  *   unit=N   instructions in a unit, at most
- *   code=N   bytes of code memory, with a suffix K, M or G
+ *   code=N   bytes of translated code and its tables, with a suffix K, M or G
  *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
  *   regions=N  0: the first tier only; 1: of loops that take time, by a thread; 2: at once
  *   perf=1   names translated code for perf, in /tmp/perf-PID.map */

@@ -750,6 +750,7 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->unit_bytes = t->stats.guest_bytes;
     counters->code_bytes = t->stats.code_bytes;
     counters->cold_bytes = t->stats.cold_bytes;
+    counters->table_bytes = t->stats.table_bytes;
     counters->translation_ns = t->stats.nanoseconds;
     counters->units_dropped = t->stats.killed;
     counters->units_profiled = cpu->engine->native->units_profiled;

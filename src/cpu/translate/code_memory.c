@@ -63,11 +63,21 @@ void code_memory_fix(struct code_memory *memory)
     code_memory_use(memory, 0);
 }
 
+static uint32_t filled_in_line(const struct code_memory *memory)
+{
+    return memory->used - (memory->cold_end - memory->segment_size);
+}
+
+uint32_t code_memory_filled(const struct code_memory *memory)
+{
+    return filled_in_line(memory) + (memory->cold_used - memory->end);
+}
+
 /* As what is in the segment that was filled lies in it. */
 static uint32_t in_line_size(const struct code_memory *memory)
 {
     uint32_t sixteenth = memory->segment_size / 16;
-    uint32_t first = memory->used - (memory->cold_end - memory->segment_size);
+    uint32_t first = filled_in_line(memory);
     uint32_t second = memory->cold_used - memory->end;
     uint64_t size;
 

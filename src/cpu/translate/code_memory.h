@@ -40,6 +40,8 @@ void code_memory_use(struct code_memory *memory, unsigned segment);
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset);
 /* Whether the offset, of a segment, is in its first part. */
 bool code_memory_is_in_line(const struct code_memory *memory, uint32_t offset);
+/* Bytes of the segment that is being filled. */
+uint32_t code_memory_filled(const struct code_memory *memory);
 
 static inline const void *code_memory_run(const struct code_memory *memory, uint32_t offset)
 {

@@ -52,6 +52,13 @@ static inline void *tables_unit(const struct tables *tables, unsigned region, un
     return tables->base + *(end - 1 - n);
 }
 
+/* Bytes that are in use. */
+static inline uint32_t tables_filled(const struct tables *tables, unsigned region)
+{
+    return tables->regions[region].used +
+           tables->regions[region].units * (uint32_t)sizeof(uint32_t);
+}
+
 static inline void *tables_at(const struct tables *tables, uint32_t reference)
 {
     return reference ? tables->base + reference : NULL;

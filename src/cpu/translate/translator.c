@@ -615,6 +615,16 @@ static void fallbacks_copy(struct translator *t, struct unit_fallbacks *fallback
     fallbacks->records = to;
 }
 
+/* Code and tables share the bytes of a segment, so that what bounds the cache bounds both. */
+static bool segment_is_full(const struct translator *t)
+{
+    unsigned segment = t->memory.segment;
+
+    return tables_units(&t->tables, segment) &&
+           code_memory_filled(&t->memory) + tables_filled(&t->tables, segment) >=
+               t->memory.segment_size;
+}
+
 /* Compiles the scratch unit, after the optimiser, into the segment that is being filled. */
 static int unit_compile(struct translator *t, const struct unit_source *source,
                         struct unit_fallbacks *fallbacks, struct unit **out)
@@ -626,7 +636,7 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
     struct unit *unit = (struct unit *)(void *)(top + round_up(fallbacks->size, 8));
     int r;
 
-    if (!tables_have_room(&t->tables, segment, &unit->links[links]))
+    if (segment_is_full(t) || !tables_have_room(&t->tables, segment, &unit->links[links]))
         return -ENOSPC;
     fallbacks_copy(t, fallbacks, top);
     r = t->host->compile(&t->runtime, &t->scratch, &t->memory, unit->links, compiled);
@@ -697,7 +707,10 @@ static void unit_enter(struct translator *t, struct unit *unit, struct unit_page
 {
     uint32_t *slot = &t->hash[unit_hash(unit->page, unit->offset)];
 
+    uint32_t filled = tables_filled(&t->tables, t->memory.segment);
+
     tables_take(&t->tables, t->memory.segment, unit, accesses_of(unit) + unit->access_count);
+    t->stats.table_bytes += tables_filled(&t->tables, t->memory.segment) - filled;
     unit->hash_next = *slot;
     *slot = reference(t, unit);
     page_add(t, page, unit);

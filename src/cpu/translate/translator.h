@@ -98,7 +98,8 @@ struct translator_cpu {
 };
 
 struct translator_stats {
-    uint64_t units, guest_instructions, guest_bytes, code_bytes, cold_bytes; /* in all */
+    uint64_t units, guest_instructions, guest_bytes, code_bytes, cold_bytes,
+        table_bytes; /* in all */
     uint64_t nanoseconds;
     uint64_t regions, region_instructions, region_code_bytes, region_nanoseconds; /* of all these */
     uint64_t killed, evicted_segments;
@@ -130,7 +131,7 @@ struct translator {
     struct host_unit compiled GUARDED_BY(lock);
 };
 
-/* `size`: bytes of code memory. Returns 0 or -errno. */
+/* `size`: bytes of code and of the tables for it. Returns 0 or -errno. */
 int translator_init(struct translator *t, const struct host_type *host,
                     const struct guest_layout *layout, const struct native_helpers *helpers,
                     uint64_t size) MUST_CHECK;

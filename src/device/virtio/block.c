@@ -81,7 +81,8 @@ struct virtio_block {
     struct virtio_device core; /* first */
     struct block *block;
     uint8_t serial[SERIAL_SIZE];
-    struct request *free; /* guarded by core.mutex */
+    struct request *free; /* guarded by core.mutex, as is the next one */
+    unsigned made;        /* requests that were used ever: the rest costs the host no memory */
     /* As many as can be in flight, and one to find out that a driver wants more. */
     struct request requests[QUEUE_SIZE_MAX + 1];
 };
@@ -295,15 +296,26 @@ static uint8_t request_prepare(struct virtio_device *core, struct request *reque
     return status;
 }
 
+/* Sees to it that block->free is one. */
+static struct request *request_free(struct virtio_block *block) REQUIRES(block->core.mutex)
+{
+    if (!block->free) {
+        /* queue_pop() keeps the number in flight down. */
+        BUG_ON(block->made == ARRAY_SIZE(block->requests));
+        block->free = &block->requests[block->made++];
+        block->free->owner = block;
+    }
+    return block->free;
+}
+
 /* Takes the next request; false when there is none. A finished one leaves *batch as it is, else it
  * is appended there. */
 static bool request_take(struct virtio_device *core, struct request ***batch) REQUIRES(core->mutex)
 {
     struct virtio_block *block = container_of(core, struct virtio_block, core);
-    struct request *request = block->free;
+    struct request *request = request_free(block);
     uint8_t header[HEADER_SIZE], status;
 
-    BUG_ON(!request); /* queue_pop() keeps the number in flight down */
     if (!virtio_pop(core, QUEUE_REQUEST, &request->chain))
         return false;
     if (chain_read(&request->chain, 0, header, sizeof(header)) < sizeof(header) ||
@@ -455,11 +467,6 @@ int virtio_block_new(struct device *device, const struct virtio_setup *setup,
     virtio_init(&block->core, &block_type, &virtio_mmio_transport, setup, offered);
     memcpy(block->serial, serial, strnlen(serial, SERIAL_SIZE));
     block_config_fill(block);
-    for (unsigned i = 0; i < ARRAY_SIZE(block->requests); i++) {
-        block->requests[i].owner = block;
-        block->requests[i].next = block->free;
-        block->free = &block->requests[i];
-    }
     *device =
         (struct device){.type = &block_mmio_type, .instance = block, .size = VIRTIO_MMIO_SIZE};
     return 0;
