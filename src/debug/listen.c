@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "base/unix_socket.h"
 
 static const char *unix_path(const char *address)
 {
@@ -48,7 +48,7 @@ int listen_check(const char *address, struct error *error)
     char host[256];
     unsigned port;
 
-    if (path && strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+    if (path && strlen(path) > UNIX_SOCKET_PATH_MAX)
         return error_usage(error,
                            "the path in '--gdb %s' is too long for a socket; use a shorter one",
                            address);
@@ -64,44 +64,6 @@ static int listen_failed(const char *address, int code, struct error *error)
 {
     return error_set(error, code, "cannot wait for a debugger at \"%s\": %s", address,
                      error_words(code));
-}
-
-/* True when the path is a socket that nobody listens at. A file that is none refuses a connection
- * in the same way. */
-static bool unix_is_stale(const struct sockaddr_un *name)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct stat st;
-    bool stale = fd >= 0 && lstat(name->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-                 connect(fd, (const struct sockaddr *)name, sizeof(*name)) != 0 &&
-                 errno == ECONNREFUSED;
-
-    if (fd >= 0)
-        close(fd);
-    return stale;
-}
-
-static int unix_open(const char *address, int *out, struct error *error)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int r;
-
-    if (fd < 0)
-        return listen_failed(address, errno, error);
-    snprintf(name.sun_path, sizeof(name.sun_path), "%s", unix_path(address));
-    r = bind(fd, (struct sockaddr *)&name, sizeof(name));
-    if (r && errno == EADDRINUSE && unix_is_stale(&name)) {
-        unlink(name.sun_path);
-        r = bind(fd, (struct sockaddr *)&name, sizeof(name));
-    }
-    if (r || listen(fd, 1)) {
-        r = errno;
-        close(fd);
-        return listen_failed(address, r, error);
-    }
-    *out = fd;
-    return 0;
 }
 
 static int tcp_open(const struct addrinfo *info)
@@ -130,8 +92,13 @@ int listen_open(const char *address, int *fd, struct error *error)
 
     if (r)
         return r;
-    if (unix_path(address))
-        return unix_open(address, fd, error);
+    if (unix_path(address)) {
+        r = unix_socket_listen(unix_path(address), 1);
+        if (r < 0)
+            return listen_failed(address, -r, error);
+        *fd = r;
+        return 0;
+    }
     BUG_ON(!address_split(address, host, sizeof(host), &port));
     snprintf(service, sizeof(service), "%u", port);
     r = getaddrinfo(*host ? host : "127.0.0.1", service, &hints, &found);
