@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "base/rotate.h"
 
 /* The guest's side, filled by the device. Loop's thread. */
 struct stream_port {
@@ -27,6 +28,9 @@ struct stream_port {
     void (*resize)(void *ctx, uint16_t columns, uint16_t rows);
     /* There is room again after stream_write() took less than it was given; may be NULL. */
     void (*writable)(void *ctx);
+    /* Somebody has come to the host end that was vacant, or the last one has left it, and what they
+     * sent has been taken before; may be NULL. */
+    void (*opened)(void *ctx, bool open);
     void *ctx;
 };
 
@@ -44,6 +48,7 @@ struct stream {
     const struct stream_type *type;
     struct stream_port port;
     struct loop *loop;
+    bool vacant; /* nobody is at the host end; set only by streams that can tell. Loop's thread */
 };
 
 static inline void stream_attach(struct stream *stream, const struct stream_port *port)
@@ -98,6 +103,34 @@ void stream_terminal_resized(struct stream *stream);
 void stream_terminal_continued(struct stream *stream);
 /* Async-signal-safe. */
 void stream_terminal_restore(const struct stream *stream);
+
+struct stream_socket_options {
+    /* true, for consoles: any number of clients up to STREAM_SOCKET_CLIENTS (others are closed at
+     * once), who all get what the guest writes, while the guest gets what any of them sends. One
+     * that does not read is closed once the bound is reached, and holds nobody up.
+     * false, for protocols: one client at a time, others wait in the backlog. One that does not
+     * read makes stream_write() take less. */
+    bool shared;
+    size_t history;     /* this many of the last bytes written are a new client's first ones */
+    struct rotate *log; /* gets all that is written; NULL: none; taken over, on failure too */
+};
+
+#define STREAM_SOCKET_CLIENTS 16u
+
+/*
+ * The clients of a listening, non-blocking unix stream socket, which is taken over, on failure too;
+ * its file stays the caller's.
+ *
+ * What is written while there is no client goes to history and log only, and counts as taken. With
+ * a log stream_write() takes less, too, while the loop does not come round to writing it. While the
+ * guest takes nothing, what clients send stays in their sockets. A client that has gone is a client
+ * until what it sent was taken, or the guest has taken nothing for two seconds (what is left is
+ * lost then); one that has only ended its sending is there until it goes. stream.vacant is kept,
+ * and stream_free() writes what the clients take at once, and the log.
+ */
+int stream_socket_new(struct stream **stream, struct loop *loop, int listener,
+                      const struct stream_socket_options *options, struct error *error) MUST_CHECK;
+
 /* Keeps everything written, for tests and logs, up to `bound` bytes. */
 int stream_buffer_new(struct stream **stream, struct loop *loop, size_t bound) MUST_CHECK;
 /* Feeds the guest from a buffer stream; returns what it took. Loop's thread. */
