@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,6 +116,69 @@ int file_copy_range(int fd, uint64_t offset, uint64_t length, const char *path, 
     if (ret)
         return error_set(error, -ret, "cannot write \"%s\": %s", path, error_words(-ret));
     return 0;
+}
+
+/* Data between holes, from `at` on; -ENXIO behind the last. */
+static int data_find(int fd, off_t at, off_t *begin, off_t *end)
+{
+    *begin = lseek(fd, at, SEEK_DATA);
+    if (*begin < 0)
+        return -errno;
+    *end = lseek(fd, *begin, SEEK_HOLE);
+    return *end < 0 ? -errno : 0;
+}
+
+static int data_copy(int from, int to, off_t at, off_t end, char *chunk)
+{
+    while (at < end) {
+        size_t n = end - at < (off_t)COPY_CHUNK ? (size_t)(end - at) : COPY_CHUNK;
+        int ret = file_read_at(from, chunk, n, (uint64_t)at);
+
+        if (!ret && lseek(to, at, SEEK_SET) < 0)
+            ret = -errno;
+        if (!ret)
+            ret = descriptor_write_all(to, chunk, n);
+        if (ret)
+            return ret;
+        at += (off_t)n;
+    }
+    return 0;
+}
+
+static int sparse_copy(int from, int to)
+{
+    CLEANUP(text_free) char *chunk = malloc(COPY_CHUNK);
+    off_t begin, end = 0;
+    struct stat status;
+    int ret;
+
+    if (!chunk)
+        return -ENOMEM;
+    if (fstat(from, &status) < 0 || ftruncate(to, status.st_size) < 0)
+        return -errno;
+    while (!(ret = data_find(from, end, &begin, &end))) {
+        ret = data_copy(from, to, begin, end, chunk);
+        if (ret)
+            return ret;
+    }
+    return ret == -ENXIO ? 0 : ret;
+}
+
+int file_clone(int from, const char *path, struct error *error)
+{
+    CLEANUP(descriptor_close) int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int ret = 0;
+
+    if (to < 0)
+        return error_set(error, errno, "cannot make \"%s\": %s", path, error_words(errno));
+    if (ioctl(to, FICLONE, from) < 0)
+        ret = sparse_copy(from, to);
+    if (!ret && fsync(to) < 0)
+        ret = -errno;
+    if (!ret)
+        return 0;
+    unlink(path);
+    return error_set(error, -ret, "cannot write \"%s\": %s", path, error_words(-ret));
 }
 
 int directory_make(const char *path, struct error *error)

@@ -31,6 +31,11 @@ int file_read_text(const char *path, size_t limit, char **text, struct error *er
 int file_copy_range(int fd, uint64_t offset, uint64_t length, const char *path,
                     struct error *error) MUST_CHECK;
 
+/* Makes the file `to`, mode 0600, with what `from` has: sharing its blocks where the file system
+ * can (FICLONE, ioctl_ficlonerange(2)), else copied without what is a hole; synced. Interrupted by
+ * nothing; on a failure there is no `to`. */
+int file_clone(int from, const char *to, struct error *error) MUST_CHECK;
+
 /* mkdir -p, mode 0755 less umask. */
 int directory_make(const char *path, struct error *error) MUST_CHECK;
 /* rm -rf, links not followed; an absent path is success. */
