@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine.json: what a named machine is to be, whatever happens to it. JSON, so that other programs
+ * may read it, with the fields of struct machine_description by their names; paths of its own files
+ * are relative to its directory. Reading judges everything: -EINVAL for what is no machine of this
+ * version, unknown fields included, so that nothing is silently left out.
+ */
+#ifndef HOSPES_HOST_RECORD_H
+#define HOSPES_HOST_RECORD_H
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "host/registry.h"
+#include "machine/description.h"
+
+#define RECORD_VERSION 1
+
+/* Owns its strings. */
+struct record {
+    struct machine_description description; /* paths are absolute */
+    char *image;                            /* what it was made from; NULL: no image */
+    char *created;                          /* ISO 8601, UTC */
+};
+
+/* A description with defaults. */
+void record_init(struct record *record);
+void record_release(struct record *record);
+
+/* The description comes out checked (description_check()). */
+int record_read(const struct registry *registry, const char *name, struct record *record,
+                struct error *error) MUST_CHECK;
+/* Replaces it whole or not at all. Under the machine's lock, or before it is one. */
+int record_write(const struct registry *registry, const char *name, const struct record *record,
+                 struct error *error) MUST_CHECK;
+
+/* The same as a value; the caller drops it. `directory`: paths below it become relative; NULL: none
+ * do. NULL: no memory. */
+json_t *record_to_json(const struct record *record, const char *directory) MUST_CHECK;
+/* -EINVAL with what is wrong; `record` is as record_init() left it then. */
+int record_from_json(const json_t *json, const char *directory, struct record *record,
+                     struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which named machines there are, and whether they run: directories and locks, and no daemon.
+ *
+ *   MACHINES/NAME/machine.json  what it is (record.h); a directory without is no machine
+ *   MACHINES/NAME/disk.raw, kernel, initrd   its own, where it was made from an image
+ *   MACHINES/NAME/lock          locked by its process for as long as it runs
+ *   MACHINES/NAME/state.json    how it was started or ended last (state.h)
+ *   MACHINES/NAME/log, console.log, events   see runner.h
+ *   RUN/NAME/control, console   sockets, of a machine that runs
+ *
+ * MACHINES is $HOSPES_MACHINE_DIR, or $XDG_DATA_HOME/hospes/machines, or ~/.local/share/...; RUN is
+ * $HOSPES_RUN_DIR, or $XDG_RUNTIME_DIR/hospes, or /tmp/hospes-UID: short, since a socket's path
+ * has 107 bytes. The lock is the truth: the kernel gives it up however the process ended. What a
+ * killed one left in RUN is swept by whoever sees it next.
+ *
+ * Invariant R1: machine.json is changed under the lock only, and files of RUN made under it.
+ */
+#ifndef HOSPES_HOST_REGISTRY_H
+#define HOSPES_HOST_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+#define REGISTRY_NAME_MAX 63
+
+struct registry {
+    char *machines; /* owned; absolute */
+    char *run;
+};
+
+/* Finds the directories' names; makes nothing. */
+int registry_open(struct registry *registry, struct error *error) MUST_CHECK;
+void registry_release(struct registry *registry);
+
+/* A name is a label of DNS (RFC 1035, 2.3.4) in lower case: 1 to 63 of a-z 0-9 -, neither first nor
+ * last a "-". Its machine is known by it in named networks. */
+bool registry_name_is_valid(const char *name);
+/* -EINVAL, a usage error. */
+int registry_name_check(const char *name, struct error *error) MUST_CHECK;
+
+/* MACHINES/NAME/FILE (FILE NULL: the directory), which the caller frees; NULL: no memory. */
+char *registry_path(const struct registry *registry, const char *name, const char *file) MUST_CHECK;
+/* The same below RUN. */
+char *registry_run_path(const struct registry *registry, const char *name,
+                        const char *file) MUST_CHECK;
+
+/* -ENOENT with the next step when there is none of that name. */
+int registry_check(const struct registry *registry, const char *name,
+                   struct error *error) MUST_CHECK;
+
+/* The names, sorted; the caller frees them by registry_names_release(). */
+struct registry_names {
+    char **names;
+    size_t count;
+};
+
+int registry_list(const struct registry *registry, struct registry_names *names,
+                  struct error *error) MUST_CHECK;
+void registry_names_release(struct registry_names *names);
+
+/* Takes the machine's lock; *fd holds it until it is closed. -EBUSY when it runs, or somebody
+ * changes it. */
+int registry_lock(const struct registry *registry, const char *name, int *fd,
+                  struct error *error) MUST_CHECK;
+/* Whether somebody holds the lock now. */
+bool registry_is_locked(const struct registry *registry, const char *name);
+
+/* Makes RUN and RUN/NAME, of mode 0700 and the user's own: -EPERM if another user's. */
+int registry_make_run(const struct registry *registry, const char *name,
+                      struct error *error) MUST_CHECK;
+/* Removes RUN/NAME and what is in it. Under the lock. */
+void registry_sweep(const struct registry *registry, const char *name);
+/* Removes the machine and everything of it. Takes the lock: -EBUSY. */
+int registry_delete(const struct registry *registry, const char *name,
+                    struct error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/runner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+#include "base/rotate.h"
+#include "base/unix_socket.h"
+#include "host/control.h"
+#include "host/record.h"
+#include "host/runner_parts.h"
+#include "image/file.h"
+#include "image/store.h"
+#include "machine/machine.h"
+#include "stream/stream.h"
+
+#define LOG_BOUND       (1u << 20)
+#define CONSOLE_BOUND   (4u << 20)
+#define CONSOLE_HISTORY (64u << 10) /* what a console shows that is opened later */
+
+/* ---- words and events ---- */
+
+static const char *const levels[] = {[LOG_ERROR] = "error",
+                                     [LOG_WARN] = "warning",
+                                     [LOG_GUEST] = "guest",
+                                     [LOG_INFO] = "info",
+                                     [LOG_DEBUG] = "debug"};
+
+static void on_word(void *ctx, enum log_level level, const char *text)
+{
+    struct runner *runner = ctx;
+    CLEANUP(text_free) char *line = NULL;
+    char now[STATE_TIME_SIZE];
+
+    state_time(now);
+    line = text_format("%s %s: %s\n", now, levels[level], text);
+    if (!line)
+        return;
+    mutex_lock(&runner->lock);
+    rotate_write(runner->words, line, strlen(line));
+    mutex_unlock(&runner->lock);
+}
+
+void runner_event(struct runner *runner, const char *event, json_t *more)
+{
+    char now[STATE_TIME_SIZE];
+    CLEANUP(text_free) char *text = NULL;
+    json_t *json;
+
+    state_time(now);
+    json = json_pack("{s:s, s:s, s:s}", "time", now, "machine", runner->name, "event", event);
+    if (json && more)
+        json_object_update(json, more);
+    json_decref(more);
+    text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (text) {
+        rotate_write(runner->events, text, strlen(text));
+        rotate_write(runner->events, "\n", 1);
+        control_notify(runner->control, "event", json);
+    }
+    json_decref(json);
+}
+
+/* ---- what the machine tells ---- */
+
+static void on_ended(void *ctx, enum machine_end why, int status)
+{
+    static const enum state_end reasons[] = {[MACHINE_POWER_OFF] = STATE_END_POWER_OFF,
+                                             [MACHINE_FAILED] = STATE_END_FAILED,
+                                             [MACHINE_STOPPED] = STATE_END_KILLED};
+    struct runner *runner = ctx;
+
+    runner->state.kind = STATE_STOPPED;
+    runner->state.end = reasons[why];
+    runner->state.status = status;
+    runner_event(runner, "ended",
+                 json_pack("{s:s, s:i}", "end", state_end_name(reasons[why]), "status", status));
+    loop_stop(runner->loop, 0);
+}
+
+static void on_host_full(void *ctx, const char *path)
+{
+    struct runner *runner = ctx;
+
+    runner->paused = true;
+    runner_event(runner, "disk-full", json_pack("{s:s}", "disk", path));
+}
+
+static void on_rebooted(void *ctx)
+{
+    runner_event(ctx, "rebooted", NULL);
+}
+
+static void on_signal(void *ctx, int fd, uint32_t events)
+{
+    struct signalfd_siginfo info;
+    struct runner *runner = ctx;
+
+    if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        machine_stop(runner->machine);
+}
+
+/* ---- from the lock to the first instruction ---- */
+
+static int open_log(struct runner *runner, const char *file, uint64_t bound, const struct log *log,
+                    struct rotate **rotate, struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_path(runner->registry, runner->name, file);
+
+    if (!path)
+        return error_set(error, ENOMEM, "out of memory");
+    return rotate_open(rotate, path, bound, log, error);
+}
+
+static int open_console(struct runner *runner, struct error *error)
+{
+    struct stream_socket_options options = {.shared = true, .history = CONSOLE_HISTORY};
+    CLEANUP(text_free)
+    char *path = registry_run_path(runner->registry, runner->name, "console");
+    int listener, r;
+
+    if (!path)
+        return error_set(error, ENOMEM, "out of memory");
+    r = control_listen(path, &listener, error);
+    if (r)
+        return r;
+    r = open_log(runner, "console.log", CONSOLE_BOUND, &runner->log, &options.log, error);
+    if (r) {
+        close(listener);
+        return r;
+    }
+    return stream_socket_new(&runner->console, runner->loop, listener, &options, error);
+}
+
+static int open_control(struct runner *runner, struct error *error)
+{
+    CLEANUP(text_free)
+    char *path = registry_run_path(runner->registry, runner->name, "control");
+    int listener, r;
+
+    if (!path)
+        return error_set(error, ENOMEM, "out of memory");
+    r = control_listen(path, &listener, error);
+    if (r)
+        return r;
+    r = control_new(&runner->control, runner->loop, listener, runner_methods, runner);
+    return r ? error_set(error, -r, "cannot serve \"%s\": %s", path, error_words(-r)) : 0;
+}
+
+static int open_signals(struct runner *runner, struct error *error)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t set;
+    int r;
+
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    runner->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (runner->signals < 0)
+        return error_set(error, errno, "cannot watch for signals: %s", error_words(errno));
+    r = loop_add_fd(runner->loop, runner->signals, EPOLLIN, on_signal, runner);
+    return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
+}
+
+static int open_machine(struct runner *runner, struct error *error)
+{
+    const struct machine_events events = {.ended = on_ended,
+                                          .host_full = on_host_full,
+                                          .rebooted = on_rebooted,
+                                          .ctx = runner};
+
+    return machine_new(&runner->machine, &runner->record.description, runner->loop, runner->console,
+                       &events, &runner->log, error);
+}
+
+static int runner_open(struct runner *runner, struct error *error)
+{
+    int r = registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
+
+    if (!r)
+        r = record_read(runner->registry, runner->name, &runner->record, error);
+    if (r)
+        return r;
+    registry_sweep(runner->registry, runner->name);
+    r = registry_make_run(runner->registry, runner->name, error);
+    if (!r)
+        r = open_log(runner, "log", LOG_BOUND, NULL, &runner->words, error);
+    if (!r)
+        r = open_log(runner, "events", LOG_BOUND, &runner->log, &runner->events, error);
+    if (r)
+        return r;
+    r = loop_new(&runner->loop);
+    if (r)
+        return error_set(error, -r, "cannot make an event loop: %s", error_words(-r));
+    r = open_signals(runner, error);
+    if (!r)
+        r = open_console(runner, error);
+    if (!r)
+        r = open_machine(runner, error);
+    if (!r)
+        r = open_control(runner, error);
+    return r;
+}
+
+static void runner_close(struct runner *runner)
+{
+    if (runner->machine)
+        machine_free(runner->machine);
+    control_free(runner->control);
+    stream_free(runner->console);
+    if (runner->signals >= 0) {
+        loop_remove_fd(runner->loop, runner->signals);
+        close(runner->signals);
+    }
+    if (runner->loop)
+        loop_free(runner->loop);
+    rotate_close(runner->events);
+    rotate_close(runner->words);
+    record_release(&runner->record);
+    mutex_release(&runner->lock);
+    if (runner->lock_fd < 0)
+        return;
+    registry_sweep(runner->registry, runner->name);
+    close(runner->lock_fd);
+}
+
+static int write_state(struct runner *runner, struct error *error)
+{
+    state_time(runner->state.since);
+    return state_write(runner->registry, runner->name, &runner->state, error);
+}
+
+static int runner_start(struct runner *runner, struct error *error)
+{
+    int r;
+
+    runner->state = (struct state){.kind = STATE_RUNNING, .pid = getpid()};
+    r = write_state(runner, error);
+    if (r)
+        return r;
+    r = machine_start(runner->machine, error);
+    if (r) {
+        runner->state = (struct state){.kind = STATE_STOPPED, .end = STATE_END_FAILED};
+        if (write_state(runner, NULL))
+            log_say(&runner->log, LOG_WARN, "cannot write down that the machine did not start");
+        return r;
+    }
+    runner_event(runner, "started", json_pack("{s:i}", "pid", (int)getpid()));
+    return 0;
+}
+
+int runner_run(const struct registry *registry, const char *name,
+               const struct runner_options *options, struct state *end, struct error *error)
+{
+    struct runner runner = {.registry = registry, .name = name, .signals = -1, .lock_fd = -1};
+    int r;
+
+    runner.log = (struct log){.sink = on_word, .ctx = &runner};
+    mutex_init(&runner.lock);
+    record_init(&runner.record);
+    r = runner_open(&runner, error);
+    if (!r)
+        r = runner_start(&runner, error);
+    if (!r) {
+        if (options->started)
+            options->started(options->ctx);
+        loop_run(runner.loop);
+        runner.state.pid = 0;
+        /* A machine whose end could not be written down is taken for crashed, which is the safe
+         * side. */
+        if (write_state(&runner, NULL))
+            log_say(&runner.log, LOG_WARN, "cannot write down that the machine ended");
+        *end = runner.state;
+    }
+    runner_close(&runner);
+    return r;
+}

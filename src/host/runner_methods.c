@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The methods of a machine's control socket; docs/control.md tells them to their users. */
+#include <errno.h>
+
+#include "host/runner_parts.h"
+#include "image/file.h"
+
+/* Nothing but these parameters may be there. */
+static int params_check(const json_t *params, const char *known, struct error *error)
+{
+    size_t count = known && json_object_get(params, known) ? 1 : 0;
+
+    if (json_object_size(params) == count)
+        return 0;
+    return error_usage(error, "a parameter that this method does not know");
+}
+
+static int hospes_info(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    int r = params_check(params, NULL, error);
+
+    if (!r)
+        *result = json_pack("{s:s, s:i}", "hospes", HOSPES_VERSION, "protocol", 1);
+    return r;
+}
+
+static int machine_info(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    struct runner *runner = ctx;
+    struct engine_counters counters;
+    int r = params_check(params, NULL, error);
+
+    if (r)
+        return r;
+    machine_counters(runner->machine, &counters);
+    *result =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:o?}", "name", runner->name, "state",
+                  runner->paused ? "paused" : "running", "pid", (int)runner->state.pid, "since",
+                  runner->state.since, "engine", machine_engine_name(runner->machine),
+                  "instructions", (json_int_t)counters.instructions, "description",
+                  record_to_json(&runner->record, NULL));
+    return 0;
+}
+
+static int machine_pause_method(void *ctx, const json_t *params, json_t **result,
+                                struct error *error)
+{
+    struct runner *runner = ctx;
+    int r = params_check(params, NULL, error);
+
+    if (r || runner->paused)
+        return r;
+    machine_pause(runner->machine);
+    runner->paused = true;
+    runner_event(runner, "paused", NULL);
+    return 0;
+}
+
+static int machine_resume_method(void *ctx, const json_t *params, json_t **result,
+                                 struct error *error)
+{
+    struct runner *runner = ctx;
+    int r = params_check(params, NULL, error);
+
+    if (r || !runner->paused)
+        return r;
+    machine_resume(runner->machine);
+    runner->paused = false;
+    runner_event(runner, "resumed", NULL);
+    return 0;
+}
+
+/* Pulls the plug. */
+static int machine_kill(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    struct runner *runner = ctx;
+    int r = params_check(params, NULL, error);
+
+    if (!r)
+        machine_stop(runner->machine);
+    return r;
+}
+
+static int machine_engine(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    struct runner *runner = ctx;
+    const char *name = json_string_value(json_object_get(params, "engine"));
+    int r = params_check(params, "engine", error);
+
+    if (!r && !name)
+        r = error_usage(error, "\"engine\" is to be the name of an engine");
+    if (!r)
+        r = machine_switch_engine(runner->machine, name, error);
+    if (!r)
+        runner_event(runner, "engine",
+                     json_pack("{s:s}", "engine", machine_engine_name(runner->machine)));
+    return r;
+}
+
+const struct control_method runner_methods[] = {
+    {"hospes.info", hospes_info},
+    {"machine.info", machine_info},
+    {"machine.pause", machine_pause_method},
+    {"machine.resume", machine_resume_method},
+    {"machine.kill", machine_kill},
+    {"machine.engine", machine_engine},
+    {0},
+};

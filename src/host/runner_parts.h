@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What runner*.c share. Nobody else includes it. */
+#ifndef HOSPES_HOST_RUNNER_PARTS_H
+#define HOSPES_HOST_RUNNER_PARTS_H
+
+#include <jansson.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/rotate.h"
+#include "base/thread.h"
+#include "host/control.h"
+#include "host/record.h"
+#include "host/state.h"
+#include "machine/machine.h"
+#include "stream/stream.h"
+
+/* All of the loop's thread but what says otherwise. */
+struct runner {
+    const struct registry *registry;
+    const char *name;
+    int lock_fd; /* the machine's lock; -1: not taken */
+    struct record record;
+    struct log log; /* to `words`; any thread */
+    struct mutex lock;
+    struct rotate *words GUARDED_BY(lock);
+    struct rotate *events;
+    struct loop *loop;
+    int signals;
+    struct stream *console;
+    struct machine *machine;
+    struct control *control;
+    struct state state;
+    bool paused;
+};
+
+/* runner_methods.c */
+extern const struct control_method runner_methods[];
+
+/* Writes an event down and tells who listens. `more` (NULL: nothing) is taken over. */
+void runner_event(struct runner *runner, const char *event, json_t *more);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/state.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/control.h"
+#include "image/file.h"
+
+enum { STATE_VERSION = 1, STATE_SIZE_MAX = 4096, STATE_ASK_MS = 1000 };
+
+static const char *const kinds[] = {[STATE_STOPPED] = "stopped",
+                                    [STATE_CRASHED] = "crashed",
+                                    [STATE_RUNNING] = "running",
+                                    [STATE_PAUSED] = "paused",
+                                    [STATE_BUSY] = "busy"};
+static const char *const ends[] = {[STATE_END_NONE] = "none",
+                                   [STATE_END_POWER_OFF] = "power-off",
+                                   [STATE_END_FAILED] = "failed",
+                                   [STATE_END_KILLED] = "killed"};
+
+static void json_release(json_t **json)
+{
+    json_decref(*json);
+}
+
+const char *state_name(enum state_kind kind)
+{
+    return kinds[kind];
+}
+
+const char *state_end_name(enum state_end end)
+{
+    return ends[end];
+}
+
+void state_time(char text[static STATE_TIME_SIZE])
+{
+    struct timespec now;
+    struct tm utc;
+    size_t n;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    n = strftime(text, STATE_TIME_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + n, STATE_TIME_SIZE - n, ".%03dZ", (int)(now.tv_nsec / 1000000) % 1000);
+}
+
+/* The index of the word, or 0. */
+static unsigned word_of(const json_t *json, const char *key, const char *const *words,
+                        unsigned count)
+{
+    const char *word = json_string_value(json_object_get(json, key));
+
+    for (unsigned i = 0; word && i < count; i++)
+        if (!strcmp(word, words[i]))
+            return i;
+    return 0;
+}
+
+/* What is not there or broken tells nothing: the machine is as it is without. */
+static void state_read(const struct registry *registry, const char *name, struct state *state)
+{
+    CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
+    CLEANUP(text_free) char *text = NULL;
+    CLEANUP(json_release) json_t *json = NULL;
+    const char *since;
+
+    *state = (struct state){.kind = STATE_STOPPED};
+    if (!path || file_read_text(path, STATE_SIZE_MAX, &text, NULL))
+        return;
+    json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (json_integer_value(json_object_get(json, "version")) != STATE_VERSION)
+        return;
+    state->kind = (enum state_kind)word_of(json, "state", kinds, ARRAY_SIZE(kinds));
+    state->end = (enum state_end)word_of(json, "end", ends, ARRAY_SIZE(ends));
+    state->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+    state->status = (int)json_integer_value(json_object_get(json, "status"));
+    since = json_string_value(json_object_get(json, "since"));
+    snprintf(state->since, sizeof(state->since), "%s", since ? since : "");
+}
+
+static bool asked_is_paused(const struct registry *registry, const char *name, bool *paused)
+{
+    CLEANUP(text_free) char *path = registry_run_path(registry, name, "control");
+    CLEANUP(json_release) json_t *info = NULL;
+
+    if (!path || control_call(path, "machine.info", NULL, STATE_ASK_MS, &info, NULL))
+        return false;
+    *paused = word_of(info, "state", kinds, ARRAY_SIZE(kinds)) == STATE_PAUSED;
+    return true;
+}
+
+void state_look(const struct registry *registry, const char *name, struct state *state)
+{
+    bool locked = registry_is_locked(registry, name), paused;
+
+    state_read(registry, name, state);
+    if (!locked) {
+        state->pid = 0;
+        if (state->kind != STATE_STOPPED)
+            state->kind = STATE_CRASHED;
+        return;
+    }
+    if (!asked_is_paused(registry, name, &paused))
+        state->kind = STATE_BUSY;
+    else
+        state->kind = paused ? STATE_PAUSED : STATE_RUNNING;
+}
+
+int state_write(const struct registry *registry, const char *name, const struct state *state,
+                struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
+    CLEANUP(json_release)
+    json_t *json = json_pack("{s:i, s:s, s:i, s:s, s:i, s:s}", "version", STATE_VERSION, "state",
+                             kinds[state->kind], "pid", (int)state->pid, "end", ends[state->end],
+                             "status", state->status, "since", state->since);
+    CLEANUP(text_free) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+
+    if (!path || !text)
+        return error_set(error, ENOMEM, "out of memory");
+    return file_write(path, text, strlen(text), false, error);
+}

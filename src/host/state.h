@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a named machine is doing: from its lock, its control socket, and what its process wrote down
+ * (state.json). A process that was killed wrote nothing: its machine has crashed.
+ */
+#ifndef HOSPES_HOST_STATE_H
+#define HOSPES_HOST_STATE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "host/registry.h"
+
+enum state_kind {
+    STATE_STOPPED, /* also: never started */
+    STATE_CRASHED, /* its process has gone without a word */
+    STATE_RUNNING,
+    STATE_PAUSED,
+    STATE_BUSY, /* it is being started, changed or deleted, or does not answer */
+};
+
+/* How it came to its end. */
+enum state_end { STATE_END_NONE, STATE_END_POWER_OFF, STATE_END_FAILED, STATE_END_KILLED };
+
+#define STATE_TIME_SIZE 32 /* ISO 8601, UTC, milliseconds */
+
+struct state {
+    enum state_kind kind;
+    pid_t pid; /* 0: none */
+    enum state_end end;
+    int status;                  /* of the guest, at a power-off or a failure */
+    char since[STATE_TIME_SIZE]; /* when it was started or ended; "": never */
+};
+
+const char *state_name(enum state_kind kind);
+const char *state_end_name(enum state_end end);
+/* Now, in the form of state.since. */
+void state_time(char text[static STATE_TIME_SIZE]);
+
+/* What is so at this moment. Asks the machine, if it runs, for at most a second. */
+void state_look(const struct registry *registry, const char *name, struct state *state);
+/* Under the machine's lock: STATE_RUNNING or STATE_STOPPED. */
+int state_write(const struct registry *registry, const char *name, const struct state *state,
+                struct error *error) MUST_CHECK;
+
+#endif
