@@ -5,12 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
 
-#include "base/size.h"
 #include "cli/command.h"
+#include "cli/machine_options.h"
 #include "cli/option.h"
 #include "cli/profile_path.h"
 #include "cli/run_image.h"
@@ -20,20 +17,9 @@
 #include "machine/description.h"
 
 enum {
-    RUN_CPUS = 1,
-    RUN_MEMORY,
-    RUN_DISK,
+    RUN_DISK = 1,
     RUN_EPHEMERAL,
-    RUN_NET,
-    RUN_PUBLISH,
-    RUN_KERNEL,
-    RUN_INITRD,
-    RUN_APPEND,
-    RUN_BIOS,
-    RUN_CONSOLE,
-    RUN_ENGINE,
     RUN_CODE_PROFILE,
-    RUN_MMU,
     RUN_NAME,
     RUN_STATS,
     RUN_DUMP_DTB,
@@ -50,61 +36,24 @@ struct run_request {
     bool ephemeral;
 };
 
-static int run_text(char **field, const char *text, struct error *error)
-{
-    if (description_set(field, text))
-        return error_set(error, ENOMEM, "out of memory");
-    return 0;
-}
-
-static int run_file(char **field, const struct option_walk *walk, struct error *error)
-{
-    if (!*walk->value)
-        return error_usage(error, "'%s' names no file; use %s %s", walk->option->name,
-                           walk->option->name, walk->option->value);
-    return run_text(field, walk->value, error);
-}
-
 static int run_option(struct run_request *request, const struct option_walk *walk,
                       struct error *error)
 {
     struct machine_description *d = &request->description;
 
     switch (walk->option->id) {
-    case RUN_CPUS:
-        return option_number(walk, 1, MACHINE_CPUS_MAX, &d->cpus, error);
-    case RUN_MEMORY:
-        return spec_memory(walk->value, d, error);
     case RUN_DISK:
         return spec_disk(walk->value, d, error);
     case RUN_EPHEMERAL:
         request->ephemeral = true;
         return 0;
-    case RUN_NET:
-        return spec_network(walk->value, d, error);
-    case RUN_PUBLISH:
-        return spec_forward(walk->value, d, error);
-    case RUN_KERNEL:
-        return run_file(&d->kernel, walk, error);
-    case RUN_INITRD:
-        return run_file(&d->initrd, walk, error);
-    case RUN_APPEND:
-        return run_text(&d->append, walk->value, error);
-    case RUN_BIOS:
-        return run_file(&d->firmware, walk, error);
-    case RUN_CONSOLE:
-        return spec_console(walk->value, d, error);
-    case RUN_MMU:
-        return spec_paging(walk->value, d, error);
-    case RUN_ENGINE:
-        return run_text(&d->engine, walk->value, error);
     case RUN_CODE_PROFILE:
         request->profile = walk->value;
         return *walk->value ? 0
                             : error_usage(error, "'--code-profile' names no file; use auto, none "
                                                  "or a file");
     case RUN_NAME:
-        return run_text(&d->name, walk->value, error);
+        return machine_option_text(&d->name, walk->value, error);
     case RUN_STATS:
         request->session.stats = true;
         return 0;
@@ -121,7 +70,7 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         request->session.quiet = true;
         return 0;
     }
-    BUG_ON(true);
+    return machine_option(d, walk, error);
 }
 
 static int run_parse(struct run_request *request, const struct command *command, int argc,
@@ -147,46 +96,6 @@ static int run_parse(struct run_request *request, const struct command *command,
     return kind;
 }
 
-/* A kernel that is no file is told here and not as a failed open deep in the loader, so that every
- * path is judged before the first one is used. */
-static int run_check_file(const char *what, const char *path, struct error *error)
-{
-    struct stat st;
-
-    if (!path)
-        return 0;
-    if (stat(path, &st) != 0)
-        return error_set(error, errno, "cannot open %s \"%s\": %s; check the path", what, path,
-                         error_words(errno));
-    if (S_ISDIR(st.st_mode))
-        return error_set(error, EISDIR, "cannot open %s \"%s\": is a directory; give a file", what,
-                         path);
-    if (access(path, R_OK) != 0)
-        return error_set(error, errno, "cannot open %s \"%s\": %s; see: ls -l %s", what, path,
-                         error_words(errno), path);
-    return 0;
-}
-
-/* Memory is allotted when the guest touches it, so a machine larger than the host would die much
- * later, by the kernel's hand and without a word. */
-static int run_check_memory(uint64_t memory, struct error *error)
-{
-    char asked[SIZE_TEXT_MAX], there[SIZE_TEXT_MAX];
-    struct sysinfo info;
-    uint64_t total;
-
-    if (sysinfo(&info) != 0)
-        return 0;
-    total = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
-    if (memory <= total)
-        return 0;
-    return error_set(error, ENOMEM,
-                     "cannot give the machine %s of memory: this host has %s; use --memory %lluM "
-                     "or less",
-                     size_format(memory, asked), size_format(total, there),
-                     (unsigned long long)(total >> 20) * 3 / 4 / 2 * 2);
-}
-
 /* The image is resolved. */
 static int run_profile(struct run_request *request, struct error *error)
 {
@@ -198,7 +107,7 @@ static int run_profile(struct run_request *request, struct error *error)
     if (profile && !strcmp(profile, "none"))
         return 0;
     if (profile && strcmp(profile, "auto") != 0)
-        return run_text(&d->profile, profile, error);
+        return machine_option_text(&d->profile, profile, error);
     if (!request->image)
         return 0;
     r = profile_path_find(d->disks[0].path, &path, error);
@@ -232,23 +141,15 @@ static int run_complete(struct run_request *request, struct error *error)
     if (request->image)
         r = run_image_resolve(request->image, d, error);
     if (!r && !d->name)
-        r = run_text(&d->name, "guest", error);
+        r = machine_option_text(&d->name, "guest", error);
     if (!r && !d->engine)
-        r = run_text(&d->engine, "auto", error);
+        r = machine_option_text(&d->engine, "auto", error);
     for (unsigned i = 0; i < d->disk_count && request->ephemeral; i++)
         d->disks[i].ephemeral = !d->disks[i].read_only;
     if (!r)
         r = description_check(d, error);
     if (!r)
-        r = run_check_file("firmware", d->firmware, error);
-    if (!r)
-        r = run_check_file("kernel", d->kernel, error);
-    if (!r)
-        r = run_check_file("initrd", d->initrd, error);
-    for (unsigned i = 0; !r && i < d->disk_count; i++)
-        r = run_check_file("disk", d->disks[i].path, error);
-    if (!r)
-        r = run_check_memory(d->memory, error);
+        r = machine_options_check(d, error);
     if (!r)
         r = run_profile(request, error);
     return r;
@@ -270,32 +171,11 @@ static int run_run(const struct command *command, int argc, char **argv, struct 
 }
 
 static const struct option run_options[] = {
-    {RUN_CPUS, "--cpus", NULL, "N", false,
-     "CPUs of the machine, 1 to 64 (2, or 1 on a host "
-     "with one)"},
-    {RUN_MEMORY, "--memory", NULL, "SIZE", false, "its memory, as in 512M or 4G (1G)"},
+#include "cli/machine_options.inc"
     {RUN_DISK, "--disk", NULL, "FILE[,WORD]...", true,
      "a raw disk image; words: readonly, ephemeral, serial=TEXT; may be repeated"},
     {RUN_EPHEMERAL, "--ephemeral", NULL, NULL, false,
      "throw the changes to all disks away at the end"},
-    {RUN_NET, "--net", NULL, "NETWORK", false,
-     "user (behind the host's own address), tap=NAME or none (user)"},
-    {RUN_PUBLISH, "--publish", "-p", "[ADDRESS:]HOST:GUEST[/udp]", true,
-     "forward a port of the host to the guest, at 127.0.0.1 unless ADDRESS is given; may be "
-     "repeated"},
-    {RUN_KERNEL, "--kernel", NULL, "FILE", false,
-     "boot this: a Linux Image, an ELF file or a raw payload for S-mode"},
-    {RUN_INITRD, "--initrd", NULL, "FILE", false, "initial RAM disk for the kernel"},
-    {RUN_APPEND, "--append", NULL, "TEXT", false,
-     "the kernel's command line; with an image, added to its own"},
-    {RUN_BIOS, "--bios", "--firmware", "FILE", false,
-     "M-mode firmware, ELF or raw (hospes's own SBI)"},
-    {RUN_CONSOLE, "--console", NULL, "KIND", false,
-     "what the terminal is to the guest: serial (ttyS0) or virtio (hvc0) (serial)"},
-    {RUN_MMU, "--mmu", NULL, "MODE", false,
-     "the widest virtual addresses: sv39, which is the fastest, sv48 or sv57 (sv39)"},
-    {RUN_ENGINE, "--engine", NULL, "NAME", false,
-     "how the CPUs are run: auto, translate or interpret (auto)"},
     {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
      "where it is kept what was executed often: auto, none or a file (auto with an image)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hospes create`: options and an image into a named machine. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/machine_options.h"
+#include "cli/option.h"
+#include "cli/profile_path.h"
+#include "cli/spec.h"
+#include "host/maker.h"
+
+enum { CREATE_IMAGE = 1, CREATE_DISK, CREATE_DRIVE };
+
+struct create {
+    struct record record;
+    const char *image; /* its name; NULL: none */
+    uint64_t disk_size;
+};
+
+static int create_option(struct create *create, const struct option_walk *walk, struct error *error)
+{
+    switch (walk->option->id) {
+    case CREATE_IMAGE:
+        create->image = walk->value;
+        return 0;
+    case CREATE_DISK:
+        if (size_parse(walk->value, &create->disk_size) || create->disk_size < MAKER_DISK_MIN)
+            return error_usage(error,
+                               "cannot read '--disk %s'; use a number and a unit, as in 10G (a "
+                               "file is a --drive)",
+                               walk->value);
+        return 0;
+    case CREATE_DRIVE:
+        return spec_disk(walk->value, &create->record.description, error);
+    }
+    return machine_option(&create->record.description, walk, error);
+}
+
+static int create_parse(struct create *create, const struct command *command, int argc, char **argv,
+                        struct error *error)
+{
+    struct option_walk walk = option_walk_begin(command, argc, argv);
+    struct machine_description *d = &create->record.description;
+    int kind, r;
+
+    while ((kind = option_next(&walk, error)) > 0) {
+        if (kind == OPTION_GIVEN)
+            r = create_option(create, &walk, error);
+        else if (d->name)
+            r = error_usage(error, "two names, \"%s\" and \"%s\"; give one", d->name, walk.value);
+        else
+            r = machine_option_text(&d->name, walk.value, error);
+        if (r)
+            return r;
+    }
+    if (kind)
+        return kind;
+    if (!d->name)
+        return error_usage(error, "the machine needs a name, as in: hospes create web --image "
+                                  "debian");
+    r = registry_name_check(d->name, error);
+    if (!r && create->image && (d->kernel || d->initrd))
+        r = error_usage(error,
+                        "the image \"%s\" brings its own kernel; leave out '--image' or "
+                        "'--kernel'",
+                        create->image);
+    if (!r && !create->image && !d->kernel && !d->firmware)
+        r = error_usage(error, "nothing to boot; give --image NAME, --kernel FILE or --bios FILE");
+    return r;
+}
+
+/* The machine may be started from anywhere. */
+static int make_absolute(char **path, struct error *error)
+{
+    char *real = *path ? realpath(*path, NULL) : NULL;
+
+    if (*path && !real)
+        return error_set(error, errno, "cannot open \"%s\": %s", *path, error_words(errno));
+    free(*path);
+    *path = real;
+    return 0;
+}
+
+static int create_resolve(struct create *create, struct error *error)
+{
+    struct machine_description *d = &create->record.description;
+    int r = machine_options_check(d, error);
+
+    if (!r && !d->engine)
+        r = machine_option_text(&d->engine, "auto", error);
+    if (!r)
+        r = make_absolute(&d->kernel, error);
+    if (!r)
+        r = make_absolute(&d->initrd, error);
+    if (!r)
+        r = make_absolute(&d->firmware, error);
+    for (unsigned i = 0; !r && i < d->disk_count; i++)
+        r = make_absolute(&d->disks[i].path, error);
+    return r;
+}
+
+static int create_image(struct create *create, struct image *image, struct error *error)
+{
+    struct image_store store = {0};
+    int r = image_store_open(&store, error);
+
+    if (!r)
+        r = image_find(&store, create->image, image, error);
+    /* Machines of one image execute the same code: they share what is known of it. */
+    if (!r)
+        r = profile_path_find(image->disk, &create->record.description.profile, error);
+    if (!r && create->record.description.profile)
+        profile_path_prepare(create->record.description.profile);
+    image_store_release(&store);
+    return r;
+}
+
+static int create_run(const struct command *command, int argc, char **argv, struct error *error)
+{
+    struct create create = {0};
+    struct registry registry = {0};
+    struct image image = {0};
+    int r;
+
+    record_init(&create.record);
+    r = create_parse(&create, command, argc, argv, error);
+    if (!r)
+        r = registry_open(&registry, error);
+    if (!r)
+        r = create_resolve(&create, error);
+    if (!r && create.image)
+        r = create_image(&create, &image, error);
+    if (!r)
+        r = maker_make(&registry, &create.record, create.image ? &image : NULL, create.disk_size,
+                       error);
+    image_release(&image);
+    registry_release(&registry);
+    record_release(&create.record);
+    return r;
+}
+
+static const struct option create_options[] = {
+    {CREATE_IMAGE, "--image", NULL, "NAME", false, "copy this image ('hospes image ls')"},
+    {CREATE_DISK, "--disk", NULL, "SIZE", false,
+     "size of the machine's own disk (the image's; without an image: no disk)"},
+    {CREATE_DRIVE, "--drive", NULL, "FILE[,WORD]...", true,
+     "one more disk, a raw image that stays where it is; words: readonly, ephemeral, serial=TEXT; "
+     "may be repeated"},
+#include "cli/machine_options.inc"
+    {0},
+};
+
+static const struct example create_examples[] = {
+    {"hospes create web --image debian --cpus 2 --memory 1G --disk 10G",
+     "makes a machine with a disk of its own; start it with: hospes start web"},
+    {0},
+};
+
+const struct command command_create = {
+    .name = "create",
+    .summary = "make a named machine",
+    .usage = "create [OPTION]... NAME",
+    .about = "The machine has a directory, with its disk in it, and stays until 'hospes delete'.\n"
+             "Its disk is a copy of the image's, which takes room as far as the two differ where\n"
+             "the file system can share blocks.",
+    .options = create_options,
+    .examples = create_examples,
+    .run = create_run,
+};

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hospes events`: what became of machines. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/command.h"
+#include "cli/follow.h"
+#include "cli/named.h"
+
+enum { EVENTS_FOLLOW = 1, EVENTS_JSON };
+enum { LINE_SIZE = 4096 };
+
+/* One machine's, of which lines come in pieces. */
+struct source {
+    char *name;
+    struct follow *file;
+    size_t size;
+    char line[LINE_SIZE];
+};
+
+struct events {
+    struct registry registry;
+    const char *name; /* NULL: all machines */
+    bool follow, json;
+    struct source *sources;
+    size_t count;
+    char **lines; /* of a turn, to be sorted */
+    size_t line_count;
+};
+
+static int source_add(struct events *events, const char *name)
+{
+    struct source *grown = realloc(events->sources, (events->count + 1) * sizeof(*grown));
+    char *path = registry_path(&events->registry, name, "events");
+    int r = grown && path ? 0 : -ENOMEM;
+
+    if (grown)
+        events->sources = grown;
+    if (!r) {
+        grown[events->count] = (struct source){.name = strdup(name)};
+        r = grown[events->count].name ? follow_new(&grown[events->count].file, path) : -ENOMEM;
+        events->count++;
+    }
+    free(path);
+    return r;
+}
+
+static bool source_is_known(const struct events *events, const char *name)
+{
+    for (size_t i = 0; i < events->count; i++)
+        if (!strcmp(events->sources[i].name, name))
+            return true;
+    return false;
+}
+
+/* Machines that are new since the last turn, too. */
+static int sources_find(struct events *events, struct error *error)
+{
+    struct registry_names names = {0};
+    int r = 0;
+
+    if (events->name) {
+        if (!events->count)
+            r = source_add(events, events->name);
+        return r ? error_set(error, -r, "out of memory") : 0;
+    }
+    r = registry_list(&events->registry, &names, error);
+    for (size_t i = 0; !r && i < names.count; i++)
+        if (!source_is_known(events, names.names[i]) && source_add(events, names.names[i]))
+            r = error_set(error, ENOMEM, "out of memory");
+    registry_names_release(&names);
+    return r;
+}
+
+static int line_add(struct events *events, const char *line, size_t length)
+{
+    char **grown = realloc(events->lines, (events->line_count + 1) * sizeof(*grown));
+
+    if (!grown)
+        return -ENOMEM;
+    events->lines = grown;
+    grown[events->line_count] = strndup(line, length);
+    return grown[events->line_count++] ? 0 : -ENOMEM;
+}
+
+static int source_read(struct events *events, struct source *source)
+{
+    long n;
+
+    while ((n = follow_read(source->file, source->line + source->size,
+                            sizeof(source->line) - source->size)) > 0) {
+        char *begin = source->line, *end;
+
+        source->size += (size_t)n;
+        while ((end = memchr(begin, '\n', source->size - (size_t)(begin - source->line)))) {
+            if (line_add(events, begin, (size_t)(end - begin)))
+                return -ENOMEM;
+            begin = end + 1;
+        }
+        source->size -= (size_t)(begin - source->line);
+        memmove(source->line, begin, source->size);
+        if (source->size == sizeof(source->line))
+            source->size = 0; /* no event of ours is so long */
+    }
+    return 0;
+}
+
+/* Every line begins with its time: {"time":"... */
+static int by_time(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void line_print(const struct events *events, const char *line)
+{
+    json_t *json = json_loads(line, 0, NULL), *value;
+    const char *key;
+
+    if (events->json && json)
+        printf("%s\n", line);
+    if (events->json || !json_is_object(json)) {
+        json_decref(json);
+        return;
+    }
+    printf("%-24s %-16s %s", json_string_value(json_object_get(json, "time")),
+           json_string_value(json_object_get(json, "machine")),
+           json_string_value(json_object_get(json, "event")));
+    json_object_foreach(json, key, value)
+    {
+        if (!strcmp(key, "time") || !strcmp(key, "machine") || !strcmp(key, "event"))
+            continue;
+        if (json_is_string(value))
+            printf(" %s=%s", key, json_string_value(value));
+        else if (json_is_integer(value))
+            printf(" %s=%lld", key, (long long)json_integer_value(value));
+    }
+    putchar('\n');
+    json_decref(json);
+}
+
+static int events_turn(struct events *events, struct error *error)
+{
+    int r = sources_find(events, error);
+
+    for (size_t i = 0; !r && i < events->count; i++)
+        if (source_read(events, &events->sources[i]))
+            r = error_set(error, ENOMEM, "out of memory");
+    if (events->line_count)
+        qsort(events->lines, events->line_count, sizeof(*events->lines), by_time);
+    for (size_t i = 0; i < events->line_count; i++) {
+        if (!r)
+            line_print(events, events->lines[i]);
+        free(events->lines[i]);
+    }
+    events->line_count = 0;
+    if (!r && fflush(stdout))
+        r = error_set(error, EIO, "cannot write to standard output");
+    return r;
+}
+
+static int events_parse(struct events *events, const struct command *command, int argc, char **argv,
+                        struct error *error)
+{
+    struct option_walk walk = option_walk_begin(command, argc, argv);
+    int kind;
+
+    while ((kind = option_next(&walk, error)) > 0) {
+        if (kind == OPTION_OPERAND && events->name)
+            return error_usage(error, "unexpected argument \"%s\"; name one machine, or none",
+                               walk.value);
+        if (kind == OPTION_OPERAND)
+            events->name = walk.value;
+        else if (walk.option->id == EVENTS_FOLLOW)
+            events->follow = true;
+        else
+            events->json = true;
+    }
+    return kind;
+}
+
+static int events_run(const struct command *command, int argc, char **argv, struct error *error)
+{
+    const struct timespec pause = {.tv_nsec = 200000000};
+    struct events events = {0};
+    int r = events_parse(&events, command, argc, argv, error);
+
+    if (!r)
+        r = registry_open(&events.registry, error);
+    if (!r && events.name)
+        r = registry_check(&events.registry, events.name, error);
+    if (!r)
+        r = events_turn(&events, error);
+    while (!r && events.follow) {
+        nanosleep(&pause, NULL);
+        r = events_turn(&events, error);
+    }
+    for (size_t i = 0; i < events.count; i++) {
+        free(events.sources[i].name);
+        follow_free(events.sources[i].file);
+    }
+    free(events.sources);
+    free(events.lines);
+    registry_release(&events.registry);
+    return r;
+}
+
+static const struct option events_options[] = {
+    {EVENTS_FOLLOW, "--follow", "-f", NULL, false, "go on with what happens from now on"},
+    {EVENTS_JSON, "--json", NULL, NULL, false, "print JSON, an object a line"},
+    {0},
+};
+
+static const struct example events_examples[] = {
+    {"hospes events --follow", "prints what becomes of all machines, as it happens"},
+    {0},
+};
+
+const struct command command_events = {
+    .name = "events",
+    .summary = "print what became of machines",
+    .usage = "events [--follow] [--json] [NAME]",
+    .about =
+        "Of all machines that there are, or of one: started, paused, resumed, rebooted, ended.",
+    .options = events_options,
+    .examples = events_examples,
+    .run = events_run,
+};

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hospes info`: everything about one named machine. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/named.h"
+#include "host/record.h"
+
+enum { INFO_JSON = 1 };
+
+static int info_option(void *ctx, const struct option_walk *walk, struct error *error)
+{
+    *(bool *)ctx = true;
+    return 0;
+}
+
+/* Of /proc/PID/status, in bytes (proc(5)); 0: not told. */
+static uint64_t process_memory(pid_t pid, const char *key)
+{
+    char path[48], line[256];
+    uint64_t kib = 0;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
+    while (file && fgets(line, sizeof(line), file))
+        if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ':')
+            kib = strtoull(line + strlen(key) + 1, NULL, 10);
+    if (file)
+        fclose(file);
+    return kib << 10;
+}
+
+static json_t *info_json(const struct named *named, const struct record *record,
+                         const struct state *state)
+{
+    char *home = registry_path(&named->registry, named->name, NULL);
+    char *run = registry_run_path(&named->registry, named->name, NULL);
+    json_t *json = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:o?}", "name", named->name, "state",
+                             state_name(state->kind), "since",
+                             state->since[0] ? state->since : NULL, "directory", home, "sockets",
+                             state->pid ? run : NULL, "description", record_to_json(record, NULL));
+    json_t *live = NULL;
+
+    free(home);
+    free(run);
+    if (json && state->pid) {
+        json_object_set_new(json, "pid", json_integer(state->pid));
+        json_object_set_new(json, "guest_memory_resident",
+                            json_integer((json_int_t)process_memory(state->pid, "RssShmem")));
+        json_object_set_new(json, "own_memory_resident",
+                            json_integer((json_int_t)process_memory(state->pid, "RssAnon")));
+        if (!named_call(named, "machine.info", NULL, &live, NULL)) {
+            json_object_set(json, "engine", json_object_get(live, "engine"));
+            json_object_set(json, "instructions", json_object_get(live, "instructions"));
+        }
+        json_decref(live);
+    } else if (json && state->end != STATE_END_NONE) {
+        json_object_set_new(json, "end", json_string(state_end_name(state->end)));
+        json_object_set_new(json, "status", json_integer(state->status));
+    }
+    return json;
+}
+
+static void print_texts(const json_t *json, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        const json_t *value = json_object_get(json, *keys);
+
+        if (json_is_string(value))
+            printf("%-10s %s\n", *keys, json_string_value(value));
+        else if (json_is_integer(value))
+            printf("%-10s %lld\n", *keys, (long long)json_integer_value(value));
+    }
+}
+
+static void info_print(const json_t *json, const struct record *record, const struct state *state)
+{
+    static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
+    static const char *const last[] = {"engine", "directory", "sockets", NULL};
+    const struct machine_description *d = &record->description;
+    char memory[SIZE_TEXT_MAX], resident[SIZE_TEXT_MAX], own[SIZE_TEXT_MAX];
+
+    print_texts(json, first);
+    printf("%-10s %s\n", "image", record->image ? record->image : "-");
+    printf("%-10s %s\n", "created", record->created ? record->created : "-");
+    printf("%-10s %u\n", "cpus", d->cpus);
+    if (state->pid)
+        printf("%-10s %s, of which the host holds %s; hospes itself has %s\n", "memory",
+               size_format(d->memory, memory),
+               size_format(process_memory(state->pid, "RssShmem"), resident),
+               size_format(process_memory(state->pid, "RssAnon"), own));
+    else
+        printf("%-10s %s\n", "memory", size_format(d->memory, memory));
+    for (unsigned i = 0; i < d->disk_count; i++)
+        printf("%-10s %s%s%s\n", i ? "" : "disks", d->disks[i].path,
+               d->disks[i].read_only ? ", read-only" : "",
+               d->disks[i].ephemeral ? ", ephemeral" : "");
+    for (unsigned i = 0; i < d->forward_count; i++)
+        printf("%-10s %s %s:%u to %u\n", i ? "" : "ports", d->forwards[i].udp ? "udp" : "tcp",
+               d->forwards[i].host_address[0] ? d->forwards[i].host_address : "127.0.0.1",
+               d->forwards[i].host_port, d->forwards[i].guest_port);
+    print_texts(json, last);
+}
+
+static int info_run(const struct command *command, int argc, char **argv, struct error *error)
+{
+    bool as_json = false;
+    struct record record;
+    struct named named;
+    struct state state;
+    json_t *json;
+    int r = named_open(&named, command, argc, argv, info_option, &as_json, error);
+
+    if (r)
+        return r;
+    r = record_read(&named.registry, named.name, &record, error);
+    if (!r) {
+        state_look(&named.registry, named.name, &state);
+        json = info_json(&named, &record, &state);
+        if (!json)
+            r = error_set(error, ENOMEM, "out of memory");
+        else if (!as_json)
+            info_print(json, &record, &state);
+        else
+            r = named_print_json(json_incref(json), error);
+        json_decref(json);
+    }
+    record_release(&record);
+    named_release(&named);
+    return r;
+}
+
+static const struct option info_options[] = {
+    {INFO_JSON, "--json", NULL, NULL, false, "print JSON"},
+    {0},
+};
+
+static const struct example info_examples[] = {
+    {"hospes info web", "prints what the machine is, what it does and what it takes of the host"},
+    {0},
+};
+
+const struct command command_info = {
+    .name = "info",
+    .summary = "tell all about a named machine",
+    .usage = "info [--json] NAME",
+    .options = info_options,
+    .examples = info_examples,
+    .run = info_run,
+};

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/named.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/thread.h"
+#include "host/control.h"
+
+int named_open(struct named *named, const struct command *command, int argc, char **argv,
+               int (*option)(void *ctx, const struct option_walk *walk, struct error *error),
+               void *ctx, struct error *error)
+{
+    struct option_walk walk = option_walk_begin(command, argc, argv);
+    int kind, r = 0;
+
+    *named = (struct named){0};
+    while (!r && (kind = option_next(&walk, error)) > 0) {
+        if (kind == OPTION_GIVEN)
+            r = option(ctx, &walk, error);
+        else if (named->name)
+            r = error_usage(error, "unexpected argument \"%s\"; name one machine", walk.value);
+        else
+            named->name = walk.value;
+    }
+    if (!r)
+        r = kind;
+    if (!r && !named->name)
+        r = error_usage(error, "no machine named; see: hospes ls");
+    if (!r)
+        r = registry_open(&named->registry, error);
+    if (!r)
+        r = registry_check(&named->registry, named->name, error);
+    if (r)
+        named_release(named);
+    return r;
+}
+
+void named_release(struct named *named)
+{
+    registry_release(&named->registry);
+}
+
+int named_call(const struct named *named, const char *method, json_t *params, json_t **result,
+               struct error *error)
+{
+    char *path = registry_run_path(&named->registry, named->name, "control");
+    int r;
+
+    if (!path || !registry_is_locked(&named->registry, named->name)) {
+        json_decref(params);
+        r = path ? error_set(error, ESRCH,
+                             "machine \"%s\" does not run; start it with: hospes start %s",
+                             named->name, named->name)
+                 : error_set(error, ENOMEM, "out of memory");
+    } else {
+        r = control_call(path, method, params, NAMED_TIMEOUT_MS, result, error);
+        if (r)
+            r = error_wrap(error, "machine \"%s\"", named->name);
+    }
+    free(path);
+    return r;
+}
+
+int named_wait_end(const struct named *named, unsigned timeout_ms, struct error *error)
+{
+    const struct timespec step = {.tv_nsec = 10000000};
+    uint64_t deadline = monotonic_ns() + timeout_ms * UINT64_C(1000000);
+
+    /* The kernel gives the lock up when the process has gone; nothing tells of that. */
+    while (registry_is_locked(&named->registry, named->name)) {
+        if (monotonic_ns() >= deadline)
+            return error_set(error, ETIMEDOUT, "machine \"%s\" did not end within %u seconds",
+                             named->name, timeout_ms / 1000);
+        nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
+static int kill_process(const struct named *named, struct error *error)
+{
+    struct state state;
+
+    state_look(&named->registry, named->name, &state);
+    if (!registry_is_locked(&named->registry, named->name))
+        return 0;
+    if (state.pid <= 1 || kill(state.pid, SIGKILL) < 0)
+        return error_set(error, EBUSY, "machine \"%s\" does not answer and has no process to kill",
+                         named->name);
+    return named_wait_end(named, NAMED_TIMEOUT_MS, error);
+}
+
+int named_kill(const struct named *named, struct error *error)
+{
+    CLEANUP(error_release) struct error first = ERROR_INIT;
+    int r = named_call(named, "machine.kill", NULL, NULL, &first);
+
+    if (r == -ESRCH)
+        return error_set(error, ESRCH, "%s", first.message);
+    /* It may have ended while it answered. */
+    if (!r || r == -ECONNRESET)
+        r = named_wait_end(named, NAMED_TIMEOUT_MS, NULL);
+    return r ? kill_process(named, error) : 0;
+}
+
+int named_run_method(const struct command *command, int argc, char **argv, const char *method,
+                     struct error *error)
+{
+    struct named named;
+    int r = named_open(&named, command, argc, argv, NULL, NULL, error);
+
+    if (r)
+        return r;
+    r = named_call(&named, method, NULL, NULL, error);
+    named_release(&named);
+    return r;
+}
+
+int named_print_json(json_t *json, struct error *error)
+{
+    int r = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
+
+    json_decref(json);
+    if (r)
+        return error_set(error, ENOMEM, "out of memory");
+    putchar('\n');
+    return 0;
+}
