@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -280,6 +281,14 @@ int memory_load(const struct address_space *as, gpa addr, const void *from, uint
     return 0;
 }
 
+static int ram_punch(struct ram *ram, uint64_t offset, uint64_t len)
+{
+    if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) <
+        0)
+        return -errno;
+    return 0;
+}
+
 void memory_clear(struct address_space *as)
 {
     for (unsigned i = 0; i < as->count; i++) {
@@ -287,10 +296,42 @@ void memory_clear(struct address_space *as)
 
         if (!ram)
             continue;
-        if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)ram->size) < 0)
+        if (ram_punch(ram, 0, ram->size))
             memset(ram->host, 0, ram->size);
         memory_note_write(ram, 0, ram->size);
     }
+}
+
+int memory_discard(const struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t before = -addr % PAGE_SIZE, offset, piece;
+
+    if (memory_check(as, addr, len, true))
+        return -EFAULT;
+    /* Blocks are made of whole pages, so what is left is that in each of them. */
+    len = len > before ? round_down(len - before, PAGE_SIZE) : 0;
+    for (addr += before; len; addr += piece, len -= piece) {
+        struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
+        int r = ram_punch(ram, offset, piece);
+
+        memory_note_write(ram, offset, piece);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+uint64_t memory_resident(const struct address_space *as)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < as->count; i++) {
+        struct stat status;
+
+        if (as->ranges[i].ram && !fstat(as->ranges[i].ram->fd, &status))
+            sum += (uint64_t)status.st_blocks * 512; /* the unit of st_blocks: stat(3type) */
+    }
+    return sum;
 }
 
 int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool write,
@@ -313,6 +354,11 @@ void memory_unpin(const struct address_space *as, struct span *span)
     if (span->write)
         memory_note_write(span->ram, (uint64_t)(span->host - span->ram->host), span->len);
     span->host = NULL;
+}
+
+gpa memory_span_address(const struct span *span)
+{
+    return span->ram->base + (uint64_t)(span->host - span->ram->host);
 }
 
 /*

@@ -116,6 +116,21 @@ int memory_load(const struct address_space *as, gpa addr, const void *from,
 /* Gives all RAM back to the host: it reads as zeroes. No CPU runs and no device has a span. */
 void memory_clear(struct address_space *as);
 
+/*
+ * Gives the whole pages within [addr, addr + len) back to the host: they read as zeroes from here
+ * on, which counts as a write (M2 to M4). Parts of pages at either end stay as they are. Host
+ * pointers to the pages stay valid, pinned ones too: whoever touches a page gets a new one, so that
+ * of a request under way with it nothing but its bytes is lost. -EFAULT when any byte is not in
+ * writable RAM, and then nothing was done; or what the host's kernel says. Any thread.
+ *
+ * A call costs 3 us and 0.6 us for each page that the host holds, or 1.2 us and next to nothing
+ * more where it holds none (measured on a virtual host): join neighbours, and bound what one turn
+ * of the loop gives back.
+ */
+int memory_discard(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+/* Bytes of all RAM that the host holds memory for. */
+uint64_t memory_resident(const struct address_space *as);
+
 /* A piece of guest RAM for zero-copy I/O: readv() and writev() may use it as it is. */
 struct span {
     uint8_t *host;
@@ -129,6 +144,8 @@ struct span {
 int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool write,
                struct span *span) MUST_CHECK;
 void memory_unpin(const struct address_space *as, struct span *span);
+/* Where the guest has it. */
+gpa memory_span_address(const struct span *span);
 
 /* A guest's access to a device, on behalf of a CPU: `width` 1, 2, 4 or 8, `addr` aligned to it or
  * not. The map makes it fit: an access wider than the device takes becomes several. -EFAULT when

@@ -204,6 +204,40 @@ static void test_rewritten_from_outside(void **state)
         rewritten_from_outside(permutations[i]);
 }
 
+/* The pages of a function and of what it reads are given back to the host (memory_discard()):
+ * behind a fence.i the function is zeroes, which no instruction is, and data is read as zero. */
+static void test_discarded_from_outside(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(permutations); i++) {
+        struct rig *rig = rig_new(&riscv_translator, permutations[i], 1, RAM_SIZE);
+        struct riscv_hart *hart = &rig->hart[0];
+
+        PUT(rig, 0, FENCE_I, LI(A1, 100), JALR(RA, S0, 0), ADDI(A1, A1, -1), BNEZ(A1, -8),
+            LD(A2, S1, 0), ECALL);
+        PUT(rig, 0x24000, LD(A0, S1, 0), RET);
+        rig_put64(rig, 0x25000, 7);
+        for (unsigned round = 0; round < 3; round++) {
+            if (round == 1)
+                assert_int_equal(memory_discard(rig->as, RAM_BASE + 0x25000, PAGE_SIZE), 0);
+            if (round == 2)
+                assert_int_equal(memory_discard(rig->as, RAM_BASE + 0x24000, PAGE_SIZE), 0);
+            rig_user(rig, 0);
+            hart->x[S0] = RAM_BASE + 0x24000;
+            hart->x[S1] = RAM_BASE + 0x25000;
+            assert_int_equal(rig_run(rig, 0), CPU_STOP_FIRMWARE);
+            if (round < 2) {
+                assert_int_equal(hart->mcause, RISCV_EXC_ECALL_U);
+                assert_int_equal(hart->x[A0], round ? 0 : 7);
+                assert_int_equal(hart->x[A2], round ? 0 : 7);
+            } else {
+                assert_int_equal(hart->mcause, RISCV_EXC_ILLEGAL);
+                assert_int_equal(hart->pc, RAM_BASE + 0x24000);
+            }
+        }
+        rig_free(rig);
+    }
+}
+
 /* ---- mapped elsewhere ---- */
 
 #define ROOT   0x10000
@@ -506,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_data_beside_code),
         cmocka_unit_test(test_rewritten_beside_data),
         cmocka_unit_test(test_rewritten_from_outside),
+        cmocka_unit_test(test_discarded_from_outside),
         cmocka_unit_test(test_remapped),
         cmocka_unit_test(test_mprv),
         cmocka_unit_test(test_eviction),
