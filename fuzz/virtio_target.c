@@ -142,7 +142,7 @@ static void set_up(struct run *run, uint64_t features)
                   (uint32_t)((features | VIRTIO_F_VERSION_1) >> (32 * i)));
     }
     reg_write(run, REG_STATUS, 4, 11);
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < run->target->queues; i++) {
         gpa page = BASE + i * PAGE_SIZE;
 
         memset(memory_main_ram(run->as)->host + (page - BASE), 0, PAGE_SIZE);
@@ -171,8 +171,10 @@ static void descriptor_put(struct run *run)
     store_le32(raw + 8, len);
     store_le16(raw + 12, how & 7);
     store_le16(raw + 14, next % (RING + 1));
-    (void)!memory_write(run->as, BASE + (where & 1) * PAGE_SIZE + (where >> 1) % 32 * 16, raw,
-                        sizeof(raw));
+    (void)!memory_write(run->as,
+                        BASE + where % run->target->queues * PAGE_SIZE +
+                            where / run->target->queues % 32 * 16,
+                        raw, sizeof(raw));
 }
 
 static void ring_put16(struct run *run, unsigned queue, uint64_t offset, uint16_t value)
@@ -186,9 +188,9 @@ static void ring_put16(struct run *run, unsigned queue, uint64_t offset, uint16_
 static void offer(struct run *run)
 {
     uint8_t what = (uint8_t)input_take(&run->input, 1);
-    unsigned queue = what & 1, slot = run->available[queue] % RING;
+    unsigned queue = what % run->target->queues, slot = run->available[queue] % RING;
 
-    ring_put16(run, queue, 4 + 2 * slot, (what >> 1) % (RING + 1));
+    ring_put16(run, queue, 4 + 2 * slot, (uint16_t)(what / run->target->queues % (RING + 1)));
     run->available[queue]++;
     ring_put16(run, queue, 2, run->available[queue]);
 }
@@ -213,8 +215,8 @@ static void reset_checked(struct run *run)
     BUG_ON(reg_read(run, REG_STATUS, 4));
     BUG_ON(!virtio_is_idle(run->device.instance));
     sum = memory_sum(run);
-    reg_write(run, REG_QUEUE_NOTIFY, 4, 0);
-    reg_write(run, REG_QUEUE_NOTIFY, 4, 1);
+    for (unsigned i = 0; i < run->target->queues; i++)
+        reg_write(run, REG_QUEUE_NOTIFY, 4, i);
     on_loop(run, event_perform);
     on_loop(run, stop_perform);
     on_loop(run, settle_perform);
@@ -242,7 +244,7 @@ static void step(struct run *run)
         offer(run);
         break;
     case 6:
-        reg_write(run, REG_QUEUE_NOTIFY, 4, op >> 7);
+        reg_write(run, REG_QUEUE_NOTIFY, 4, op * run->target->queues >> 8);
         on_loop(run, stop_perform);
         break;
     case 7: /* any register, any width */
@@ -266,7 +268,7 @@ static void step(struct run *run)
         if (op & 0x80)
             reset_checked(run);
         else
-            ring_put16(run, op >> 6 & 1, 2, (uint16_t)input_take(input, 2));
+            ring_put16(run, op * run->target->queues >> 7, 2, (uint16_t)input_take(input, 2));
         break;
     }
 }

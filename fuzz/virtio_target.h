@@ -21,6 +21,7 @@ struct target {
     /* The back end gives back what it holds. */
     void (*settle)(void *ctx);
     void *ctx;
+    unsigned queues; /* how many have rings, whether the device has as many or not */
 };
 
 /* Runs the input against a new device and frees it. */

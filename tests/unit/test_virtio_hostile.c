@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every device against every broken ring: that device needs a reset, the others go on, and a reset
- * mends it. Each has the whole machine around it: four devices, one memory, one loop. */
+ * mends it. Each has the whole machine around it: five devices, one memory, one loop. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "device/virtio/balloon.h"
 #include "device/virtio/block.h"
 #include "device/virtio/console.h"
 #include "device/virtio/net.h"
@@ -11,7 +13,7 @@
 #include "virtio_driver.h"
 #include "virtio_fakes.h"
 
-#define DEVICES 4u
+#define DEVICES 5u
 #define SIZE    16u
 
 /* A driver a device; they share the memory, loop and log of the first. */
@@ -23,8 +25,8 @@ struct fixture {
 };
 
 /* The queue of each device that a notification makes it read. */
-static const unsigned active_queue[DEVICES] = {0, 1, 1, 0};
-static const unsigned queue_counts[DEVICES] = {1, 2, 2, 1};
+static const unsigned active_queue[DEVICES] = {0, 1, 1, 0, 0};
+static const unsigned queue_counts[DEVICES] = {1, 2, 2, 1, 2};
 
 static int setup(void **state)
 {
@@ -43,7 +45,7 @@ static int setup(void **state)
             d->as = f->drivers[0].as;
             d->loop = f->drivers[0].loop;
             d->log = f->drivers[0].log;
-            d->next = DRIVER_RAM + i * (DRIVER_RAM_SIZE / DEVICES);
+            d->next = DRIVER_RAM + i * round_down(DRIVER_RAM_SIZE / DEVICES, PAGE_SIZE);
         }
         s = driver_setup(d);
         switch (i) {
@@ -58,8 +60,11 @@ static int setup(void **state)
             fake_stream_init(&f->stream, s.loop);
             assert_int_equal(virtio_console_new(&d->device, &s, &f->stream.stream), 0);
             break;
-        default:
+        case 3:
             assert_int_equal(virtio_rng_new(&d->device, &s), 0);
+            break;
+        default:
+            assert_int_equal(virtio_balloon_new(&d->device, &s), 0);
             break;
         }
         assert_int_equal(memory_add_io(d->as, "virtio", base, d->device.size, &d->device.type->io,
@@ -126,7 +131,7 @@ static void start(struct fixture *f, unsigned device)
     assert_int_equal(read_register(d, REG_STATUS), 15);
 }
 
-/* A request that each device serves: a flush, a frame, a text, some random bytes. */
+/* A request that each device serves: a flush, a frame, a text, some random bytes, pages given. */
 static void serve(struct fixture *f, unsigned device)
 {
     struct driver *d = &f->drivers[device];
@@ -136,6 +141,7 @@ static void serve(struct fixture *f, unsigned device)
         {{f->buffer + 128, 12, false}, {f->buffer + 128, 60, false}},
         {{f->buffer + 256, 10, false}, {f->buffer + 256, 1, false}},
         {{f->buffer + 512, 16, true}, {f->buffer + 600, 16, true}},
+        {{f->buffer + 700, 4, false}, {f->buffer + 704, 4, false}},
     };
     uint32_t head, len;
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "device/virtio/balloon.h"
 #include "device/virtio/block.h"
 #include "device/virtio/console.h"
 #include "device/virtio/net.h"
@@ -44,6 +45,7 @@ static void no_memory_for_devices(void **state)
     assert_int_equal(virtio_net_new(&device, &setup, &net->net, &options), -ENOMEM);
     assert_int_equal(virtio_console_new(&device, &setup, &stream.stream), -ENOMEM);
     assert_int_equal(virtio_rng_new(&device, &setup), -ENOMEM);
+    assert_int_equal(virtio_balloon_new(&device, &setup), -ENOMEM);
     no_memory = false;
     assert_true(closed);
     assert_true(freed);

@@ -30,7 +30,7 @@
 #define DRIVER_RAM_SIZE 0x4000000ull
 #define DRIVER_ROM      0x1000ull
 #define DRIVER_DEVICE   0x10001000ull
-#define DRIVER_QUEUES   2u
+#define DRIVER_QUEUES   VIRTIO_QUEUES_MAX
 
 /* Registers (virtio 1.2 section 4.2.2), written down once more so that a wrong constant shows. */
 enum driver_register {
