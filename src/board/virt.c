@@ -16,6 +16,7 @@
 #include "device/plic.h"
 #include "device/syscon.h"
 #include "device/uart16550.h"
+#include "device/virtio/balloon.h"
 #include "device/virtio/block.h"
 #include "device/virtio/console.h"
 #include "device/virtio/mmio.h"
@@ -37,7 +38,8 @@ struct virt {
     struct aclint *aclint;
     struct plic *plic;
     struct uart16550 *uart;
-    uint32_t slots; /* occupied */
+    struct virtio_balloon *balloon; /* NULL: no slot has one */
+    uint32_t slots;                 /* occupied */
     struct htif htif;
     uint8_t *tree; /* tree_size bytes; NULL before the first load */
     uint32_t tree_size;
@@ -173,6 +175,11 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
     case VIRT_SLOT_RNG:
         snprintf(name, sizeof(name), "rng%u", index);
         r = virtio_rng_new(&device, &setup);
+        break;
+    case VIRT_SLOT_BALLOON:
+        snprintf(name, sizeof(name), "balloon%u", index);
+        r = virtio_balloon_new(&device, &setup);
+        virt->balloon = device.instance;
         break;
     }
     if (r)
@@ -403,6 +410,11 @@ const void *virt_tree(const struct virt *virt, uint32_t *size)
 {
     *size = virt->tree_size;
     return virt->tree;
+}
+
+struct virtio_balloon *virt_balloon(const struct virt *virt)
+{
+    return virt->balloon;
 }
 
 /* ---- for the harts and the firmware ---- */

@@ -57,7 +57,8 @@ enum virt_slot_kind {
     VIRT_SLOT_BLOCK,
     VIRT_SLOT_NET,
     VIRT_SLOT_CONSOLE,
-    VIRT_SLOT_RNG
+    VIRT_SLOT_RNG,
+    VIRT_SLOT_BALLOON
 };
 
 /* What sits in a virtio-mmio slot. Disk and network are handed over to the board; the console
@@ -101,6 +102,7 @@ struct virt_entry {
 };
 
 struct virt;
+struct virtio_balloon;
 
 /* Copies `config`; takes over the slots' disks and networks, on failure too. */
 int virt_new(struct virt **virt, struct virt_config *config, struct error *error) MUST_CHECK;
@@ -115,6 +117,9 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
               struct error *error) MUST_CHECK;
 /* The tree that virt_load() wrote. */
 const void *virt_tree(const struct virt *virt, uint32_t *size);
+
+/* The balloon in the last of the slots that have one; NULL: none has. As long as the board. */
+struct virtio_balloon *virt_balloon(const struct virt *virt);
 
 /* After the clock was resumed: timers that slept with it are set again. */
 void virt_rearm(struct virt *virt);

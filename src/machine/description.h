@@ -13,7 +13,7 @@
 #include "network/net.h"
 
 #define MACHINE_CPUS_MAX     64
-#define MACHINE_DISKS_MAX    5 /* the board's other 3 virtio slots: net, console, rng */
+#define MACHINE_DISKS_MAX    5 /* beside net, console, rng and balloon in the board's 16 slots */
 #define MACHINE_FORWARDS_MAX 32
 #define MACHINE_MEMORY_MIN   (16ull << 20)
 #define MACHINE_MEMORY_MAX   (1ull << 40)

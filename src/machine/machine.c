@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "board/virt.h"
 #include "cpu/profile.h"
+#include "device/virtio/balloon.h"
 #include "machine/engines.h"
 #include "machine/vcpu.h"
 
@@ -277,6 +278,7 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         config.slots[slot].kind = VIRT_SLOT_CONSOLE;
         config.slots[slot++].console = console;
     }
+    config.slots[slot++].kind = VIRT_SLOT_BALLOON;
     machine->handed_over = true;
     return virt_new(&machine->board, &config, error);
 }
@@ -719,6 +721,28 @@ static void machine_serve(void *ctx)
         machine_end(machine, status ? MACHINE_FAILED : MACHINE_POWER_OFF, status);
         break;
     }
+}
+
+/* ---- memory ---- */
+
+void machine_balloon_set(struct machine *machine, uint64_t bytes)
+{
+    virtio_balloon_set_target(virt_balloon(machine->board), bytes);
+}
+
+void machine_balloon_poll(struct machine *machine, uint32_t milliseconds)
+{
+    virtio_balloon_set_interval(virt_balloon(machine->board), milliseconds);
+}
+
+void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
+{
+    uint64_t time;
+
+    virtio_balloon_get(virt_balloon(machine->board), &balloon->facts);
+    balloon->resident = memory_resident(machine->memory);
+    time = balloon->facts.statistics.time_ns;
+    balloon->age_ns = time ? monotonic_ns() - time : 0;
 }
 
 /* ---- a debugger ---- */

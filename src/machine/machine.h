@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "cpu/engine.h"
+#include "device/virtio/balloon.h"
 #include "machine/debug.h"
 #include "machine/description.h"
 #include "stream/stream.h"
@@ -86,6 +87,20 @@ const char *machine_engine_name(const struct machine *machine);
 /* Sum over the CPUs, and over the engines that the machine has had. While paused or stopped exact,
  * else a recent value. */
 void machine_counters(const struct machine *machine, struct engine_counters *counters);
+
+/* The guest's memory as its balloon tells it, and as the host has it. */
+struct machine_balloon {
+    struct virtio_balloon_facts facts;
+    uint64_t age_ns;   /* of facts.statistics, if there are any (time_ns) */
+    uint64_t resident; /* bytes that the host holds for the guest, whatever the guest says */
+};
+
+/* How much memory the guest shall give back to the host; it does so as it can, or not at all. Kept
+ * across its reboots; at most all of it. */
+void machine_balloon_set(struct machine *machine, uint64_t bytes);
+/* Asks the guest for statistics now and every so many milliseconds; 0, as at first: not at all. */
+void machine_balloon_poll(struct machine *machine, uint32_t milliseconds);
+void machine_balloon(struct machine *machine, struct machine_balloon *balloon);
 
 /* The bytes of the device tree as the guest got them. */
 const void *machine_device_tree(const struct machine *machine, uint32_t *size);

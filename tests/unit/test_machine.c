@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine's life, with guests of a few instructions: reboots, requests of two CPUs at once, and
- * what the user does while a reboot waits for the old guest's requests.
+ * what the user does while a reboot waits for the old guest's requests. And its balloon.
  */
 /* clang-format off */
 #include <setjmp.h>
@@ -253,14 +253,64 @@ static void fails_when_it_cannot_boot_again(void **state)
     assert_int_equal(f->reboots, 0);
 }
 
+/* Waits for a target at the balloon's registers, says that it has given as much, and powers off. */
+static const uint32_t gives[] = {
+    0x100022b7, /* lui  t0, 0x10002: the second slot, behind the random numbers */
+    0x1002a303, /* lw   t1, 0x100(t0): num_pages */
+    0xfe030ee3, /* beqz t1, -4 */
+    0x1062a223, /* sw   t1, 0x104(t0): actual */
+    0x001002b7, /* lui  t0, 0x100 */
+    0x00005337, /* lui  t1, 0x5 */
+    0x55530313, /* addi t1, t1, 0x555 */
+    0x0062a023, /* sw   t1, 0(t0) */
+    0x0000006f, /* j    . */
+};
+
+static void set_target(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    machine_balloon_set(f->machine, 1 << 20);
+}
+
+static void has_a_balloon(void **state)
+{
+    struct fixture *f = *state;
+    struct machine_balloon balloon;
+
+    machine_make(f, gives, sizeof(gives), false, 1);
+    machine_balloon(f->machine, &balloon);
+    assert_int_equal(balloon.facts.target, 0);
+    assert_int_equal(balloon.facts.said, 0);
+    assert_int_equal(balloon.facts.statistics.time_ns, 0);
+    assert_int_equal(balloon.age_ns, 0);
+    assert_in_range(balloon.resident, 4096, 32 << 20);
+    timer_init(&f->action, f->loop, set_target, f);
+    timer_set(&f->action, monotonic_ns() + SOON_NS);
+    machine_balloon_poll(f->machine, 1); /* without a driver, and until the machine is freed */
+    assert_int_equal(machine_watch(f), 0);
+    assert_int_equal(f->why, MACHINE_POWER_OFF);
+    machine_balloon(f->machine, &balloon);
+    assert_int_equal(balloon.facts.target, 1 << 20);
+    assert_int_equal(balloon.facts.said, 1 << 20);
+    assert_int_equal(balloon.facts.given, 0); /* it gave nothing */
+    machine_balloon_set(f->machine, UINT64_MAX);
+    machine_balloon(f->machine, &balloon);
+    assert_int_equal(balloon.facts.target, 32 << 20); /* all of its memory */
+}
+
 #define LIFE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LIFE(reboots_again_and_again),       LIFE(ends_once_for_all_cpus),
-        LIFE(resume_does_not_lose_a_reboot), LIFE(stops_during_a_reboot),
-        LIFE(switches_during_a_reboot),      LIFE(fails_when_it_cannot_boot_again),
+        LIFE(reboots_again_and_again),
+        LIFE(ends_once_for_all_cpus),
+        LIFE(resume_does_not_lose_a_reboot),
+        LIFE(stops_during_a_reboot),
+        LIFE(switches_during_a_reboot),
+        LIFE(fails_when_it_cannot_boot_again),
+        LIFE(has_a_balloon),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
