@@ -283,6 +283,33 @@ def test_disk_image_boots_to_its_system(boot, image_files, disk, tmp_path):
     assert guest.power_off() == 0
 
 
+def held_by_the_host(guest):
+    """Bytes of the guest's memory that the host has pages for."""
+    directory = f"/proc/{guest.process.pid}/fd"
+    paths = [os.path.join(directory, name) for name in os.listdir(directory)]
+    return sum(os.stat(path).st_blocks * 512 for path in paths if os.readlink(path).startswith("/memfd:ram"))
+
+
+def test_free_memory_goes_back_to_the_host(boot):
+    """What the guest has no use for any more it reports by its balloon, and the host has it again."""
+    guest = boot("--ephemeral", "--cpus", "2", "--memory", "768M", "debian").boot()
+    assert guest.check("ls /sys/bus/virtio/drivers/virtio_balloon | grep -c ^virtio") == "1"
+    for _ in range(2):
+        before = held_by_the_host(guest)
+        guest.check("head -c 200M /dev/zero > /dev/shm/file")
+        full = held_by_the_host(guest)
+        assert full > before + (150 << 20)
+        guest.check("rm /dev/shm/file")
+        # Linux reports two seconds after it has freed.
+        deadline = time.monotonic() + 60
+        while held_by_the_host(guest) > full - (150 << 20):
+            assert time.monotonic() < deadline, f"{before} bytes, then {full}, now {held_by_the_host(guest)}"
+            time.sleep(0.2)
+    # What it has again is as good as new.
+    guest.check("head -c 200M /dev/urandom > /dev/shm/file; sha256sum < /dev/shm/file > /dev/shm/sum; sleep 5; sha256sum < /dev/shm/file | cmp - /dev/shm/sum")
+    assert guest.power_off() == 0
+
+
 @pytest.mark.long
 def test_debian_smp_soak(boot):
     """Four CPUs with a parallel load for minutes; the checksums agree."""
