@@ -49,6 +49,8 @@ struct command {
 extern const struct command command_run;
 extern const struct command command_create;
 extern const struct command command_start;
+extern const struct command command_stop;
+extern const struct command command_restart;
 extern const struct command command_kill;
 extern const struct command command_pause;
 extern const struct command command_resume;
@@ -56,6 +58,7 @@ extern const struct command command_delete;
 extern const struct command command_ls;
 extern const struct command command_info;
 extern const struct command command_console;
+extern const struct command command_shell;
 extern const struct command command_logs;
 extern const struct command command_events;
 extern const struct command command_image_build;

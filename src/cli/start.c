@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes start`: the process of a named machine. */
+#include "cli/start.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,14 +9,23 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
+#include "base/thread.h"
 #include "cli/command.h"
 #include "cli/named.h"
+#include "host/agent.h"
 #include "host/runner.h"
 
-enum { START_FOREGROUND = 1 };
+enum { START_FOREGROUND = 1, START_WAIT };
+
+enum { READY_SECONDS = 300, ASK_MS = 1000 };
+
+struct start {
+    bool foreground, wait;
+};
 
 /* What the machine's process tells whoever started it: one of these, then it is silent. */
 struct report {
@@ -24,7 +35,12 @@ struct report {
 
 static int start_option(void *ctx, const struct option_walk *walk, struct error *error)
 {
-    *(bool *)ctx = true;
+    struct start *start = ctx;
+
+    if (walk->option->id == START_WAIT)
+        start->wait = true;
+    else
+        start->foreground = true;
     return 0;
 }
 
@@ -110,7 +126,7 @@ static int hear(int pipe, struct error *error)
     return error_set(error, report.code, "%s", text + sizeof(report));
 }
 
-static int start_background(const struct named *named, struct error *error)
+int start_background(const struct named *named, struct error *error)
 {
     int pipe[2], r;
     pid_t child;
@@ -149,15 +165,57 @@ static int start_foreground(const struct named *named, struct error *error)
     return end.end == STATE_END_FAILED ? EXIT_FAILED : EXIT_OK;
 }
 
+/* Until the guest's agent answers: then the guest is up as far as its programs are. */
+static int wait_ready(const struct named *named, struct error *error)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    uint64_t deadline = monotonic_ns() + READY_SECONDS * UINT64_C(1000000000);
+    char *path = registry_run_path(&named->registry, named->name, "agent");
+    int r = path ? -ETIMEDOUT : -ENOMEM;
+    struct agent agent;
+
+    while (r == -ETIMEDOUT && monotonic_ns() < deadline) {
+        if (!registry_is_locked(&named->registry, named->name)) {
+            r = -ESRCH;
+            break;
+        }
+        r = agent_open(&agent, path, ASK_MS, NULL);
+        if (r == -ECONNRESET)
+            r = -ETIMEDOUT;
+        if (!r)
+            agent_close(&agent);
+        else
+            nanosleep(&pause, NULL);
+    }
+    free(path);
+    if (r == -ESRCH)
+        return error_set(error, ESRCH,
+                         "machine \"%s\" ended before its guest was ready; see: hospes logs %s",
+                         named->name, named->name);
+    if (r == -ETIMEDOUT)
+        return error_set(error, ETIMEDOUT,
+                         "the agent of the guest of \"%s\" does not answer after %d seconds (is "
+                         "qemu-guest-agent there?); the machine runs on",
+                         named->name, READY_SECONDS);
+    return r ? error_set(error, -r, "cannot reach the agent of the guest of \"%s\": %s",
+                         named->name, error_words(-r))
+             : 0;
+}
+
 static int start_run(const struct command *command, int argc, char **argv, struct error *error)
 {
-    bool foreground = false;
+    struct start start = {0};
     struct named named;
-    int r = named_open(&named, command, argc, argv, start_option, &foreground, error);
+    int r = named_open(&named, command, argc, argv, start_option, &start, error);
 
     if (r)
         return r;
-    r = foreground ? start_foreground(&named, error) : start_background(&named, error);
+    if (start.foreground && start.wait)
+        r = error_usage(error, "'--wait' does not go with '--foreground'; leave out one");
+    if (!r)
+        r = start.foreground ? start_foreground(&named, error) : start_background(&named, error);
+    if (!r && start.wait)
+        r = wait_ready(&named, error);
     named_release(&named);
     return r;
 }
@@ -165,6 +223,8 @@ static int start_run(const struct command *command, int argc, char **argv, struc
 static const struct option start_options[] = {
     {START_FOREGROUND, "--foreground", NULL, NULL, false,
      "stay until the machine ends, as a service; its console is still 'hospes console'"},
+    {START_WAIT, "--wait", NULL, NULL, false,
+     "return when the guest is ready: its agent answers (package qemu-guest-agent)"},
     {0},
 };
 
@@ -176,7 +236,7 @@ static const struct example start_examples[] = {
 const struct command command_start = {
     .name = "start",
     .summary = "start a named machine",
-    .usage = "start [--foreground] NAME",
+    .usage = "start [--wait | --foreground] NAME",
     .about =
         "The machine runs in a process of its own, without a terminal, until its guest powers\n"
         "off or it is stopped.",
