@@ -58,7 +58,6 @@ struct client {
 struct socket_stream {
     struct stream stream;
     bool shared;
-    size_t history_size;
 
     /* Loop's thread. */
     int listener;
@@ -106,15 +105,12 @@ static size_t ring_room(const struct ring *ring)
     return ring->size - ring->used;
 }
 
-/* The caller has seen that there is room. */
+/* The caller has seen that there is a ring, and room in it. */
 static void ring_put(struct ring *ring, const uint8_t *data, size_t length)
 {
-    size_t tail, first;
+    size_t tail = (ring->head + ring->used) % ring->size;
+    size_t first = length < ring->size - tail ? length : ring->size - tail;
 
-    if (!length)
-        return;
-    tail = (ring->head + ring->used) % ring->size;
-    first = length < ring->size - tail ? length : ring->size - tail;
     memcpy(ring->data + tail, data, first);
     memcpy(ring->data, data + first, length - first);
     ring->used += length;
@@ -131,8 +127,6 @@ static size_t ring_piece(const struct ring *ring, const uint8_t **data)
 
 static void ring_drop(struct ring *ring, size_t length)
 {
-    if (!length)
-        return;
     ring->head = (ring->head + length) % ring->size;
     ring->used -= length;
 }
@@ -157,7 +151,7 @@ static bool client_takes(const struct client *client)
 }
 
 /* Sends what the socket has room for. Any thread: it does not wait. */
-static void client_send(struct client *client) REQUIRES(client->owner->mutex)
+static void client_send(struct socket_stream *socket, struct client *client) REQUIRES(socket->mutex)
 {
     while (client->output.used && client_takes(client)) {
         const uint8_t *data;
@@ -188,14 +182,14 @@ static size_t socket_room(const struct socket_stream *socket, size_t length) REQ
     return length;
 }
 
-static void client_put(struct client *client, const uint8_t *data, size_t length)
-    REQUIRES(client->owner->mutex)
+static void client_put(struct socket_stream *socket, struct client *client, const uint8_t *data,
+                       size_t length) REQUIRES(socket->mutex)
 {
     if (!client_takes(client))
         return;
     /* A burst while the loop is busy elsewhere is not the client's fault. */
     if (ring_room(&client->output) < length)
-        client_send(client);
+        client_send(socket, client);
     if (!client_takes(client))
         return;
     if (ring_room(&client->output) < length)
@@ -222,7 +216,7 @@ static size_t socket_write(struct stream *stream, const uint8_t *data, size_t le
         /* In pieces, for a ring that is smaller than what is written. */
         for (size_t done = 0, n; done < taken; done += n) {
             n = taken - done < OUTPUT_BOUND ? taken - done : OUTPUT_BOUND;
-            client_put(&socket->clients[i], data + done, n);
+            client_put(socket, &socket->clients[i], data + done, n);
         }
     wake = !socket->flushing && length;
     socket->flushing |= wake;
@@ -264,7 +258,7 @@ static void socket_flush(void *ctx)
     mutex_lock(&socket->mutex);
     socket->flushing = false;
     for (unsigned i = 0; i < STREAM_SOCKET_CLIENTS; i++)
-        client_send(&socket->clients[i]);
+        client_send(socket, &socket->clients[i]);
     mutex_unlock(&socket->mutex);
     more = socket->log && log_flush(socket);
     socket_update(socket);
@@ -366,7 +360,7 @@ static void client_open(struct socket_stream *socket, int fd)
     while (client < socket->clients + STREAM_SOCKET_CLIENTS && client->fd >= 0)
         client++;
     if (client == socket->clients + STREAM_SOCKET_CLIENTS ||
-        ring_make(&output, OUTPUT_BOUND + socket->history_size)) {
+        ring_make(&output, OUTPUT_BOUND + socket->history.size)) {
         close(fd);
         return;
     }
@@ -381,7 +375,7 @@ static void client_open(struct socket_stream *socket, int fd)
 
         ring_put(&client->output, data, first);
         ring_put(&client->output, socket->history.data, socket->history.used - first);
-        client_send(client);
+        client_send(socket, client);
     }
     mutex_unlock(&socket->mutex);
     if (!socket->shared)
@@ -420,7 +414,7 @@ static void socket_update(struct socket_stream *socket)
         if (client->fd < 0)
             continue;
         mutex_lock(&socket->mutex);
-        done = client->overrun || (client->hung && client->ended && !waits);
+        done = client->overrun || (client->hung && client->ended);
         if (client->output.used && !client->hung)
             events |= EPOLLOUT;
         mutex_unlock(&socket->mutex);
@@ -527,7 +521,7 @@ static void socket_free(struct stream *stream)
         if (client->watched)
             loop_remove_fd(stream->loop, client->fd);
         mutex_lock(&socket->mutex);
-        client_send(client);
+        client_send(socket, client);
         close(client->fd);
         ring_release(&client->output);
         mutex_unlock(&socket->mutex);
@@ -559,9 +553,9 @@ static int socket_start(struct socket_stream *socket, const struct stream_socket
     int r;
 
     socket->shared = options->shared;
-    socket->history_size = options->history < HISTORY_BOUND ? options->history : HISTORY_BOUND;
     mutex_lock(&socket->mutex);
-    r = ring_make(&socket->history, socket->history_size);
+    r = ring_make(&socket->history,
+                  options->history < HISTORY_BOUND ? options->history : HISTORY_BOUND);
     if (!r)
         r = ring_make(&socket->unlogged, socket->log ? LOG_BOUND : 0);
     mutex_unlock(&socket->mutex);

@@ -111,7 +111,7 @@ struct stream_socket_options {
      * false, for protocols: one client at a time, others wait in the backlog. One that does not
      * read makes stream_write() take less. */
     bool shared;
-    size_t history;     /* this many of the last bytes written are a new client's first ones */
+    size_t history; /* so many of the last bytes written (at most 1 MiB) are a new client's first */
     struct rotate *log; /* gets all that is written; NULL: none; taken over, on failure too */
 };
 
