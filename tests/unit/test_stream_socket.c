@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/listener.h"
+#include "base/unix_socket.h"
 #include "device_fixture.h"
 #include "stream/stream.h"
 
@@ -92,7 +92,7 @@ static int teardown(void **state)
 
 static void start(struct fixture *f, const struct stream_socket_options *options)
 {
-    int listener = listener_open(f->path, 64);
+    int listener = unix_socket_listen(f->path, 64);
 
     assert_true(listener >= 0);
     assert_int_equal(stream_socket_new(&f->stream, f->loop, listener, options, NULL), 0);

@@ -8,6 +8,7 @@
 #include "device/virtio/console.h"
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
+#include "device/virtio/serial.h"
 #include "virtio_driver.h"
 #include "virtio_fakes.h"
 
@@ -26,6 +27,7 @@ static void no_memory_for_devices(void **state)
 {
     const struct virtio_net_options options = {.mac = {2}};
     static struct fake_stream stream;
+    const struct virtio_serial_port port = {"name", &stream.stream};
     struct device device = {0};
     struct driver driver;
     struct virtio_setup setup;
@@ -46,6 +48,7 @@ static void no_memory_for_devices(void **state)
     assert_int_equal(virtio_console_new(&device, &setup, &stream.stream), -ENOMEM);
     assert_int_equal(virtio_rng_new(&device, &setup), -ENOMEM);
     assert_int_equal(virtio_balloon_new(&device, &setup), -ENOMEM);
+    assert_int_equal(virtio_serial_new(&device, &setup, &port, 1), -ENOMEM);
     no_memory = false;
     assert_true(closed);
     assert_true(freed);

@@ -55,7 +55,7 @@ enum virtio_status {
 #define VIRTIO_INTERRUPT_QUEUE  1u
 #define VIRTIO_INTERRUPT_CONFIG 2u
 
-#define VIRTIO_QUEUES_MAX 5u
+#define VIRTIO_QUEUES_MAX 12u
 #define VIRTIO_CONFIG_MAX 64u
 
 struct virtio_device;
