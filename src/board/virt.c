@@ -22,6 +22,7 @@
 #include "device/virtio/mmio.h"
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
+#include "device/virtio/serial.h"
 
 #define DEVICES_MAX (5 + VIRT_VIRTIO_SLOTS)
 
@@ -171,6 +172,10 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
     case VIRT_SLOT_CONSOLE:
         snprintf(name, sizeof(name), "console%u", index);
         r = virtio_console_new(&device, &setup, slot->console);
+        break;
+    case VIRT_SLOT_PORTS:
+        snprintf(name, sizeof(name), "ports%u", index);
+        r = virtio_serial_new(&device, &setup, slot->ports, slot->port_count);
         break;
     case VIRT_SLOT_RNG:
         snprintf(name, sizeof(name), "rng%u", index);

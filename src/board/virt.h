@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "cpu/riscv/hart.h"
 #include "device/device.h"
+#include "device/virtio/serial.h"
 #include "memory/memory.h"
 #include "network/net.h"
 #include "storage/block.h"
@@ -57,12 +58,13 @@ enum virt_slot_kind {
     VIRT_SLOT_BLOCK,
     VIRT_SLOT_NET,
     VIRT_SLOT_CONSOLE,
+    VIRT_SLOT_PORTS,
     VIRT_SLOT_RNG,
     VIRT_SLOT_BALLOON
 };
 
-/* What sits in a virtio-mmio slot. Disk and network are handed over to the board; the console
- * stays the caller's and lives longer. */
+/* What sits in a virtio-mmio slot. Disk and network are handed over to the board; console and ports
+ * stay the caller's and live longer. */
 struct virt_slot {
     enum virt_slot_kind kind;
     struct block *block;
@@ -70,6 +72,8 @@ struct virt_slot {
     struct net *net;
     uint8_t mac[6];
     struct stream *console;
+    struct virtio_serial_port ports[VIRTIO_SERIAL_PORTS_MAX];
+    unsigned port_count;
 };
 
 struct virt_config {
