@@ -20,6 +20,7 @@ enum {
     RUN_DISK = 1,
     RUN_EPHEMERAL,
     RUN_CODE_PROFILE,
+    RUN_AGENT,
     RUN_NAME,
     RUN_STATS,
     RUN_DUMP_DTB,
@@ -52,6 +53,8 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return *walk->value ? 0
                             : error_usage(error, "'--code-profile' names no file; use auto, none "
                                                  "or a file");
+    case RUN_AGENT:
+        return machine_option_file(&d->agent, walk, error);
     case RUN_NAME:
         return machine_option_text(&d->name, walk->value, error);
     case RUN_STATS:
@@ -178,6 +181,8 @@ static const struct option run_options[] = {
      "throw the changes to all disks away at the end"},
     {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
      "where it is kept what was executed often: auto, none or a file (auto with an image)"},
+    {RUN_AGENT, "--agent", NULL, "PATH", false,
+     "make a socket at PATH by which programs talk to the guest's agent (qemu-guest-agent)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},
     {RUN_STATS, "--stats", NULL, NULL, false, "print the engine's counters at the end"},
     {RUN_DUMP_DTB, "--dump-dtb", NULL, "FILE", false,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "base/unix_socket.h"
 
 #define MEMORY_GRAIN   (2ull << 20)
 #define SERIAL_MAX     20 /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
@@ -50,6 +51,7 @@ void description_release(struct machine_description *description)
     }
     free(description->tap);
     free(description->mac);
+    free(description->agent);
     *description = (struct machine_description){0};
 }
 
@@ -200,5 +202,11 @@ int description_check(const struct machine_description *description, struct erro
         r = check_disk(description, i, error);
     if (!r)
         r = check_network(description, error);
+    if (!r && description->agent &&
+        (!*description->agent || strlen(description->agent) > UNIX_SOCKET_PATH_MAX))
+        r = error_usage(error,
+                        "the path \"%s\" of the agent's socket is %s; use a path of at most "
+                        "107 bytes",
+                        description->agent, *description->agent ? "too long" : "empty");
     return r;
 }

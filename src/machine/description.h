@@ -52,6 +52,7 @@ struct machine_description {
     unsigned forward_count;
     bool virtio_console; /* the terminal is hvc0, a virtio console, and not the UART (ttyS0) */
     char *mac;           /* "52:54:00:xx:xx:xx"; NULL: made from the name */
+    char *agent; /* a socket is made there, for clients of the guest's agent; NULL: no such port */
 };
 
 /* Two CPUs at most as the host has, 1 GiB, user network. */

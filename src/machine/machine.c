@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "base/clock.h"
+#include "base/unix_socket.h"
 #include "board/virt.h"
 #include "cpu/profile.h"
 #include "device/virtio/balloon.h"
@@ -17,6 +19,12 @@
 
 /* How soon a reboot looks again whether the old guest's requests have come back. */
 #define RELOAD_RETRY_NS 1000000u
+
+/* How many clients of the guest's agent may wait while one is served. */
+#define AGENT_BACKLOG 8
+
+/* Where qemu-guest-agent looks for its port, unless told otherwise (its manual, qemu-ga(8)). */
+#define AGENT_PORT "org.qemu.guest_agent.0"
 
 enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
 
@@ -46,6 +54,7 @@ struct machine {
     struct block *blocks[MACHINE_DISKS_MAX]; /* the board's, once there is one */
     struct net *net;                         /* likewise */
     bool handed_over;
+    struct stream *agent; /* NULL: none; its socket file is description.agent */
 
     /* Why it stands still although it was started; loop's thread. It runs when none is set. */
     bool paused;  /* machine_pause() */
@@ -215,6 +224,29 @@ static int machine_open_network(struct machine *machine, struct error *error)
     return 0;
 }
 
+static int machine_open_agent(struct machine *machine, struct error *error)
+{
+    const struct stream_socket_options options = {.shared = false};
+    const char *path = machine->description.agent;
+    int listener, r;
+
+    if (!path)
+        return 0;
+    listener = unix_socket_listen(path, AGENT_BACKLOG);
+    if (listener == -EADDRINUSE)
+        return error_set(error, EADDRINUSE,
+                         "cannot make the agent's socket \"%s\": it is there already and in use; "
+                         "choose another path",
+                         path);
+    if (listener < 0)
+        return error_set(error, -listener, "cannot make the agent's socket \"%s\": %s", path,
+                         error_words(-listener));
+    r = stream_socket_new(&machine->agent, machine->loop, listener, &options, error);
+    if (r)
+        unlink(path);
+    return r;
+}
+
 /* The address given, or one made from the name: locally administered, the same at each start, so
  * that the guest knows its interface again. */
 static int machine_mac(const struct machine_description *d, uint8_t mac[6], struct error *error)
@@ -279,6 +311,12 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         config.slots[slot++].console = console;
     }
     config.slots[slot++].kind = VIRT_SLOT_BALLOON;
+    if (machine->agent) {
+        config.slots[slot].kind = VIRT_SLOT_PORTS;
+        config.slots[slot].ports[0] =
+            (struct virtio_serial_port){.name = AGENT_PORT, .stream = machine->agent};
+        config.slots[slot++].port_count = 1;
+    }
     machine->handed_over = true;
     return virt_new(&machine->board, &config, error);
 }
@@ -421,7 +459,7 @@ static int description_copy(struct machine_description *to, const struct machine
 
     *to = *from;
     to->name = to->engine = to->profile = to->firmware = to->kernel = to->initrd = NULL;
-    to->append = to->tap = to->mac = NULL;
+    to->append = to->tap = to->mac = to->agent = NULL;
     for (unsigned i = 0; i < from->disk_count; i++)
         to->disks[i].path = to->disks[i].serial = NULL;
     r = r ? r : description_set(&to->name, from->name);
@@ -433,6 +471,7 @@ static int description_copy(struct machine_description *to, const struct machine
     r = r ? r : description_set(&to->append, from->append);
     r = r ? r : description_set(&to->tap, from->tap);
     r = r ? r : description_set(&to->mac, from->mac);
+    r = r ? r : description_set(&to->agent, from->agent);
     for (unsigned i = 0; i < from->disk_count; i++) {
         r = r ? r : description_set(&to->disks[i].path, from->disks[i].path);
         r = r ? r : description_set(&to->disks[i].serial, from->disks[i].serial);
@@ -451,6 +490,7 @@ static int machine_build(struct machine *machine, struct stream *console, struct
              &machine->sbi_host);
     r = machine_open_disks(machine, error);
     r = r ? r : machine_open_network(machine, error);
+    r = r ? r : machine_open_agent(machine, error);
     r = r ? r : machine_build_board(machine, console, error);
     if (!r)
         machine_load_profile(machine);
@@ -507,6 +547,10 @@ void machine_free(struct machine *machine)
     loop_unpost(machine->loop, &machine->debug_serve);
     timer_cancel(&machine->reload);
     virt_free(machine->board);
+    if (machine->agent) {
+        stream_free(machine->agent);
+        unlink(machine->description.agent);
+    }
     if (!machine->handed_over) {
         net_free(machine->net);
         for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian boots in a machine and finds its own CPUs, memory, storage, network and console there."""
 
+import hashlib
 import os
 import re
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -158,6 +160,77 @@ def test_virtio_console(boot, image_files, disk):
     guest = boot(*arguments).boot()
     assert "hvc0" in guest.check("cat /proc/consoles")
     assert guest.power_off() == 0
+
+
+def connect(path):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(120)
+    client.connect(path)
+    return client
+
+
+def read_line(client):
+    line = b""
+    while not line.endswith(b"\n"):
+        data = client.recv(4096)
+        assert data, line
+        line += data
+    return line
+
+
+# Whether the host's end is open: otherwise there is an end of file to read at once.
+HOST_END = "dd if=/dev/virtio-ports/org.qemu.guest_agent.0 iflag=nonblock count=1 2>&1 | grep -q unavailable && echo open || echo closed"
+
+
+def test_agent_port(boot):
+    """A program of the host and one of the guest talk through the port that qemu-guest-agent uses."""
+    # Not pytest's directory, whose path is too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="hospes-test-") as directory:
+        path = os.path.join(directory, "agent")
+        guest = boot("--ephemeral", "--agent", path, "debian").boot()
+        port = "/dev/virtio-ports/org.qemu.guest_agent.0"
+        assert guest.check("ls /dev/virtio-ports") == os.path.basename(port)
+        assert guest.check(HOST_END) == "closed"
+
+        with connect(path) as client:
+            # It waits for somebody to open the port.
+            client.sendall(b"to the guest\n")
+            assert guest.check(f"head -n 1 {port}") == "to the guest"
+            assert guest.check(HOST_END) == "open"
+            guest.check(f"echo to the host > {port}")
+            assert read_line(client) == b"to the host\n"
+
+            # Much of it, both ways at once, past what is kept anywhere.
+            guest.check(f"( (exec 3<>{port}; (head -c 3000000 <&3 | sha256sum > /tmp/sum) & seq 400000 >&3; wait) > /tmp/out 2>&1 & )")
+            sent = bytes(range(256)) * 11719
+            writer = threading.Thread(target=client.sendall, args=(sent[:3000000],))
+            writer.start()
+            expected = "".join(f"{i}\n" for i in range(1, 400001)).encode()
+            got = b""
+            while len(got) < len(expected):
+                data = client.recv(65536)
+                assert data
+                got += data
+            writer.join()
+            assert got == expected
+            guest.check("while ! [ -s /tmp/sum ]; do sleep 0.1; done")
+            assert guest.check("cut -c 1-64 /tmp/sum") == hashlib.sha256(sent[:3000000]).hexdigest()
+
+        # The next client, which ends its sending as a pipe does.
+        guest.check(f"until [ $({HOST_END}) = closed ]; do sleep 0.1; done")
+        with connect(path) as client:
+            client.sendall(b"question\n")
+            client.shutdown(socket.SHUT_WR)
+            assert guest.check(f"(exec 3<>{port}; head -n 1 <&3; echo answer >&3)") == "question"
+            assert read_line(client) == b"answer\n"
+        guest.process.sendline("reboot")
+        guest.expect("hospes: .*boot|Linux version|reboot: Restarting system")
+        guest.boot()
+        with connect(path) as client:
+            client.sendall(b"after the reboot\n")
+            assert guest.check(f"head -n 1 {port}") == "after the reboot"
+        assert guest.power_off() == 0
+        assert not os.path.exists(path)
 
 
 def test_escape_quits_and_helps(boot):

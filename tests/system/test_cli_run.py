@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -408,3 +409,64 @@ def test_a_killed_machine_writes_no_code_profile(guests):
         process.send_signal(number)
         process.communicate()
         assert (guests.path / "profile").exists() == written
+
+
+# ---- the agent's port ----
+
+
+@pytest.fixture
+def agent():
+    """A path for a socket; those of pytest are too long for one."""
+    with tempfile.TemporaryDirectory(prefix="hospes-test-") as directory:
+        yield pathlib.Path(directory) / "agent"
+
+
+def connect(path):
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        client.connect(str(path))
+    except OSError:
+        client.close()
+        raise
+    return client
+
+
+def test_agent_socket(guests, looping, agent):
+    umask = os.umask(0)
+    try:
+        first = looping("--agent", str(agent))
+    finally:
+        os.umask(umask)
+    assert stat.S_ISSOCK(agent.stat().st_mode) and agent.stat().st_mode & 0o7777 == 0o600
+    connect(agent).close()
+    # One machine's is not another's.
+    assert_one_line(guests.run(*guests.arguments, "--kernel", "off", "--agent", str(agent)), 1, f'"{agent}"')
+    connect(agent).close()
+    # It is removed at the end, and the file that a killed one leaves behind is replaced.
+    first.terminate()
+    first.wait(30)
+    assert not agent.exists()
+    killed = looping("--agent", str(agent))
+    killed.kill()
+    killed.wait(30)
+    with pytest.raises(ConnectionRefusedError):
+        connect(agent)
+    looping("--agent", str(agent))
+    connect(agent).close()
+
+
+def test_agent_device(guests, agent):
+    """It is there with the option only, and nothing is left of a tree that is written."""
+    nodes = []
+    for arguments in ([], ["--agent", str(agent)]):
+        assert guests.run(*guests.arguments, "--net", "none", "--kernel", "off", "--dump-dtb", "tree", *arguments).returncode == 0
+        nodes.append((guests.path / "tree").read_bytes().count(b"virtio_mmio@"))
+    assert nodes[1] == nodes[0] + 1
+    assert not agent.exists()
+
+
+@pytest.mark.parametrize("path,status,words", [("", 2, "names no file"), ("a" * 108, 2, "too long"), ("/nowhere/agent", 1, '"/nowhere/agent"'), ("off", 1, '"off"')])
+def test_agent_path_that_cannot_be(guests, path, status, words):
+    before = guests.snapshot()
+    assert_one_line(guests.run(*guests.arguments, "--kernel", "off", "--agent", path), status, words)
+    assert guests.snapshot() == before
