@@ -34,7 +34,8 @@ static void settle(void *ctx) {}
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct virtio_balloon *balloon;
-    const struct target target = {make, event, settle, &balloon, 5};
+    const struct target target = {
+        .make = make, .event = event, .settle = settle, .ctx = &balloon, .queues = 5};
 
     target_run(&target, data, size);
     return 0;

@@ -38,7 +38,7 @@ static void settle(void *ctx)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct block *block;
-    const struct target target = {make, event, settle, &block, 2};
+    const struct target target = {.make = make, .event = event, .settle = settle, .ctx = &block};
 
     target_run(&target, data, size);
     return 0;

@@ -30,7 +30,7 @@ static void settle(void *ctx) {}
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct fake_stream stream;
-    const struct target target = {make, event, settle, &stream, 2};
+    const struct target target = {.make = make, .event = event, .settle = settle, .ctx = &stream};
 
     target_run(&target, data, size);
     return 0;

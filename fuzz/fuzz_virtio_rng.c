@@ -15,7 +15,7 @@ static void settle(void *ctx) {}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct target target = {make, event, settle, NULL, 2};
+    const struct target target = {.make = make, .event = event, .settle = settle, .ctx = NULL};
 
     target_run(&target, data, size);
     return 0;

@@ -37,8 +37,15 @@ struct run {
     struct loop *loop;
     struct device device;
     const struct range *range;
+    unsigned queues;
     uint16_t available[VIRTIO_QUEUES_MAX]; /* next index of each available ring */
 };
+
+/* A queue; what the input says of devices with two stays as it was when there were no others. */
+static unsigned queue_chosen(struct run *run, unsigned bit)
+{
+    return run->queues == 2 ? bit : (unsigned)input_take(&run->input, 1) % run->queues;
+}
 
 static void line_ignore(void *ctx, unsigned number, bool level) {}
 
@@ -142,7 +149,7 @@ static void set_up(struct run *run, uint64_t features)
                   (uint32_t)((features | VIRTIO_F_VERSION_1) >> (32 * i)));
     }
     reg_write(run, REG_STATUS, 4, 11);
-    for (uint32_t i = 0; i < run->target->queues; i++) {
+    for (uint32_t i = 0; i < run->queues; i++) {
         gpa page = BASE + i * PAGE_SIZE;
 
         memset(memory_main_ram(run->as)->host + (page - BASE), 0, PAGE_SIZE);
@@ -172,9 +179,8 @@ static void descriptor_put(struct run *run)
     store_le16(raw + 12, how & 7);
     store_le16(raw + 14, next % (RING + 1));
     (void)!memory_write(run->as,
-                        BASE + where % run->target->queues * PAGE_SIZE +
-                            where / run->target->queues % 32 * 16,
-                        raw, sizeof(raw));
+                        BASE + where % run->queues * PAGE_SIZE + where / run->queues % 32 * 16, raw,
+                        sizeof(raw));
 }
 
 static void ring_put16(struct run *run, unsigned queue, uint64_t offset, uint16_t value)
@@ -188,9 +194,9 @@ static void ring_put16(struct run *run, unsigned queue, uint64_t offset, uint16_
 static void offer(struct run *run)
 {
     uint8_t what = (uint8_t)input_take(&run->input, 1);
-    unsigned queue = what % run->target->queues, slot = run->available[queue] % RING;
+    unsigned queue = what % run->queues, slot = run->available[queue] % RING;
 
-    ring_put16(run, queue, 4 + 2 * slot, (uint16_t)(what / run->target->queues % (RING + 1)));
+    ring_put16(run, queue, 4 + 2 * slot, what / run->queues % (RING + 1));
     run->available[queue]++;
     ring_put16(run, queue, 2, run->available[queue]);
 }
@@ -215,7 +221,7 @@ static void reset_checked(struct run *run)
     BUG_ON(reg_read(run, REG_STATUS, 4));
     BUG_ON(!virtio_is_idle(run->device.instance));
     sum = memory_sum(run);
-    for (unsigned i = 0; i < run->target->queues; i++)
+    for (unsigned i = 0; i < run->queues; i++)
         reg_write(run, REG_QUEUE_NOTIFY, 4, i);
     on_loop(run, event_perform);
     on_loop(run, stop_perform);
@@ -244,7 +250,7 @@ static void step(struct run *run)
         offer(run);
         break;
     case 6:
-        reg_write(run, REG_QUEUE_NOTIFY, 4, op * run->target->queues >> 8);
+        reg_write(run, REG_QUEUE_NOTIFY, 4, queue_chosen(run, op >> 7));
         on_loop(run, stop_perform);
         break;
     case 7: /* any register, any width */
@@ -268,14 +274,16 @@ static void step(struct run *run)
         if (op & 0x80)
             reset_checked(run);
         else
-            ring_put16(run, op * run->target->queues >> 7, 2, (uint16_t)input_take(input, 2));
+            ring_put16(run, queue_chosen(run, op >> 6 & 1), 2, (uint16_t)input_take(input, 2));
         break;
     }
 }
 
 void target_run(const struct target *target, const uint8_t *data, size_t size)
 {
-    struct run run = {.target = target, .input = {data, size}};
+    struct run run = {.target = target,
+                      .input = {data, size},
+                      .queues = target->queues ? target->queues : 2};
     struct virtio_setup setup = {.interrupt = {.set = line_ignore}, .name = "fuzz"};
 
     BUG_ON(address_space_new(&run.as));
@@ -287,7 +295,7 @@ void target_run(const struct target *target, const uint8_t *data, size_t size)
     BUG_ON(memory_add_io(run.as, "device", 0x10001000, run.device.size, &run.device.type->io,
                          run.device.instance, NULL));
     run.range = memory_find(run.as, 0x10001000);
-    set_up(&run, input_take(&run.input, 5));
+    set_up(&run, input_take(&run.input, 5) | target->features);
     for (unsigned i = 0; i < STEPS && run.input.left; i++)
         step(&run);
     run.device.type->free(run.device.instance);

@@ -21,7 +21,8 @@ struct target {
     /* The back end gives back what it holds. */
     void (*settle)(void *ctx);
     void *ctx;
-    unsigned queues; /* how many have rings, whether the device has as many or not */
+    unsigned queues;   /* at most 8; 0: two */
+    uint64_t features; /* that the first driver asks for besides what the input says */
 };
 
 /* Runs the input against a new device and frees it. */
