@@ -59,7 +59,7 @@ int named_call(const struct named *named, const char *method, json_t *params, js
     } else {
         r = control_call(path, method, params, NAMED_TIMEOUT_MS, result, error);
         if (r)
-            r = error_wrap(error, "machine \"%s\"", named->name);
+            error_wrap(error, "machine \"%s\"", named->name);
     }
     free(path);
     return r;

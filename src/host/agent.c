@@ -60,9 +60,9 @@ int agent_open(struct agent *agent, const char *path, unsigned timeout_ms, struc
         r = synchronise(agent, (json_int_t)number, deadline_of(timeout_ms), error);
     if (r)
         agent_close(agent);
-    return r == -ETIMEDOUT || r == -ECONNRESET
-               ? error_wrap(error, "the guest's agent does not answer")
-               : r;
+    if (r == -ETIMEDOUT || r == -ECONNRESET)
+        error_wrap(error, "the guest's agent does not answer");
+    return r;
 }
 
 void agent_close(struct agent *agent)
@@ -86,8 +86,10 @@ int agent_call(struct agent *agent, const char *command, json_t *arguments, unsi
 
     if (!r)
         r = lines_receive(&agent->lines, deadline_of(timeout_ms), &answer, error);
-    if (r)
-        return error_wrap(error, "the guest's agent (%s)", command);
+    if (r) {
+        error_wrap(error, "the guest's agent (%s)", command);
+        return r;
+    }
     failed = json_object_get(answer, "error");
     if (failed) {
         const char *words = json_string_value(json_object_get(failed, "desc"));

@@ -422,5 +422,7 @@ int record_read(const struct registry *registry, const char *name, struct record
         record_init(record);
         r = error_set(error, EINVAL, "it is of a machine of another name");
     }
-    return r ? error_wrap(error, "cannot use \"%s\"", path) : 0;
+    if (r)
+        error_wrap(error, "cannot use \"%s\"", path);
+    return r;
 }

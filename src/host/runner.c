@@ -172,6 +172,15 @@ static int open_signals(struct runner *runner, struct error *error)
     return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
 }
 
+/* What every named machine has, whatever its record says. */
+static int complete_description(struct runner *runner, struct error *error)
+{
+    struct machine_description *d = &runner->record.description;
+
+    d->agent = registry_run_path(runner->registry, runner->name, "agent");
+    return d->agent ? description_check(d, error) : error_set(error, ENOMEM, "out of memory");
+}
+
 static int open_machine(struct runner *runner, struct error *error)
 {
     const struct machine_events events = {.ended = on_ended,
@@ -205,6 +214,8 @@ static int runner_open(struct runner *runner, struct error *error)
     r = open_signals(runner, error);
     if (!r)
         r = open_console(runner, error);
+    if (!r)
+        r = complete_description(runner, error);
     if (!r)
         r = open_machine(runner, error);
     if (!r)

@@ -9,6 +9,7 @@
  *   MACHINES/NAME/events       what became of it, a JSON object a line
  *   RUN/NAME/console           a stream socket: the console, for any number of clients
  *   RUN/NAME/control           control.h; methods in docs/control.md
+ *   RUN/NAME/agent             the port of the guest's agent, see agent.h
  *
  * The three files are bounded (base/rotate.h).
  */
