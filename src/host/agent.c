@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/thread.h"
 #include "host/base64.h"
 
@@ -198,4 +200,119 @@ void agent_output_release(struct agent_output *output)
     free(output->out);
     free(output->err);
     *output = (struct agent_output){0};
+}
+
+/* ---- files ---- */
+
+/* What the agent moves at once; the protocol's default is 4 KiB, its bound 48 MiB. */
+enum { CHUNK = 1 << 18 };
+
+static int file_open(struct agent *agent, const char *path, const char *mode, json_int_t *handle,
+                     struct error *error)
+{
+    CLEANUP(json_release) json_t *result = NULL;
+    int r =
+        agent_call(agent, "guest-file-open", json_pack("{s:s, s:s}", "path", path, "mode", mode),
+                   CALL_MS, &result, error);
+
+    if (!r && !json_is_integer(result))
+        r = error_set(error, EPROTO, "the guest's agent opened \"%s\" and did not say as what",
+                      path);
+    *handle = json_integer_value(result);
+    return r;
+}
+
+/* `r` is what happened so far: the guest's file is closed in any case. */
+static int file_close(struct agent *agent, json_int_t handle, int r, struct error *error)
+{
+    int closed = agent_call(agent, "guest-file-close", json_pack("{s:I}", "handle", handle),
+                            CALL_MS, NULL, r ? NULL : error);
+
+    return r ? r : closed;
+}
+
+/* All of it: the agent may write less than it was given. */
+static int file_write_all(struct agent *agent, json_int_t handle, const unsigned char *data,
+                          size_t size, struct error *error)
+{
+    int r = 0;
+
+    while (size && !r) {
+        CLEANUP(json_release) json_t *result = NULL;
+        char *text = base64_encode(data, size);
+        json_int_t n;
+
+        r = text ? agent_call(agent, "guest-file-write",
+                              json_pack("{s:I, s:s}", "handle", handle, "buf-b64", text), CALL_MS,
+                              &result, error)
+                 : error_set(error, ENOMEM, "out of memory");
+        free(text);
+        n = json_integer_value(json_object_get(result, "count"));
+        if (!r && (n <= 0 || (json_int_t)size < n))
+            r = error_set(error, EPROTO, "the guest's agent wrote nothing");
+        if (!r) {
+            data += n;
+            size -= (size_t)n;
+        }
+    }
+    return r;
+}
+
+int agent_put_file(struct agent *agent, int fd, const char *path, struct error *error)
+{
+    unsigned char *data = malloc(CHUNK);
+    json_int_t handle;
+    ssize_t n = 1;
+    int r = data ? file_open(agent, path, "w", &handle, error)
+                 : error_set(error, ENOMEM, "out of memory");
+
+    if (r) {
+        free(data);
+        return r;
+    }
+    while (!r && n) {
+        n = read(fd, data, CHUNK);
+        if (n < 0 && errno != EINTR)
+            r = error_set(error, errno, "cannot read: %s", error_words(errno));
+        else if (n > 0)
+            r = file_write_all(agent, handle, data, (size_t)n, error);
+    }
+    free(data);
+    return file_close(agent, handle, r, error);
+}
+
+/* *more: until the guest's file ends. */
+static int file_read_some(struct agent *agent, json_int_t handle, int fd, bool *more,
+                          struct error *error)
+{
+    CLEANUP(json_release) json_t *result = NULL;
+    unsigned char *data = NULL;
+    size_t size = 0;
+    int r = agent_call(agent, "guest-file-read",
+                       json_pack("{s:I, s:i}", "handle", handle, "count", (int)CHUNK), CALL_MS,
+                       &result, error);
+
+    if (!r && (take_output(result, "buf-b64", &data, &size) || !json_is_object(result)))
+        r = error_set(error, EPROTO, "the guest's agent sent what is no piece of a file");
+    if (!r && descriptor_write_all(fd, data, size))
+        r = error_set(error, errno, "cannot write: %s", error_words(errno));
+    free(data);
+    *more = size && !json_is_true(json_object_get(result, "eof"));
+    return r;
+}
+
+int agent_get_file(struct agent *agent, const char *path, int fd, struct error *error)
+{
+    json_int_t handle;
+    bool more = true;
+    int r = file_open(agent, path, "r", &handle, error);
+
+    if (r)
+        return r;
+    /* A pipe and its like have nothing that could be left over. */
+    if (ftruncate(fd, 0) < 0 && errno != EINVAL)
+        r = error_set(error, errno, "cannot write: %s", error_words(errno));
+    while (!r && more)
+        r = file_read_some(agent, handle, fd, &more, error);
+    return file_close(agent, handle, r, error);
 }

@@ -50,4 +50,10 @@ int agent_run(struct agent *agent, const char *const *argv, const void *input, s
               struct agent_output *output, struct error *error) MUST_CHECK;
 void agent_output_release(struct agent_output *output);
 
+/* Copies between an open file of the host, from where it stands, and the file `path` of the guest,
+ * which is made or emptied (the host's, once the guest's is there to be read). -EREMOTEIO: the
+ * guest refused. */
+int agent_put_file(struct agent *agent, int fd, const char *path, struct error *error) MUST_CHECK;
+int agent_get_file(struct agent *agent, const char *path, int fd, struct error *error) MUST_CHECK;
+
 #endif
