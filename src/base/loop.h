@@ -28,8 +28,8 @@ void loop_stop(struct loop *loop, int result);
 /* True on the thread that is inside loop_run(). */
 bool loop_is_current(const struct loop *loop);
 
-/* Watches `fd` for `events` (EPOLLIN | EPOLLOUT | ...; level-triggered); one watch an fd. The fd
- * stays the caller's. Returns 0 or -errno. */
+/* Watches `fd` for `events` (EPOLLIN | EPOLLOUT | ...; level-triggered unless EPOLLET is among
+ * them); one watch an fd. The fd stays the caller's. Returns 0 or -errno. */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events,
                 void (*ready)(void *ctx, int fd, uint32_t events), void *ctx) MUST_CHECK;
 /* Changes the events; 0 keeps the watch but mutes it. */

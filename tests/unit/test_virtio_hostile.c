@@ -10,10 +10,11 @@
 #include "device/virtio/console.h"
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
+#include "device/virtio/vsock.h"
 #include "virtio_driver.h"
 #include "virtio_fakes.h"
 
-#define DEVICES 5u
+#define DEVICES 6u
 #define SIZE    16u
 
 /* A driver a device; they share the memory, loop and log of the first. */
@@ -25,8 +26,8 @@ struct fixture {
 };
 
 /* The queue of each device that a notification makes it read. */
-static const unsigned active_queue[DEVICES] = {0, 1, 1, 0, 0};
-static const unsigned queue_counts[DEVICES] = {1, 2, 2, 1, 2};
+static const unsigned active_queue[DEVICES] = {0, 1, 1, 0, 0, 1};
+static const unsigned queue_counts[DEVICES] = {1, 2, 2, 1, 2, 3};
 
 static int setup(void **state)
 {
@@ -63,8 +64,11 @@ static int setup(void **state)
         case 3:
             assert_int_equal(virtio_rng_new(&d->device, &s), 0);
             break;
-        default:
+        case 4:
             assert_int_equal(virtio_balloon_new(&d->device, &s), 0);
+            break;
+        default:
+            assert_int_equal(virtio_vsock_new(&d->device, &s, &fake_vsock_new()->vsock, 3), 0);
             break;
         }
         assert_int_equal(memory_add_io(d->as, "virtio", base, d->device.size, &d->device.type->io,
@@ -131,7 +135,8 @@ static void start(struct fixture *f, unsigned device)
     assert_int_equal(read_register(d, REG_STATUS), 15);
 }
 
-/* A request that each device serves: a flush, a frame, a text, some random bytes, pages given. */
+/* A request that each device serves: a flush, a frame, a text, some random bytes, pages given, a
+ * packet. */
 static void serve(struct fixture *f, unsigned device)
 {
     struct driver *d = &f->drivers[device];
@@ -142,6 +147,7 @@ static void serve(struct fixture *f, unsigned device)
         {{f->buffer + 256, 10, false}, {f->buffer + 256, 1, false}},
         {{f->buffer + 512, 16, true}, {f->buffer + 600, 16, true}},
         {{f->buffer + 700, 4, false}, {f->buffer + 704, 4, false}},
+        {{f->buffer + 800, 40, false}, {f->buffer + 840, 4, false}},
     };
     uint32_t head, len;
 

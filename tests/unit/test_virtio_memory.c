@@ -9,6 +9,7 @@
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
 #include "device/virtio/serial.h"
+#include "device/virtio/vsock.h"
 #include "virtio_driver.h"
 #include "virtio_fakes.h"
 
@@ -31,9 +32,10 @@ static void no_memory_for_devices(void **state)
     struct device device = {0};
     struct driver driver;
     struct virtio_setup setup;
+    struct fake_vsock *vsock;
     struct fake_net *net;
     struct block *block;
-    bool closed = false, freed = false;
+    bool closed = false, freed = false, vsock_freed = false;
 
     driver_init(&driver);
     setup = driver_setup(&driver);
@@ -41,6 +43,8 @@ static void no_memory_for_devices(void **state)
     block->closed = &closed;
     net = fake_net_new(driver.loop);
     net->freed = &freed;
+    vsock = fake_vsock_new();
+    vsock->freed = &vsock_freed;
     fake_stream_init(&stream, driver.loop);
     no_memory = true;
     assert_int_equal(virtio_block_new(&device, &setup, block, ""), -ENOMEM);
@@ -49,9 +53,11 @@ static void no_memory_for_devices(void **state)
     assert_int_equal(virtio_rng_new(&device, &setup), -ENOMEM);
     assert_int_equal(virtio_balloon_new(&device, &setup), -ENOMEM);
     assert_int_equal(virtio_serial_new(&device, &setup, &port, 1), -ENOMEM);
+    assert_int_equal(virtio_vsock_new(&device, &setup, &vsock->vsock, 3), -ENOMEM);
     no_memory = false;
     assert_true(closed);
     assert_true(freed);
+    assert_true(vsock_freed);
     assert_null(stream.stream.port.receive);
     assert_null(device.type);
     driver_release(&driver);

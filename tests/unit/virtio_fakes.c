@@ -175,6 +175,152 @@ struct fake_net *fake_net_new(struct loop *loop)
     return fake;
 }
 
+/* ---- sockets ---- */
+
+static struct fake_vsock *fake_of(struct vsock *vsock)
+{
+    return container_of(vsock, struct fake_vsock, vsock);
+}
+
+static struct fake_link *fake_link_of(struct vsock_link *link)
+{
+    struct fake_link *fake = container_of(link, struct fake_link, link);
+
+    BUG_ON(!fake->taken);
+    return fake;
+}
+
+static struct fake_link *fake_link_new(struct fake_vsock *vsock)
+{
+    for (unsigned i = 0; i < FAKE_LINKS_MAX; i++)
+        if (!vsock->links[i].taken) {
+            vsock->links[i] = (struct fake_link){.link.vsock = &vsock->vsock, .taken = true};
+            vsock->open++;
+            return &vsock->links[i];
+        }
+    return NULL;
+}
+
+static void vsock_fake_close(struct vsock_link *link)
+{
+    fake_link_of(link)->taken = false;
+    fake_of(link->vsock)->open--;
+}
+
+static int vsock_fake_open(struct vsock *vsock, uint32_t port, void *owner,
+                           struct vsock_link **link)
+{
+    struct fake_link *fake = port & 1 ? fake_link_new(fake_of(vsock)) : NULL;
+
+    if (!fake)
+        return -ECONNREFUSED;
+    fake->accepted = true;
+    fake->link.owner = owner;
+    *link = &fake->link;
+    return 0;
+}
+
+static void vsock_fake_accept(struct vsock_link *link, uint32_t host_port)
+{
+    BUG_ON(fake_link_of(link)->accepted);
+    fake_link_of(link)->accepted = true;
+}
+
+static ssize_t vsock_fake_read(struct vsock_link *link, const struct iovec *iov, unsigned iov_count,
+                               bool *more)
+{
+    static const uint8_t bytes[65536];
+    struct fake_vsock *vsock = fake_of(link->vsock);
+    uint64_t given = 0;
+
+    BUG_ON(!fake_link_of(link)->accepted || !iov_count);
+    for (unsigned i = 0; i < iov_count && given < vsock->chunk; i++) {
+        uint64_t part = vsock->chunk - given;
+
+        if (part > iov[i].iov_len)
+            part = iov[i].iov_len;
+        BUG_ON(part > sizeof(bytes));
+        guest_copy_out(iov[i].iov_base, bytes, part);
+        given += part;
+    }
+    *more = given & 1;
+    return given ? (ssize_t)given : vsock->end;
+}
+
+static ssize_t vsock_fake_write(struct vsock_link *link, const struct iovec *iov,
+                                unsigned iov_count, uint32_t length)
+{
+    struct fake_vsock *vsock = fake_of(link->vsock);
+    struct fake_link *fake = fake_link_of(link);
+    uint32_t taken = fake->buffered || length < vsock->chunk ? 0 : vsock->chunk;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < iov_count; i++) {
+        uint8_t byte;
+
+        sum += iov[i].iov_len;
+        if (iov[i].iov_len)
+            guest_copy_in(&byte, (uint8_t *)iov[i].iov_base + iov[i].iov_len - 1, 1);
+    }
+    BUG_ON(!fake->accepted || sum != length);
+    if (vsock->deaf)
+        return -EPIPE;
+    fake->buffered += length - taken;
+    /* The device promised this. */
+    BUG_ON(fake->buffered > VSOCK_BUFFER);
+    return taken;
+}
+
+static void vsock_fake_end(struct vsock_link *link)
+{
+    BUG_ON(!fake_link_of(link)->accepted);
+}
+
+static void vsock_fake_free(struct vsock *vsock)
+{
+    struct fake_vsock *fake = fake_of(vsock);
+
+    BUG_ON(fake->open);
+    if (fake->freed)
+        *fake->freed = true;
+    free(fake);
+}
+
+static const struct vsock_type fake_vsock_type = {
+    .name = "fake",
+    .open = vsock_fake_open,
+    .accept = vsock_fake_accept,
+    .read = vsock_fake_read,
+    .write = vsock_fake_write,
+    .finish = vsock_fake_end,
+    .mute = vsock_fake_end,
+    .close = vsock_fake_close,
+    .free = vsock_fake_free,
+};
+
+struct fake_vsock *fake_vsock_new(void)
+{
+    struct fake_vsock *fake = calloc(1, sizeof(*fake));
+
+    BUG_ON(!fake);
+    fake->vsock.type = &fake_vsock_type;
+    fake->end = -EAGAIN;
+    return fake;
+}
+
+struct fake_link *fake_vsock_connect(struct fake_vsock *vsock, uint32_t port)
+{
+    struct vsock_port *to = &vsock->vsock.port;
+    struct fake_link *link = fake_link_new(vsock);
+
+    if (link && to->connect(to->ctx, &link->link, port)) {
+        link->taken = false;
+        vsock->open--;
+        return NULL;
+    }
+    return link;
+}
+
 /* ---- stream ---- */
 
 static size_t stream_fake_write(struct stream *stream, const uint8_t *data, size_t length)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Back ends for the tests and fuzz targets of virtio devices: a disk in memory, a network that
- * keeps the last frame, a stream that keeps what was written. They do what the contracts allow at
- * its worst: complete within the submission, answer within the send, or hold a request for ever.
+ * keeps the last frame, a stream that keeps what was written, sockets with programs behind them.
+ * They do what the contracts allow at its worst: complete within the submission, answer within the
+ * send, or hold a request for ever.
  *
  * struct block is defined here: what links these fakes does not link storage/block.c.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "network/net.h"
+#include "network/vsock.h"
 #include "storage/block.h"
 #include "stream/stream.h"
 
@@ -59,5 +61,29 @@ struct fake_stream {
 };
 
 void fake_stream_init(struct fake_stream *stream, struct loop *loop);
+
+#define FAKE_LINKS_MAX 64u
+
+struct fake_link {
+    struct vsock_link link;
+    bool taken;        /* the device has it */
+    bool accepted;     /* by the guest, or begun by it */
+    uint32_t buffered; /* bytes of the guest's */
+};
+
+struct fake_vsock {
+    struct vsock vsock;
+    struct fake_link links[FAKE_LINKS_MAX];
+    unsigned open;  /* links that the device has */
+    unsigned chunk; /* the most bytes that one call takes or gives; 0: none */
+    int end;        /* of a read without bytes: -EAGAIN or 0 */
+    bool deaf;      /* writes fail */
+    bool *freed;
+};
+
+struct fake_vsock *fake_vsock_new(void);
+/* A program wants to reach the guest's port. Returns the link, or NULL: refused, or there are too
+ * many. */
+struct fake_link *fake_vsock_connect(struct fake_vsock *vsock, uint32_t port);
 
 #endif
