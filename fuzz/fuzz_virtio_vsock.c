@@ -90,7 +90,7 @@ static void settle(void *ctx) {}
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct context context;
-    const struct target target = {make, event, settle, &context};
+    const struct target target = {.make = make, .event = event, .settle = settle, .ctx = &context};
 
     target_run(&target, data, size);
     return 0;

@@ -23,6 +23,7 @@
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
 #include "device/virtio/serial.h"
+#include "device/virtio/vsock.h"
 
 #define DEVICES_MAX (5 + VIRT_VIRTIO_SLOTS)
 
@@ -186,6 +187,11 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
         r = virtio_balloon_new(&device, &setup);
         virt->balloon = device.instance;
         break;
+    case VIRT_SLOT_VSOCK:
+        snprintf(name, sizeof(name), "vsock%u", index);
+        r = virtio_vsock_new(&device, &setup, slot->vsock, slot->vsock_cid);
+        slot->vsock = NULL;
+        break;
     }
     if (r)
         return error_set(error, -r, "cannot make \"%s\": %s", name, error_words(-r));
@@ -225,8 +231,10 @@ static void virt_close_slots(struct virt_slot *slots)
     for (unsigned i = 0; i < VIRT_VIRTIO_SLOTS; i++) {
         block_close(slots[i].block);
         net_free(slots[i].net);
+        vsock_free(slots[i].vsock);
         slots[i].block = NULL;
         slots[i].net = NULL;
+        slots[i].vsock = NULL;
     }
 }
 

@@ -21,6 +21,7 @@
 #include "device/virtio/serial.h"
 #include "memory/memory.h"
 #include "network/net.h"
+#include "network/vsock.h"
 #include "storage/block.h"
 #include "stream/stream.h"
 
@@ -60,11 +61,12 @@ enum virt_slot_kind {
     VIRT_SLOT_CONSOLE,
     VIRT_SLOT_PORTS,
     VIRT_SLOT_RNG,
-    VIRT_SLOT_BALLOON
+    VIRT_SLOT_BALLOON,
+    VIRT_SLOT_VSOCK
 };
 
-/* What sits in a virtio-mmio slot. Disk and network are handed over to the board; console and ports
- * stay the caller's and live longer. */
+/* What sits in a virtio-mmio slot. Disk, network and sockets are handed over to the board; console
+ * and ports stay the caller's and live longer. */
 struct virt_slot {
     enum virt_slot_kind kind;
     struct block *block;
@@ -74,6 +76,8 @@ struct virt_slot {
     struct stream *console;
     struct virtio_serial_port ports[VIRTIO_SERIAL_PORTS_MAX];
     unsigned port_count;
+    struct vsock *vsock;
+    uint32_t vsock_cid; /* the guest's, 3 to 0xfffffffe */
 };
 
 struct virt_config {
@@ -108,7 +112,7 @@ struct virt_entry {
 struct virt;
 struct virtio_balloon;
 
-/* Copies `config`; takes over the slots' disks and networks, on failure too. */
+/* Copies `config`; takes over the slots' disks, networks and sockets, on failure too. */
 int virt_new(struct virt **virt, struct virt_config *config, struct error *error) MUST_CHECK;
 void virt_free(struct virt *virt);
 

@@ -19,6 +19,7 @@
 enum {
     RUN_DISK = 1,
     RUN_EPHEMERAL,
+    RUN_VSOCK,
     RUN_CODE_PROFILE,
     RUN_AGENT,
     RUN_NAME,
@@ -48,6 +49,8 @@ static int run_option(struct run_request *request, const struct option_walk *wal
     case RUN_EPHEMERAL:
         request->ephemeral = true;
         return 0;
+    case RUN_VSOCK:
+        return spec_vsock(walk->value, d, error);
     case RUN_CODE_PROFILE:
         request->profile = walk->value;
         return *walk->value ? 0
@@ -179,6 +182,9 @@ static const struct option run_options[] = {
      "a raw disk image; words: readonly, ephemeral, serial=TEXT; may be repeated"},
     {RUN_EPHEMERAL, "--ephemeral", NULL, NULL, false,
      "throw the changes to all disks away at the end"},
+    {RUN_VSOCK, "--vsock", NULL, "PATH[,cid=N]", false,
+     "let programs of the host and of the guest reach each other by sockets: the guest's ports at "
+     "PATH, the host's at PATH_PORT"},
     {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
      "where it is kept what was executed often: auto, none or a file (auto with an image)"},
     {RUN_AGENT, "--agent", NULL, "PATH", false,

@@ -17,7 +17,7 @@ static void free_text(char **text)
 }
 
 /* The path up to the first single comma, unescaped in place; returns the rest or NULL. */
-static char *disk_split_path(char *text)
+static char *split_path(char *text)
 {
     char *to = text;
 
@@ -63,7 +63,7 @@ int spec_disk(const char *text, struct machine_description *description, struct 
     if (description->disk_count == MACHINE_DISKS_MAX)
         return error_usage(error, "too many disks at '--disk %s'; a machine takes %d", text,
                            MACHINE_DISKS_MAX);
-    rest = disk_split_path(copy);
+    rest = split_path(copy);
     if (!*copy)
         return error_usage(error, "'--disk %s' names no file; use --disk FILE[,readonly]", text);
     while ((word = strsep(&rest, ","))) {
@@ -198,6 +198,38 @@ int spec_paging(const char *text, struct machine_description *description, struc
         }
     }
     return error_usage(error, "unknown paging mode \"%s\"; use --mmu sv39, sv48 or sv57", text);
+}
+
+int spec_vsock(const char *text, struct machine_description *description, struct error *error)
+{
+    CLEANUP(free_text) char *copy = strdup(text);
+    uint32_t cid = description->vsock_cid;
+    char *rest, *word;
+
+    if (!copy)
+        return error_set(error, ENOMEM, "cannot read '--vsock %s': out of memory", text);
+    rest = split_path(copy);
+    if (!*copy)
+        return error_usage(error, "'--vsock %s' names no file; use --vsock PATH[,cid=N]", text);
+    while ((word = strsep(&rest, ","))) {
+        char *end;
+        unsigned long value;
+
+        if (strncmp(word, "cid=", 4) != 0)
+            return error_usage(error,
+                               "unknown word \"%s\" in '--vsock %s'; known is cid=N (a comma in a "
+                               "file name is written twice)",
+                               word, text);
+        value = strtoul(word + 4, &end, 10);
+        if (!isdigit((unsigned char)word[4]) || *end || value > UINT32_MAX)
+            return error_usage(error, "cannot read '--vsock %s'; use a number for cid, as in cid=3",
+                               text);
+        cid = (uint32_t)value;
+    }
+    if (description_set(&description->vsock, copy))
+        return error_set(error, ENOMEM, "cannot read '--vsock %s': out of memory", text);
+    description->vsock_cid = cid;
+    return 0;
 }
 
 int spec_memory(const char *text, struct machine_description *description, struct error *error)

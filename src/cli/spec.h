@@ -25,6 +25,9 @@ int spec_paging(const char *text, struct machine_description *description,
                 struct error *error) MUST_CHECK;
 int spec_console(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
+/* PATH[,cid=N]; a comma in the path is written twice. */
+int spec_vsock(const char *text, struct machine_description *description,
+               struct error *error) MUST_CHECK;
 /* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */
 int spec_memory(const char *text, struct machine_description *description,
                 struct error *error) MUST_CHECK;

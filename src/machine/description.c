@@ -9,6 +9,7 @@
 
 #include "base/size.h"
 #include "base/unix_socket.h"
+#include "device/virtio/vsock.h"
 
 #define MEMORY_GRAIN   (2ull << 20)
 #define SERIAL_MAX     20 /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
@@ -33,6 +34,7 @@ void description_init(struct machine_description *description)
         .memory = 1ull << 30,
         .paging = 39,
         .network = MACHINE_NET_USER,
+        .vsock_cid = 3,
     };
 }
 
@@ -52,6 +54,7 @@ void description_release(struct machine_description *description)
     free(description->tap);
     free(description->mac);
     free(description->agent);
+    free(description->vsock);
     *description = (struct machine_description){0};
 }
 
@@ -184,6 +187,24 @@ static int check_network(const struct machine_description *d, struct error *erro
     return 0;
 }
 
+static int check_sockets(const struct machine_description *d, struct error *error)
+{
+    if (!d->vsock)
+        return 0;
+    if (!*d->vsock)
+        return error_usage(error, "'--vsock' names no file; use --vsock PATH");
+    if (strlen(d->vsock) > VSOCK_PATH_MAX)
+        return error_usage(error,
+                           "the path \"%s\" is too long for sockets; use one of %d letters or less",
+                           d->vsock, VSOCK_PATH_MAX);
+    /* virtio 1.2, 5.10.4 */
+    if (d->vsock_cid < VSOCK_CID_MIN || d->vsock_cid > VSOCK_CID_MAX)
+        return error_usage(error,
+                           "%u cannot be the context identifier of a guest; use one from %u to %u",
+                           d->vsock_cid, VSOCK_CID_MIN, VSOCK_CID_MAX);
+    return 0;
+}
+
 int description_check(const struct machine_description *description, struct error *error)
 {
     int r = check_boot(description, error);
@@ -208,5 +229,7 @@ int description_check(const struct machine_description *description, struct erro
                         "the path \"%s\" of the agent's socket is %s; use a path of at most "
                         "107 bytes",
                         description->agent, *description->agent ? "too long" : "empty");
+    if (!r)
+        r = check_sockets(description, error);
     return r;
 }

@@ -53,6 +53,9 @@ struct machine_description {
     bool virtio_console; /* the terminal is hvc0, a virtio console, and not the UART (ttyS0) */
     char *mac;           /* "52:54:00:xx:xx:xx"; NULL: made from the name */
     char *agent; /* a socket is made there, for clients of the guest's agent; NULL: no such port */
+
+    char *vsock; /* where the host reaches the guest's sockets (vsock_unix_new()); NULL: none */
+    uint32_t vsock_cid; /* the guest's context identifier, 3 to 0xfffffffe */
 };
 
 /* Two CPUs at most as the host has, 1 GiB, user network. */

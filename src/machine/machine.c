@@ -53,6 +53,7 @@ struct machine {
     struct virt *board;
     struct block *blocks[MACHINE_DISKS_MAX]; /* the board's, once there is one */
     struct net *net;                         /* likewise */
+    struct vsock *vsock;                     /* likewise */
     bool handed_over;
     struct stream *agent; /* NULL: none; its socket file is description.agent */
 
@@ -247,6 +248,14 @@ static int machine_open_agent(struct machine *machine, struct error *error)
     return r;
 }
 
+static int machine_open_sockets(struct machine *machine, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+
+    return d->vsock ? vsock_unix_new(&machine->vsock, machine->loop, d->vsock, machine->log, error)
+                    : 0;
+}
+
 /* The address given, or one made from the name: locally administered, the same at each start, so
  * that the guest knows its interface again. */
 static int machine_mac(const struct machine_description *d, uint8_t mac[6], struct error *error)
@@ -317,6 +326,10 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
             (struct virtio_serial_port){.name = AGENT_PORT, .stream = machine->agent};
         config.slots[slot++].port_count = 1;
     }
+    if (machine->vsock)
+        config.slots[slot++] = (struct virt_slot){.kind = VIRT_SLOT_VSOCK,
+                                                  .vsock = machine->vsock,
+                                                  .vsock_cid = d->vsock_cid};
     machine->handed_over = true;
     return virt_new(&machine->board, &config, error);
 }
@@ -459,7 +472,7 @@ static int description_copy(struct machine_description *to, const struct machine
 
     *to = *from;
     to->name = to->engine = to->profile = to->firmware = to->kernel = to->initrd = NULL;
-    to->append = to->tap = to->mac = to->agent = NULL;
+    to->append = to->tap = to->mac = to->agent = to->vsock = NULL;
     for (unsigned i = 0; i < from->disk_count; i++)
         to->disks[i].path = to->disks[i].serial = NULL;
     r = r ? r : description_set(&to->name, from->name);
@@ -472,6 +485,7 @@ static int description_copy(struct machine_description *to, const struct machine
     r = r ? r : description_set(&to->tap, from->tap);
     r = r ? r : description_set(&to->mac, from->mac);
     r = r ? r : description_set(&to->agent, from->agent);
+    r = r ? r : description_set(&to->vsock, from->vsock);
     for (unsigned i = 0; i < from->disk_count; i++) {
         r = r ? r : description_set(&to->disks[i].path, from->disks[i].path);
         r = r ? r : description_set(&to->disks[i].serial, from->disks[i].serial);
@@ -491,6 +505,7 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     r = machine_open_disks(machine, error);
     r = r ? r : machine_open_network(machine, error);
     r = r ? r : machine_open_agent(machine, error);
+    r = r ? r : machine_open_sockets(machine, error);
     r = r ? r : machine_build_board(machine, console, error);
     if (!r)
         machine_load_profile(machine);
@@ -553,6 +568,7 @@ void machine_free(struct machine *machine)
     }
     if (!machine->handed_over) {
         net_free(machine->net);
+        vsock_free(machine->vsock);
         for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
             block_close(machine->blocks[i]);
     }

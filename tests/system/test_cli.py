@@ -64,6 +64,10 @@ USAGE = [
     (["run", "-p", "2222:22/sctp", "debian"], "cannot read '-p 2222:22/sctp'"),
     (["run", "-p", "2222:22", "-p", "2222:23", "--kernel", "k"], "host port 2222 is forwarded twice"),
     (["run", "--net", "none", "-p", "2222:22", "--kernel", "k"], "port forwards work in the user network only"),
+    (["run", "--vsock", "", "debian"], "'--vsock ' names no file"),
+    (["run", "--vsock", "v,cid=x", "debian"], "use a number for cid"),
+    (["run", "--vsock", "v,cid=2", "--kernel", "k"], "2 cannot be the context identifier of a guest; use one from 3 to 4294967294"),
+    (["run", "--vsock", "v" * 97, "--kernel", "k"], "is too long for sockets; use one of 96 letters or less"),
     (["run", "--disk", "d.raw,rw", "debian"], "unknown word \"rw\""),
     (["run", "--disk", "", "debian"], "names no file"),
     (["run", "--kernel", "k", "--disk", "d.raw", "--disk", "d.raw"], "disk \"d.raw\" is given twice"),
@@ -279,6 +283,7 @@ def test_completion_of_commands_and_values():
     assert complete(["hospes", "ru"]) == {"run"}
     assert complete(["hospes", "run", "--net", ""]) == {"user", "none", "tap="}
     assert complete(["hospes", "run", "--kernel", "/et"]) == {"/etc"}
+    assert complete(["hospes", "run", "--vsock", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--code-profile", "n"]) == {"none"}
     assert complete(["hospes", "run", "--code-profile", "/et"]) == {"/etc"}
     assert complete(["hospes", "image", "build", "d"]) == {"debian"}

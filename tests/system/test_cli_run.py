@@ -214,6 +214,23 @@ def test_port_in_use(guests):
         assert_one_line(guests.run(*guests.arguments, "-p", f"{port}:22", "--kernel", "off"), 1, str(port))
 
 
+def test_socket_path_in_use(guests):
+    """A living socket and a file of another kind stay; a socket that a dead process left is replaced, and removed at the end."""
+    path = guests.path / "v"
+    run = [*guests.arguments, "--net", "none", "--vsock", "v", "--kernel", "off"]
+    path.write_text("kept")
+    assert_one_line(guests.run(*run), 1, '"v"')
+    assert path.read_text() == "kept"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        assert_one_line(guests.run(*run), 1, '"v"')
+        assert path.exists()
+    assert guests.run(*run).returncode == 0
+    assert not path.exists()
+
+
 @pytest.fixture
 def nobody(guests):
     """The same for a user without rights, when the tests run as root."""

@@ -285,6 +285,49 @@ static void test_check_disks(void **state)
     check_refuses(d, "not printable");
 }
 
+static void test_vsock(void **state)
+{
+    struct machine_description *d = *state;
+    struct error error = ERROR_INIT;
+    static const char *const wrong[] = {"",         ",cid=3",           "v,cid",
+                                        "v,cid=",   "v,cid=x",          "v,cid=-1",
+                                        "v,cid=4x", "v,cid=4294967296", "v,mode"};
+    char path[98];
+
+    assert_null(d->vsock);
+    assert_int_equal(description_check(d, &error), 0);
+    assert_int_equal(spec_vsock("run/v,,1", d, &error), 0);
+    assert_string_equal(d->vsock, "run/v,1");
+    assert_int_equal(d->vsock_cid, 3);
+    assert_int_equal(spec_vsock("v,cid=4294967294", d, &error), 0);
+    assert_string_equal(d->vsock, "v");
+    assert_true(d->vsock_cid == 4294967294);
+    assert_int_equal(description_check(d, &error), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        assert_int_equal(spec_vsock(wrong[i], d, &error), -EINVAL);
+        assert_true(error.usage);
+        assert_non_null(strstr(error.message, "--vsock"));
+        error_release(&error);
+    }
+    assert_string_equal(d->vsock, "v");
+    assert_true(d->vsock_cid == 4294967294);
+
+    d->vsock_cid = 4294967295;
+    check_refuses(d, "4294967295 cannot be");
+    d->vsock_cid = 2;
+    check_refuses(d, "from 3 to 4294967294");
+    d->vsock_cid = 3;
+    memset(path, 'v', sizeof(path));
+    path[97] = 0;
+    assert_int_equal(description_set(&d->vsock, path), 0);
+    check_refuses(d, "too long");
+    path[96] = 0;
+    assert_int_equal(description_set(&d->vsock, path), 0);
+    assert_int_equal(description_check(d, &error), 0);
+    assert_int_equal(description_set(&d->vsock, ""), 0);
+    check_refuses(d, "names no file");
+}
+
 static void test_check_boot(void **state)
 {
     struct machine_description *d = *state;
@@ -318,6 +361,7 @@ int main(void)
         WITH_DESCRIPTION(test_network),    WITH_DESCRIPTION(test_memory),
         WITH_DESCRIPTION(test_check),      WITH_DESCRIPTION(test_check_disks),
         WITH_DESCRIPTION(test_check_boot), WITH_DESCRIPTION(test_console),
+        WITH_DESCRIPTION(test_vsock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
