@@ -7,7 +7,7 @@
  *   MACHINES/NAME/lock          locked by its process for as long as it runs
  *   MACHINES/NAME/state.json    how it was started or ended last (state.h)
  *   MACHINES/NAME/log, console.log, events   see runner.h
- *   RUN/NAME/control, console, agent   sockets, of a machine that runs
+ *   RUN/NAME/control, console, agent, vsock   sockets, of a machine that runs
  *
  * MACHINES is $HOSPES_MACHINE_DIR, or $XDG_DATA_HOME/hospes/machines, or ~/.local/share/...; RUN is
  * $HOSPES_RUN_DIR, or $XDG_RUNTIME_DIR/hospes, or /tmp/hospes-UID: short, since a socket's path

@@ -178,7 +178,10 @@ static int complete_description(struct runner *runner, struct error *error)
     struct machine_description *d = &runner->record.description;
 
     d->agent = registry_run_path(runner->registry, runner->name, "agent");
-    return d->agent ? description_check(d, error) : error_set(error, ENOMEM, "out of memory");
+    d->vsock = registry_run_path(runner->registry, runner->name, "vsock");
+    if (!d->agent || !d->vsock)
+        return error_set(error, ENOMEM, "out of memory");
+    return description_check(d, error);
 }
 
 static int open_machine(struct runner *runner, struct error *error)

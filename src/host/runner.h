@@ -10,6 +10,7 @@
  *   RUN/NAME/console           a stream socket: the console, for any number of clients
  *   RUN/NAME/control           control.h; methods in docs/control.md
  *   RUN/NAME/agent             the port of the guest's agent, see agent.h
+ *   RUN/NAME/vsock             sockets of the guest, see network/vsock.h
  *
  * The three files are bounded (base/rotate.h).
  */

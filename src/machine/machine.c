@@ -15,6 +15,7 @@
 #include "cpu/profile.h"
 #include "device/virtio/balloon.h"
 #include "machine/engines.h"
+#include "machine/throttle.h"
 #include "machine/vcpu.h"
 
 /* How soon a reboot looks again whether the old guest's requests have come back. */
@@ -65,6 +66,8 @@ struct machine {
     struct debug_events debug_events; /* .stopped NULL: nobody listens */
     struct deferred debug_serve;      /* from a CPU's thread: it has set its vcpu.stopped */
     unsigned debug_told;              /* the CPU whose stop was told last */
+
+    struct throttle throttle;
 
     struct timer reload;
     bool reloading; /* paused until the old guest's last request has come back */
@@ -404,6 +407,8 @@ static int machine_make_harts(struct machine *machine)
     machine->sbi_harts = calloc(d->cpus, sizeof(*machine->sbi_harts));
     if (!machine->cpus || !machine->sbi_harts)
         return -ENOMEM;
+    machine->throttle.cpus = machine->cpus;
+    machine->throttle.count = machine->cpu_count;
     machine->platform = (struct riscv_platform){
         .time = hart_time,
         .set_stimecmp = hart_set_stimecmp,
@@ -463,6 +468,7 @@ static int machine_load(struct machine *machine, struct error *error)
 }
 
 static void machine_serve(void *ctx);
+static void machine_hold(void *ctx, bool held);
 static void machine_debug_serve(void *ctx);
 static void machine_reload(void *ctx);
 
@@ -537,6 +543,7 @@ int machine_new(struct machine **out, const struct machine_description *descript
     deferred_init(&machine->serve, machine_serve, machine);
     deferred_init(&machine->debug_serve, machine_debug_serve, machine);
     timer_init(&machine->reload, loop, machine_reload, machine);
+    throttle_init(&machine->throttle, loop, machine_hold, machine);
     machine->loop = loop;
     machine->log = log;
     machine->events = *events;
@@ -561,6 +568,7 @@ void machine_free(struct machine *machine)
     loop_unpost(machine->loop, &machine->serve);
     loop_unpost(machine->loop, &machine->debug_serve);
     timer_cancel(&machine->reload);
+    throttle_release(&machine->throttle);
     virt_free(machine->board);
     if (machine->agent) {
         stream_free(machine->agent);
@@ -602,10 +610,48 @@ int machine_start(struct machine *machine, struct error *error)
     return 0;
 }
 
+static bool machine_has_stopped_cpu(const struct machine *machine)
+{
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        if (atomic_load(&machine->cpus[i].stopped) != VCPU_STOP_NONE)
+            return true;
+    return false;
+}
+
+/* What a CPU asked for before it parked is answered first, by machine_serve(): no CPU may execute
+ * anything behind a power-off. Likewise a stop that the debugger is to be told of, by
+ * machine_debug_serve(). */
+static void machine_open_gate(struct machine *machine)
+{
+    bool asked;
+
+    mutex_lock(&machine->lock);
+    asked = machine->request != REQUEST_NONE;
+    mutex_unlock(&machine->lock);
+    asked |= machine_has_stopped_cpu(machine);
+    if (!asked)
+        vcpu_gate_open(&machine->gate, machine->cpus, machine->cpu_count);
+}
+
+/* The throttle's. A machine that stands still for another reason is left alone: machine_go() asks
+ * the throttle when it ends. */
+static void machine_hold(void *ctx, bool held)
+{
+    struct machine *machine = ctx;
+
+    if (machine->state != MACHINE_RUNNING)
+        return;
+    if (held)
+        vcpu_gate_close(&machine->gate, machine->cpus, machine->cpu_count);
+    else
+        machine_open_gate(machine);
+}
+
 static void machine_halt(struct machine *machine)
 {
     if (machine->state != MACHINE_RUNNING)
         return;
+    throttle_run(&machine->throttle, false);
     vcpu_gate_close(&machine->gate, machine->cpus, machine->cpu_count);
     clock_pause(&machine->clock);
     machine->state = MACHINE_PAUSED;
@@ -617,30 +663,19 @@ void machine_pause(struct machine *machine)
     machine_halt(machine);
 }
 
-static bool machine_has_stopped_cpu(const struct machine *machine)
-{
-    for (unsigned i = 0; i < machine->cpu_count; i++)
-        if (atomic_load(&machine->cpus[i].stopped) != VCPU_STOP_NONE)
-            return true;
-    return false;
-}
-
-/* From paused. What a CPU asked for before it parked is answered first, by machine_serve(): no CPU
- * may execute anything behind a power-off. Likewise a stop that the debugger is to be told of, by
- * machine_debug_serve(). */
+/* From paused. */
 static void machine_go(struct machine *machine)
 {
-    bool asked;
-
     clock_resume(&machine->clock);
     virt_rearm(machine->board);
     machine->state = MACHINE_RUNNING;
-    mutex_lock(&machine->lock);
-    asked = machine->request != REQUEST_NONE;
-    mutex_unlock(&machine->lock);
-    asked |= machine_has_stopped_cpu(machine);
-    if (!asked)
-        vcpu_gate_open(&machine->gate, machine->cpus, machine->cpu_count);
+    machine_open_gate(machine);
+    throttle_run(&machine->throttle, true);
+}
+
+void machine_set_cpu_cap(struct machine *machine, unsigned percent)
+{
+    throttle_set(&machine->throttle, percent);
 }
 
 void machine_resume(struct machine *machine)
@@ -704,6 +739,7 @@ const char *machine_engine_name(const struct machine *machine)
 static void machine_end(struct machine *machine, enum machine_end why, int status)
 {
     machine->state = MACHINE_ENDED;
+    throttle_run(&machine->throttle, false);
     vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
     machine_save_profile(machine);
     if (machine->events.ended)

@@ -88,6 +88,10 @@ const char *machine_engine_name(const struct machine *machine);
  * else a recent value. */
 void machine_counters(const struct machine *machine, struct engine_counters *counters);
 
+/* A hard cap on the host's CPU time that all CPUs of the machine take together, in per cent of one
+ * host CPU; 0: none. From now on, in any state. */
+void machine_set_cpu_cap(struct machine *machine, unsigned percent);
+
 /* The guest's memory as its balloon tells it, and as the host has it. */
 struct machine_balloon {
     struct virtio_balloon_facts facts;

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 /* clang-format on */
@@ -301,6 +302,51 @@ static void has_a_balloon(void **state)
 
 #define LIFE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* ---- a cap on CPU time ---- */
+
+static const uint32_t spins[] = {0x0000006f}; /* j . */
+
+static uint64_t cpu_time(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* What the process uses in so long a time, in per mille of one CPU. */
+static uint64_t share(struct fixture *f, uint64_t ns)
+{
+    uint64_t began = monotonic_ns(), used = cpu_time();
+
+    f->action.run = on_late;
+    timer_set(&f->action, began + ns);
+    loop_run(f->loop);
+    return (cpu_time() - used) * 1000 / (monotonic_ns() - began);
+}
+
+static void uses_no_more_than_its_cap(void **state)
+{
+    enum { WHILE = 600000000, MORE = 60 }; /* what the threads do beside, and a bucket of 100 ms */
+    struct fixture *f = *state;
+
+    machine_make(f, spins, sizeof(spins), true, 2);
+    machine_set_cpu_cap(f->machine, 30);
+    assert_in_range(share(f, WHILE), 100, 300 + MORE);
+    /* Set again while it is held, paused while it is held, and given another engine. */
+    machine_set_cpu_cap(f->machine, 10);
+    machine_pause(f->machine);
+    assert_in_range(share(f, WHILE / 4), 0, MORE / 2);
+    machine_resume(f->machine);
+    assert_in_range(share(f, WHILE), 30, 100 + MORE);
+    assert_int_equal(machine_switch_engine(f->machine, "interpret", NULL), 0);
+    assert_in_range(share(f, WHILE), 30, 100 + MORE);
+    machine_set_cpu_cap(f->machine, 0);
+    assert_in_range(share(f, WHILE / 2), 400, 2000 + MORE);
+    machine_stop(f->machine);
+    assert_int_equal(f->ends, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +357,7 @@ int main(void)
         LIFE(switches_during_a_reboot),
         LIFE(fails_when_it_cannot_boot_again),
         LIFE(has_a_balloon),
+        LIFE(uses_no_more_than_its_cap),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
