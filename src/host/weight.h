@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a machine's process gets of CPUs that others want too, by the host's scheduler. A weight is
+ * what cgroup v2's cpu.weight is: 1 to 10000, 100 by default; of two that want all they get CPU
+ * time as their weights are.
+ *
+ * Set as a nice value: one step is a factor of 1.25 (sched(7)), so that a weight is met within 12 %
+ * and those whose ratio is a power of 1.25 exactly. Where sessions are scheduled as groups
+ * (CONFIG_SCHED_AUTOGROUP) the group's nice value is what counts, and the process has to be in a
+ * session of its own.
+ */
+#ifndef HOSPES_HOST_WEIGHT_H
+#define HOSPES_HOST_WEIGHT_H
+
+#include "base/error.h"
+
+#define WEIGHT_MIN     1u
+#define WEIGHT_DEFAULT 100u
+#define WEIGHT_MAX     10000u
+
+/* The nice value that comes nearest, -20 to 19. */
+int weight_to_nice(unsigned weight);
+
+/* For this process, all its threads. More than 100 is a privilege of root (or RLIMIT_NICE): -EPERM,
+ * as is more than it has at the moment. */
+int weight_set(unsigned weight, struct error *error) MUST_CHECK;
+
+#endif
