@@ -30,6 +30,8 @@ int machine_option(struct machine_description *d, const struct option_walk *walk
     switch (walk->option->id) {
     case MACHINE_OPTION_CPUS:
         return option_number(walk, 1, MACHINE_CPUS_MAX, &d->cpus, error);
+    case MACHINE_OPTION_CPUS_MAX:
+        return option_number(walk, 1, MACHINE_CPUS_MAX, &d->cpus_max, error);
     case MACHINE_OPTION_MEMORY:
         return spec_memory(walk->value, d, error);
     case MACHINE_OPTION_NET:

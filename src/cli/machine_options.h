@@ -13,6 +13,7 @@
 /* A command's own ids are below. */
 enum {
     MACHINE_OPTION_CPUS = 100,
+    MACHINE_OPTION_CPUS_MAX,
     MACHINE_OPTION_MEMORY,
     MACHINE_OPTION_NET,
     MACHINE_OPTION_PUBLISH,

@@ -61,6 +61,12 @@ void sbi_init(struct sbi *sbi, struct sbi_hart *harts, unsigned hart_count,
               struct address_space *memory, const struct sbi_host *host)
 {
     *sbi = (struct sbi){.memory = memory, .host = host, .harts = harts, .hart_count = hart_count};
+    sbi_set_limit(sbi, hart_count);
+}
+
+void sbi_set_limit(struct sbi *sbi, unsigned limit)
+{
+    atomic_store(&sbi->limit, limit);
 }
 
 void sbi_reset_harts(struct sbi *sbi, uint64_t address, uint64_t argument)
@@ -70,6 +76,7 @@ void sbi_reset_harts(struct sbi *sbi, uint64_t address, uint64_t argument)
     sbi->harts[0].start_address = address;
     sbi->harts[0].start_argument = argument;
     atomic_store(&sbi->harts[0].state, SBI_HART_START_PENDING);
+    atomic_store(&sbi->running, 1);
 }
 
 enum sbi_next sbi_begin(struct sbi *sbi, unsigned index)
@@ -237,6 +244,11 @@ static struct sbi_return sbi_hart_start(struct sbi_frame *frame)
     /* STOP_PENDING serves as the lock while the arguments are written: nobody else starts it. */
     if (!atomic_compare_exchange_strong(&sbi->harts[id].state, &stopped, SBI_HART_STOP_PENDING))
         return sbi_result(SBI_ALREADY_AVAILABLE, 0);
+    if (atomic_fetch_add(&sbi->running, 1) >= atomic_load(&sbi->limit)) {
+        atomic_fetch_sub(&sbi->running, 1);
+        atomic_store(&sbi->harts[id].state, SBI_HART_STOPPED);
+        return sbi_result(SBI_FAILED, 0);
+    }
     sbi->harts[id].start_address = frame->a[1];
     sbi->harts[id].start_argument = frame->a[2];
     atomic_store(&sbi->harts[id].state, SBI_HART_START_PENDING);
@@ -281,6 +293,8 @@ static struct sbi_return sbi_hsm(struct sbi_frame *frame)
     case 0:
         return sbi_hart_start(frame);
     case 1:
+        /* It executes nothing more; who finds it stopped finds its place free. */
+        atomic_fetch_sub(&frame->sbi->running, 1);
         atomic_store(&frame->caller->state, SBI_HART_STOPPED);
         frame->next = SBI_NEXT_HALT;
         frame->entered = true;

@@ -59,11 +59,16 @@ struct sbi {
     const struct sbi_host *host;
     struct sbi_hart *harts;
     unsigned hart_count;
+    _Atomic unsigned limit;   /* how many may be started at once */
+    _Atomic unsigned running; /* how many are, or are about to be */
 };
 
 /* `harts` stays the caller's, one entry a hart with .hart filled. */
 void sbi_init(struct sbi *sbi, struct sbi_hart *harts, unsigned hart_count,
               struct address_space *memory, const struct sbi_host *host);
+/* From now on a hart is started only while fewer than `limit` are; those that are go on. At first
+ * all may be. Any thread. */
+void sbi_set_limit(struct sbi *sbi, unsigned limit);
 /* Hart 0 starts at `address` with a1 = `argument`; the others are stopped. No hart runs. */
 void sbi_reset_harts(struct sbi *sbi, uint64_t address, uint64_t argument);
 

@@ -106,6 +106,7 @@ json_t *record_to_json(const struct record *record, const char *directory)
     if (put(json, "version", json_integer(RECORD_VERSION)) || put_text(json, "name", d->name) ||
         put_text(json, "created", record->created) || put_text(json, "image", record->image) ||
         put(json, "cpus", json_integer(d->cpus)) ||
+        (d->cpus_max && put(json, "cpus_max", json_integer(d->cpus_max))) ||
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
         put(json, "paging", json_integer(d->paging)) || put_text(json, "engine", d->engine) ||
         put_text(json, "code_profile", d->profile) ||
@@ -359,6 +360,8 @@ static int take_machine(struct reader *reader, struct record *record)
                              : take_text(reader, texts[i].key, texts[i].text);
     if (!r)
         r = take_small(reader, "cpus", MACHINE_CPUS_MAX, &d->cpus);
+    if (!r)
+        r = take_small(reader, "cpus_max", MACHINE_CPUS_MAX, &d->cpus_max);
     if (!r)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
     if (!r)

@@ -215,6 +215,14 @@ int description_check(const struct machine_description *description, struct erro
     if (!r && (description->cpus < 1 || description->cpus > MACHINE_CPUS_MAX))
         r = error_usage(error, "%u CPUs are out of range; a machine takes 1 to %d",
                         description->cpus, MACHINE_CPUS_MAX);
+    if (!r && description->cpus_max &&
+        (description->cpus_max < description->cpus || description->cpus_max > MACHINE_CPUS_MAX))
+        r = error_usage(error, "%u CPUs at the most are out of range; with %u now use %u to %d",
+                        description->cpus_max, description->cpus, description->cpus,
+                        MACHINE_CPUS_MAX);
+    if (!r && description->cpus_max > description->cpus && description->firmware)
+        r = error_usage(error, "'--cpus-max' does not go with '--bios': who starts CPUs there is "
+                               "the firmware");
     if (!r)
         r = check_memory(description, error);
     if (!r && description->name)

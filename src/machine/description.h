@@ -28,10 +28,13 @@ struct machine_disk {
 };
 
 struct machine_description {
-    char *name;      /* for messages, threads and the guest's DHCP lease */
-    char *engine;    /* "auto" or the name of an engine */
-    char *profile;   /* the file of the code profile (cpu/profile.h); NULL: none */
-    unsigned cpus;   /* 1..MACHINE_CPUS_MAX */
+    char *name;    /* for messages, threads and the guest's DHCP lease */
+    char *engine;  /* "auto" or the name of an engine */
+    char *profile; /* the file of the code profile (cpu/profile.h); NULL: none */
+    unsigned cpus; /* 1..MACHINE_CPUS_MAX */
+    /* As many as it can have while it runs (machine_set_cpus()); 0: cpus. More than cpus only with
+     * hospes's own SBI. */
+    unsigned cpus_max;
     unsigned paging; /* bits of virtual addresses: 39 (also 0), 48 or 57 */
     uint64_t memory; /* bytes, a multiple of 2 MiB */
 

@@ -402,9 +402,9 @@ static int machine_make_harts(struct machine *machine)
 {
     const struct machine_description *d = &machine->description;
 
-    machine->cpu_count = d->cpus;
-    machine->cpus = calloc(d->cpus, sizeof(*machine->cpus));
-    machine->sbi_harts = calloc(d->cpus, sizeof(*machine->sbi_harts));
+    machine->cpu_count = d->cpus_max ? d->cpus_max : d->cpus;
+    machine->cpus = calloc(machine->cpu_count, sizeof(*machine->cpus));
+    machine->sbi_harts = calloc(machine->cpu_count, sizeof(*machine->sbi_harts));
     if (!machine->cpus || !machine->sbi_harts)
         return -ENOMEM;
     machine->throttle.cpus = machine->cpus;
@@ -424,7 +424,7 @@ static int machine_make_harts(struct machine *machine)
         .read_virtual = sbi_read_virtual,
         .ctx = machine,
     };
-    for (unsigned i = 0; i < d->cpus; i++) {
+    for (unsigned i = 0; i < machine->cpu_count; i++) {
         struct vcpu *vcpu = &machine->cpus[i];
 
         vcpu->index = i;
@@ -442,19 +442,36 @@ static int machine_make_harts(struct machine *machine)
     return 0;
 }
 
+/* Linux does not try at boot to start CPUs that it may not have ("maxcpus", kernel-parameters of
+ * its documentation); others are refused them. The caller frees it; NULL: no memory. */
+static char *boot_append(const struct machine *machine)
+{
+    const struct machine_description *d = &machine->description;
+    char *text;
+
+    if (asprintf(&text, "%s%smaxcpus=%u", d->append ? d->append : "", d->append ? " " : "",
+                 d->cpus) < 0)
+        return NULL;
+    return text;
+}
+
 /* Puts the guest's software in place and the harts at its start. No CPU runs. */
 static int machine_load(struct machine *machine, struct error *error)
 {
     const struct machine_description *d = &machine->description;
+    bool fewer = d->cpus < machine->cpu_count && d->kernel;
+    char *append = fewer ? boot_append(machine) : NULL;
     struct virt_boot boot = {
         .firmware = d->firmware,
         .kernel = d->kernel,
         .initrd = d->initrd,
-        .append = d->append,
+        .append = fewer ? append : d->append,
     };
     struct virt_entry entry;
-    int r = virt_load(machine->board, &boot, &entry, error);
+    int r = fewer && !append ? error_set(error, ENOMEM, "cannot boot: out of memory")
+                             : virt_load(machine->board, &boot, &entry, error);
 
+    free(append);
     if (r)
         return r;
     if (!d->firmware)
@@ -508,6 +525,7 @@ static int machine_build(struct machine *machine, struct stream *console, struct
         return error_set(error, -r, "cannot make the machine: %s", error_words(-r));
     sbi_init(&machine->sbi, machine->sbi_harts, machine->cpu_count, machine->memory,
              &machine->sbi_host);
+    sbi_set_limit(&machine->sbi, machine->description.cpus);
     r = machine_open_disks(machine, error);
     r = r ? r : machine_open_network(machine, error);
     r = r ? r : machine_open_agent(machine, error);
@@ -876,6 +894,22 @@ void machine_debug_resume(struct machine *machine, const enum debug_action *acti
 void machine_debug_listen(struct machine *machine, const struct debug_events *events)
 {
     machine->debug_events = events ? *events : (struct debug_events){0};
+}
+
+int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error)
+{
+    if (cpus < 1 || cpus > machine->cpu_count)
+        return error_set(error, EINVAL,
+                         "%u CPUs are out of range; this machine was made for 1 to %u (--cpus-max)",
+                         cpus, machine->cpu_count);
+    machine->description.cpus = cpus;
+    sbi_set_limit(&machine->sbi, cpus);
+    return 0;
+}
+
+unsigned machine_cpus_running(const struct machine *machine)
+{
+    return machine->description.firmware ? machine->cpu_count : atomic_load(&machine->sbi.running);
 }
 
 unsigned machine_cpu_count(const struct machine *machine)

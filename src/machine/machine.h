@@ -88,6 +88,12 @@ const char *machine_engine_name(const struct machine *machine);
  * else a recent value. */
 void machine_counters(const struct machine *machine, struct engine_counters *counters);
 
+/* How many CPUs the guest may have running from now on, 1 to machine_cpu_count(). Those that run go
+ * on: a guest starts and stops them itself. -EINVAL. Loop's thread. */
+int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error) MUST_CHECK;
+/* How many run at the moment; machine_cpu_count() where the guest's firmware knows and not we. */
+unsigned machine_cpus_running(const struct machine *machine);
+
 /* A hard cap on the host's CPU time that all CPUs of the machine take together, in per cent of one
  * host CPU; 0: none. From now on, in any state. */
 void machine_set_cpu_cap(struct machine *machine, unsigned percent);

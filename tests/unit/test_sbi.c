@@ -269,6 +269,35 @@ static void test_hart_states(void **state)
     assert_int_equal(next, SBI_NEXT_RUN);
 }
 
+/* Only so many at once, and one that stops makes room. */
+static void test_limit(void **state)
+{
+    struct world *w = *state;
+    enum sbi_next next;
+
+    sbi_set_limit(&w->sbi, 2);
+    assert_int_equal(CALL(0x48534d, 0, 1, RAM + 0x100, 0, 0, 0), 0);
+    assert_int_equal(CALL(0x48534d, 0, 2, RAM + 0x100, 0, 0, 0), -1);
+    assert_int_equal(CALL(0x48534d, 2, 2, 0, 0, 0, 0), 0);
+    assert_int_equal(w->harts[0].x[11], SBI_HART_STOPPED);
+    assert_int_equal(sbi_begin(&w->sbi, 2), SBI_NEXT_HALT);
+    /* Less than there are: they go on, and no other is started. */
+    assert_int_equal(sbi_begin(&w->sbi, 1), SBI_NEXT_RUN);
+    sbi_set_limit(&w->sbi, 1);
+    call(w, 1, 0x48534d, 1, 0, 0, 0, 0, 0, &next);
+    assert_int_equal(CALL(0x48534d, 0, 1, RAM + 0x100, 0, 0, 0), -1);
+    sbi_set_limit(&w->sbi, 3);
+    assert_int_equal(CALL(0x48534d, 0, 1, RAM + 0x100, 0, 0, 0), 0);
+    assert_int_equal(CALL(0x48534d, 0, 1, RAM + 0x100, 0, 0, 0), -6);
+    assert_int_equal(CALL(0x48534d, 0, 2, RAM + 0x100, 0, 0, 0), 0);
+    /* After a reset one runs again. */
+    sbi_set_limit(&w->sbi, 2);
+    sbi_reset_harts(&w->sbi, RAM, 0);
+    assert_int_equal(sbi_begin(&w->sbi, 0), SBI_NEXT_RUN);
+    assert_int_equal(CALL(0x48534d, 0, 2, RAM + 0x100, 0, 0, 0), 0);
+    assert_int_equal(CALL(0x48534d, 0, 1, RAM + 0x100, 0, 0, 0), -1);
+}
+
 static void test_reset(void **state)
 {
     struct world *w = *state;
@@ -321,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ipi, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fences, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hart_states, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_console, setup, teardown),
     };
