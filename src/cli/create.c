@@ -13,8 +13,16 @@
 #include "cli/profile_path.h"
 #include "cli/spec.h"
 #include "host/maker.h"
+#include "host/weight.h"
 
-enum { CREATE_IMAGE = 1, CREATE_DISK, CREATE_DRIVE };
+enum {
+    CREATE_IMAGE = 1,
+    CREATE_DISK,
+    CREATE_DRIVE,
+    CREATE_MEMORY_MIN,
+    CREATE_CPU_WEIGHT,
+    CREATE_CPU_CAP,
+};
 
 struct create {
     struct record record;
@@ -35,6 +43,12 @@ static int create_option(struct create *create, const struct option_walk *walk, 
                                "file is a --drive)",
                                walk->value);
         return 0;
+    case CREATE_MEMORY_MIN:
+        return spec_bytes(walk, &create->record.memory_min, error);
+    case CREATE_CPU_WEIGHT:
+        return option_number(walk, WEIGHT_MIN, WEIGHT_MAX, &create->record.cpu_weight, error);
+    case CREATE_CPU_CAP:
+        return spec_per_cent(walk, RECORD_CPU_CAP_MAX, &create->record.cpu_cap, error);
     case CREATE_DRIVE:
         return spec_disk(walk->value, &create->record.description, error);
     }
@@ -151,6 +165,12 @@ static const struct option create_options[] = {
     {CREATE_DRIVE, "--drive", NULL, "FILE[,WORD]...", true,
      "one more disk, a raw image that stays where it is; words: readonly, ephemeral, serial=TEXT; "
      "may be repeated"},
+    {CREATE_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
+     "the memory that it is promised; above it, what the host can spare (all of it)"},
+    {CREATE_CPU_WEIGHT, "--cpu-weight", NULL, "N", false,
+     "its share of CPUs that others want too, 1 to 10000 (100)"},
+    {CREATE_CPU_CAP, "--cpu-cap", NULL, "N%", false,
+     "at most so much of one host CPU for all its CPUs together, as in 80% or 150% (no cap)"},
 #include "cli/machine_options.inc"
     {0},
 };

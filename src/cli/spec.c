@@ -250,3 +250,33 @@ int spec_memory(const char *text, struct machine_description *description, struc
     description->memory = bytes;
     return 0;
 }
+
+int spec_bytes(const struct option_walk *walk, uint64_t *bytes, struct error *error)
+{
+    if (size_parse(walk->value, bytes))
+        return error_usage(error, "cannot read '%s %s'; use a number and a unit, as in 512M or 1G",
+                           walk->option->name, walk->value);
+    if (*bytes > 0 && *bytes < 65536)
+        return error_usage(error, "'%s %s' is in bytes; did you mean '%s %sM'?", walk->option->name,
+                           walk->value, walk->option->name, walk->value);
+    return 0;
+}
+
+int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *number,
+                  struct error *error)
+{
+    unsigned long value;
+    char *end;
+
+    if (!strcmp(walk->value, "none")) {
+        *number = 0;
+        return 0;
+    }
+    value = strtoul(walk->value, &end, 10);
+    if (end == walk->value || walk->value[0] < '0' || walk->value[0] > '9' ||
+        (*end && strcmp(end, "%") != 0) || value > most)
+        return error_usage(error, "cannot read '%s %s'; use 1%% to %u%%, or none",
+                           walk->option->name, walk->value, most);
+    *number = (unsigned)value;
+    return 0;
+}

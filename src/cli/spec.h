@@ -8,6 +8,7 @@
 #define HOSPES_CLI_SPEC_H
 
 #include "base/error.h"
+#include "cli/option.h"
 #include "machine/description.h"
 
 /* PATH[,readonly][,ephemeral][,serial=TEXT]; a comma in the path is written twice. */
@@ -28,6 +29,11 @@ int spec_console(const char *text, struct machine_description *description,
 /* PATH[,cid=N]; a comma in the path is written twice. */
 int spec_vsock(const char *text, struct machine_description *description,
                struct error *error) MUST_CHECK;
+/* The value of the walk's option: a number of bytes with a unit. */
+int spec_bytes(const struct option_walk *walk, uint64_t *bytes, struct error *error) MUST_CHECK;
+/* A number from 1 to `most`, which "%" may follow, or "none" or 0: 0. */
+int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *number,
+                  struct error *error) MUST_CHECK;
 /* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */
 int spec_memory(const char *text, struct machine_description *description,
                 struct error *error) MUST_CHECK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/weight.h"
 #include "image/file.h"
 #include "image/store.h"
 
@@ -22,6 +23,11 @@ void record_release(struct record *record)
     free(record->image);
     free(record->created);
     *record = (struct record){0};
+}
+
+uint64_t record_memory_min(const struct record *record)
+{
+    return record->memory_min ? record->memory_min : record->description.memory;
 }
 
 static void json_release(json_t **json)
@@ -108,6 +114,10 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put(json, "cpus", json_integer(d->cpus)) ||
         (d->cpus_max && put(json, "cpus_max", json_integer(d->cpus_max))) ||
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
+        (record->memory_min &&
+         put(json, "memory_min", json_integer((json_int_t)record->memory_min))) ||
+        (record->cpu_weight && put(json, "cpu_weight", json_integer(record->cpu_weight))) ||
+        (record->cpu_cap && put(json, "cpu_cap", json_integer(record->cpu_cap))) ||
         put(json, "paging", json_integer(d->paging)) || put_text(json, "engine", d->engine) ||
         put_text(json, "code_profile", d->profile) ||
         put_text(json, "firmware", relative(d->firmware, directory)) ||
@@ -365,6 +375,12 @@ static int take_machine(struct reader *reader, struct record *record)
     if (!r)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
     if (!r)
+        r = take_number(reader, "memory_min", MACHINE_MEMORY_MAX, &record->memory_min);
+    if (!r)
+        r = take_small(reader, "cpu_weight", WEIGHT_MAX, &record->cpu_weight);
+    if (!r)
+        r = take_small(reader, "cpu_cap", RECORD_CPU_CAP_MAX, &record->cpu_cap);
+    if (!r)
         r = take_small(reader, "paging", 57, &d->paging);
     if (!r)
         r = take_disks(reader, d);
@@ -391,6 +407,8 @@ int record_from_json(const json_t *json, const char *directory, struct record *r
                              : error_set(error, EINVAL, "it is not an object");
     if (!r)
         r = description_check(&found.description, error);
+    if (!r && found.memory_min > found.description.memory)
+        r = error_set(error, EINVAL, "it is promised more memory than it has");
     if (r) {
         record_release(&found);
         record_init(&found);

@@ -9,12 +9,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/loop.h"
 #include "base/rotate.h"
 #include "base/unix_socket.h"
 #include "host/control.h"
+#include "host/pool.h"
 #include "host/record.h"
 #include "host/runner_parts.h"
+#include "host/weight.h"
 #include "image/file.h"
 #include "image/store.h"
 #include "machine/machine.h"
@@ -195,12 +198,30 @@ static int open_machine(struct runner *runner, struct error *error)
                        &events, &runner->log, error);
 }
 
-static int runner_open(struct runner *runner, struct error *error)
+/* The machine's lock, if the pool has room for it: before anything of it is opened. */
+static int runner_enter(struct runner *runner, struct error *error)
 {
-    int r = registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
+    CLEANUP(descriptor_close) int pool_fd = -1;
+    struct pool pool = {0};
+    int r = record_read(runner->registry, runner->name, &runner->record, error);
 
     if (!r)
-        r = record_read(runner->registry, runner->name, &runner->record, error);
+        r = pool_lock(runner->registry, &pool_fd, error);
+    if (!r && !registry_is_locked(runner->registry, runner->name)) {
+        r = pool_measure(&pool, runner->registry, error);
+        if (!r)
+            r = pool_admit(&pool, &runner->record, error);
+        if (r)
+            error_wrap(error, "cannot start \"%s\"", runner->name);
+        pool_release(&pool);
+    }
+    return r ? r : registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
+}
+
+static int runner_open(struct runner *runner, struct error *error)
+{
+    int r = runner_enter(runner, error);
+
     if (r)
         return r;
     registry_sweep(runner->registry, runner->name);
@@ -256,12 +277,18 @@ static int write_state(struct runner *runner, struct error *error)
 
 static int runner_start(struct runner *runner, struct error *error)
 {
+    struct error weight = ERROR_INIT;
     int r;
 
     runner->state = (struct state){.kind = STATE_RUNNING, .pid = getpid()};
     r = write_state(runner, error);
     if (r)
         return r;
+    if (runner->record.cpu_weight && weight_set(runner->record.cpu_weight, &weight)) {
+        log_say(&runner->log, LOG_WARN, "%s", weight.message ? weight.message : "out of memory");
+        error_release(&weight);
+    }
+    machine_set_cpu_cap(runner->machine, runner->record.cpu_cap);
     r = machine_start(runner->machine, error);
     if (r) {
         runner->state = (struct state){.kind = STATE_STOPPED, .end = STATE_END_FAILED};

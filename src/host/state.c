@@ -64,7 +64,7 @@ static unsigned word_of(const json_t *json, const char *key, const char *const *
 }
 
 /* What is not there or broken tells nothing: the machine is as it is without. */
-static void state_read(const struct registry *registry, const char *name, struct state *state)
+void state_recall(const struct registry *registry, const char *name, struct state *state)
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
     CLEANUP(text_free) char *text = NULL;
@@ -100,7 +100,7 @@ void state_look(const struct registry *registry, const char *name, struct state 
 {
     bool locked = registry_is_locked(registry, name), paused;
 
-    state_read(registry, name, state);
+    state_recall(registry, name, state);
     if (!locked) {
         state->pid = 0;
         if (state->kind != STATE_STOPPED)

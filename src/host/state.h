@@ -40,6 +40,8 @@ void state_time(char text[static STATE_TIME_SIZE]);
 
 /* What is so at this moment. Asks the machine, if it runs, for at most a second. */
 void state_look(const struct registry *registry, const char *name, struct state *state);
+/* What its process wrote down last, whether that is still so or not. Asks nobody. */
+void state_recall(const struct registry *registry, const char *name, struct state *state);
 /* Under the machine's lock: STATE_RUNNING or STATE_STOPPED. */
 int state_write(const struct registry *registry, const char *name, const struct state *state,
                 struct error *error) MUST_CHECK;

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/size.h"
+#include "host/state.h"
+#include "image/file.h"
+#include "image/store.h"
+
+#define RESERVE_MIN     (256ull << 20)
+#define LIMITS_SIZE_MAX 4096u
+
+/* ---- the host ---- */
+
+/* "Key:   123 kB" of a file of /proc, in bytes; 0: not told. */
+static uint64_t proc_bytes(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "re");
+    size_t length = strlen(key);
+    uint64_t kib = 0;
+    char line[256];
+
+    while (file && fgets(line, sizeof(line), file))
+        if (!strncmp(line, key, length) && line[length] == ':') {
+            kib = strtoull(line + length + 1, NULL, 10);
+            break;
+        }
+    if (file)
+        fclose(file);
+    return kib << 10;
+}
+
+/* Of the cgroup that this process is in, where there is such a limit (cgroup v2 and v1). */
+static uint64_t cgroup_memory(void)
+{
+    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        FILE *file = fopen(files[i], "re");
+        unsigned long long bytes;
+
+        if (file && fscanf(file, "%llu", &bytes) == 1 && bytes && bytes < least)
+            least = bytes;
+        if (file)
+            fclose(file);
+    }
+    return least;
+}
+
+static unsigned host_cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN)
+                                                   : (unsigned)CPU_COUNT(&set);
+}
+
+/* ---- limits ---- */
+
+static int limits_take(const json_t *json, const char *key, uint64_t *limit, size_t *taken,
+                       struct error *error)
+{
+    const json_t *value = json_object_get(json, key);
+
+    if (!value)
+        return 0;
+    ++*taken;
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return error_set(error, EINVAL, "\"%s\" is to be a number, in bytes if it is of memory",
+                         key);
+    *limit = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
+static int limits_parse(const json_t *json, struct pool_limits *limits, struct error *error)
+{
+    const struct {
+        const char *key;
+        uint64_t *limit;
+    } rows[] = {{"memory_reserve", &limits->memory_reserve},
+                {"memory", &limits->memory},
+                {"cpus", &limits->cpus},
+                {"machines", &limits->machines}};
+    size_t taken = 0;
+    int r = json_is_object(json) ? 0 : error_set(error, EINVAL, "it is no JSON object");
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows) && !r; i++)
+        r = limits_take(json, rows[i].key, rows[i].limit, &taken, error);
+    if (!r && taken != json_object_size(json))
+        r = error_set(error, EINVAL, "it has a field that this version does not know");
+    return r;
+}
+
+/* A file that is not there sets nothing. */
+static int limits_read(const char *path, struct pool_limits *limits, struct error *error)
+{
+    CLEANUP(text_free) char *text = NULL;
+    json_t *json;
+    int r;
+
+    if (access(path, F_OK) < 0 && errno == ENOENT)
+        return 0;
+    r = file_read_text(path, LIMITS_SIZE_MAX, &text, error);
+    if (r)
+        return r;
+    json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    r = limits_parse(json, limits, error);
+    json_decref(json);
+    if (r)
+        error_wrap(error, "cannot use \"%s\"", path);
+    return r;
+}
+
+static char *own_limits_path(void)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+
+    if (config && config[0] == '/')
+        return text_format("%s/hospes/pool.json", config);
+    return home && home[0] == '/' ? text_format("%s/.config/hospes/pool.json", home) : NULL;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int limits_find(struct pool *pool, struct error *error)
+{
+    uint64_t reserve = pool->memory / 16 > RESERVE_MIN ? pool->memory / 16 : RESERVE_MIN;
+    const struct pool_limits none = {0, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    struct pool_limits all = none, own = none;
+    CLEANUP(text_free) char *path = own_limits_path();
+    int r;
+
+    all.memory_reserve = own.memory_reserve = UINT64_MAX; /* not told */
+    r = limits_read("/etc/hospes/pool.json", &all, error);
+    if (!r && path)
+        r = limits_read(path, &own, error);
+    if (all.memory_reserve != UINT64_MAX)
+        reserve = all.memory_reserve;
+    if (own.memory_reserve != UINT64_MAX &&
+        (all.memory_reserve == UINT64_MAX || own.memory_reserve > reserve))
+        reserve = own.memory_reserve;
+    pool->limits = (struct pool_limits){.memory_reserve = reserve,
+                                        .memory = lesser(all.memory, own.memory),
+                                        .cpus = lesser(all.cpus, own.cpus),
+                                        .machines = lesser(all.machines, own.machines)};
+    return r;
+}
+
+/* ---- machines ---- */
+
+static int machine_add(struct pool *pool, const struct registry *registry, const char *name)
+{
+    struct pool_machine *grown = realloc(pool->machines, (pool->count + 1) * sizeof(*grown));
+    struct pool_machine machine = {.name = strdup(name)};
+    struct record record;
+    struct state state;
+    char path[48];
+
+    if (grown)
+        pool->machines = grown;
+    if (!grown || !machine.name) {
+        free(machine.name);
+        return -ENOMEM;
+    }
+    if (!record_read(registry, name, &record, NULL)) {
+        machine.cpus = record.description.cpus;
+        machine.memory = record.description.memory;
+        machine.memory_min = record_memory_min(&record);
+    }
+    record_release(&record);
+    state_recall(registry, name, &state);
+    machine.pid = (int)state.pid;
+    if (machine.pid) {
+        snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
+        machine.resident = proc_bytes(path, "RssShmem");
+        machine.own = proc_bytes(path, "RssAnon");
+    }
+    pool->promised += machine.memory_min;
+    pool->granted += machine.memory;
+    pool->resident += machine.resident;
+    pool->own += machine.own;
+    pool->cpus_granted += machine.cpus;
+    grown[pool->count++] = machine;
+    return 0;
+}
+
+int pool_measure(struct pool *pool, const struct registry *registry, struct error *error)
+{
+    struct registry_names names = {0};
+    int r;
+
+    *pool =
+        (struct pool){.memory = lesser(proc_bytes("/proc/meminfo", "MemTotal"), cgroup_memory()),
+                      .memory_available = proc_bytes("/proc/meminfo", "MemAvailable"),
+                      .cpus = host_cpus()};
+    r = limits_find(pool, error);
+    if (!r)
+        r = registry_list(registry, &names, error);
+    for (size_t i = 0; !r && i < names.count; i++)
+        if (registry_is_locked(registry, names.names[i]) &&
+            machine_add(pool, registry, names.names[i]))
+            r = error_set(error, ENOMEM, "out of memory");
+    registry_names_release(&names);
+    if (r)
+        pool_release(pool);
+    return r;
+}
+
+void pool_release(struct pool *pool)
+{
+    for (size_t i = 0; i < pool->count; i++)
+        free(pool->machines[i].name);
+    free(pool->machines);
+    *pool = (struct pool){0};
+}
+
+uint64_t pool_room(const struct pool *pool)
+{
+    uint64_t most =
+        pool->memory > pool->limits.memory_reserve ? pool->memory - pool->limits.memory_reserve : 0;
+
+    most = lesser(most, pool->limits.memory);
+    return most > pool->promised ? most - pool->promised : 0;
+}
+
+int pool_admit(const struct pool *pool, const struct record *record, struct error *error)
+{
+    char wanted[SIZE_TEXT_MAX], room[SIZE_TEXT_MAX], total[SIZE_TEXT_MAX], reserve[SIZE_TEXT_MAX],
+        promised[SIZE_TEXT_MAX];
+    uint64_t min = record_memory_min(record);
+
+    if (pool->count >= pool->limits.machines)
+        return error_set(error, EDQUOT, "%zu machines run, and pool.json allows %llu at once",
+                         pool->count, (unsigned long long)pool->limits.machines);
+    if (pool->cpus_granted + record->description.cpus > pool->limits.cpus)
+        return error_set(error, EDQUOT,
+                         "it wants %u CPUs; pool.json allows %llu in all, and %llu are given",
+                         record->description.cpus, (unsigned long long)pool->limits.cpus,
+                         (unsigned long long)pool->cpus_granted);
+    if (min <= pool_room(pool))
+        return 0;
+    return error_set(
+        error, pool->limits.memory < pool->memory ? EDQUOT : ENOMEM,
+        "it is to have %s of memory at the least, and %s can be promised (%s of the host, less %s "
+        "for itself, less %s promised to others that run); stop one, or lower --memory-min",
+        size_format(min, wanted), size_format(pool_room(pool), room),
+        size_format(lesser(pool->memory, pool->limits.memory), total),
+        size_format(pool->limits.memory_reserve, reserve), size_format(pool->promised, promised));
+}
+
+int pool_lock(const struct registry *registry, int *fd, struct error *error)
+{
+    CLEANUP(text_free) char *path = text_format("%s/pool.lock", registry->machines);
+    int lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+
+    if (lock < 0 || flock(lock, LOCK_EX) < 0) {
+        int r = path ? error_set(error, errno, "cannot lock \"%s\": %s", path, error_words(errno))
+                     : error_set(error, ENOMEM, "out of memory");
+
+        if (lock >= 0)
+            close(lock);
+        return r;
+    }
+    *fd = lock;
+    return 0;
+}

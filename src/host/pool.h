@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host as one pool: what it has, what its running named machines were promised, what they use,
+ * and whether one more can be given its minimum. Read anew each time from the kernel and from the
+ * machines' directories; nothing keeps count, so that no killed process can make the count wrong.
+ *
+ * A machine is promised its minimum of memory (record.memory_min) and may use up to its memory. The
+ * sum of the minimums of all that run is never more than the host has less its reserve (P1): a
+ * machine for which it would be is not started. What lies between minimum and memory is given as
+ * there is room (balance.h).
+ *
+ * Limits come from pool.json: $XDG_CONFIG_HOME/hospes/pool.json, or /etc/hospes/pool.json where the
+ * user has none; a user's own limits are no fence against the user but against mistakes. The file
+ * of /etc holds for all and cannot be loosened:
+ *   {"memory_reserve": BYTES, "memory": BYTES, "cpus": N, "machines": N}
+ */
+#ifndef HOSPES_HOST_POOL_H
+#define HOSPES_HOST_POOL_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "host/record.h"
+#include "host/registry.h"
+
+struct pool_limits {
+    uint64_t memory_reserve; /* bytes that the host keeps; a sixteenth, at least 256 MiB */
+    uint64_t memory;         /* sum of minimums at most; UINT64_MAX: what the host has */
+    uint64_t cpus;           /* sum of CPUs at most; UINT64_MAX: no limit */
+    uint64_t machines;       /* that run at once at most; UINT64_MAX: no limit */
+};
+
+/* One machine that runs. */
+struct pool_machine {
+    char *name; /* owned */
+    int pid;
+    unsigned cpus;
+    uint64_t memory, memory_min; /* bytes */
+    uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
+    uint64_t own;                /* of the process beside that */
+};
+
+struct pool {
+    uint64_t memory, memory_available; /* bytes: MemTotal (and a cgroup's limit), MemAvailable */
+    unsigned cpus;                     /* that this process may use */
+    struct pool_limits limits;
+    struct pool_machine *machines; /* owned */
+    size_t count;
+    uint64_t promised, granted; /* sums of minimums and of memory */
+    uint64_t resident, own;
+    uint64_t cpus_granted;
+};
+
+int pool_measure(struct pool *pool, const struct registry *registry,
+                 struct error *error) MUST_CHECK;
+void pool_release(struct pool *pool);
+/* How much more could be promised. */
+uint64_t pool_room(const struct pool *pool);
+/* Whether the machine, which does not run, could be started beside those that do: 0, or -EDQUOT or
+ * -ENOMEM with the numbers. */
+int pool_admit(const struct pool *pool, const struct record *record,
+               struct error *error) MUST_CHECK;
+
+/* Held while somebody decides whether a machine may run and until that shows by the machine's
+ * lock: *fd, to be closed. Waits for others. */
+int pool_lock(const struct registry *registry, int *fd, struct error *error) MUST_CHECK;
+
+#endif
