@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The policy that moves memory between running machines, within what each was promised and what it
+ * may have. balance_plan() only thinks; who asks the machines and does what it says is
+ * `hospes balance`.
+ *
+ * A machine has a size: what its guest may use at the moment, the rest being in its balloon. Its
+ * guest needs what it uses and a quarter more (at least 64 MiB), so that it can work between two
+ * looks; what it says of that is believed only as far as its own size goes.
+ *
+ *   B1  Every size stays between the machine's minimum and its memory.
+ *   B2  When the host has less available than its reserve, or stalls for memory (PSI), sizes go
+ *       down: first to what guests need, those with most to spare first, then to their minimums.
+ *       No machine grows meanwhile.
+ *   B3  Else a guest that needs more than its size grows, and what the host has beyond twice its
+ *       reserve is given back to machines whose size is below their memory.
+ *   B4  Moves of less than 16 MiB are not made.
+ */
+#ifndef HOSPES_HOST_BALANCE_H
+#define HOSPES_HOST_BALANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct balance_host {
+    uint64_t available; /* bytes that the host could give without swapping (MemAvailable) */
+    uint64_t reserve;   /* that it is to keep */
+    bool stalled;       /* tasks of the host wait for memory */
+};
+
+/* In bytes. */
+struct balance_machine {
+    const char *name;
+    uint64_t min, max; /* what it was promised; its memory */
+    uint64_t size; /* now; what is asked of its balloon, whether the guest has followed or not */
+    uint64_t resident;  /* that the host holds for it */
+    bool told;          /* the guest told: */
+    uint64_t available; /* of its size */
+
+    uint64_t new_size;
+    const char *reason; /* static; NULL: it stays as it is */
+};
+
+/* Fills new_size and reason of each. Returns how many are to be moved. */
+size_t balance_plan(const struct balance_host *host, struct balance_machine *machines,
+                    size_t count);
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The policy by itself: what it does in plain cases, and what must hold in random ones. */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "host/balance.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static struct balance_machine machine(unsigned min, unsigned max, unsigned size, unsigned available)
+{
+    return (struct balance_machine){.name = "m",
+                                    .min = min * MIB,
+                                    .max = max * MIB,
+                                    .size = size * MIB,
+                                    .told = true,
+                                    .available = available * MIB};
+}
+
+static void test_nothing_to_do(void **state)
+{
+    const struct balance_host host = {.available = 3000 * MIB, .reserve = 2000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 500), machine(256, 1024, 512, 200)};
+
+    assert_int_equal(balance_plan(&host, m, 2), 0);
+    assert_int_equal(m[0].new_size, 1024 * MIB);
+    assert_null(m[0].reason);
+    assert_int_equal(m[1].new_size, 512 * MIB);
+}
+
+/* 300 MiB are missing: from the one that has most to spare. */
+static void test_host_is_short(void **state)
+{
+    const struct balance_host host = {.available = 700 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 800), machine(256, 1024, 1024, 100)};
+
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 724 * MIB);
+    assert_non_null(m[0].reason);
+    assert_null(m[1].reason);
+}
+
+/* More than guests can spare: then down to what was promised, and not below. */
+static void test_host_is_very_short(void **state)
+{
+    const struct balance_host host = {.available = 0, .reserve = 4000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 800), machine(512, 1024, 1024, 100),
+                                  machine(1024, 1024, 1024, 900)};
+
+    assert_int_equal(balance_plan(&host, m, 3), 2);
+    assert_int_equal(m[0].new_size, 256 * MIB);
+    assert_int_equal(m[1].new_size, 512 * MIB);
+    assert_int_equal(m[2].new_size, 1024 * MIB);
+}
+
+static void test_a_stall_counts(void **state)
+{
+    const struct balance_host host = {.available = 3000 * MIB,
+                                      .reserve = 1000 * MIB,
+                                      .stalled = true};
+    struct balance_machine m[] = {machine(256, 2048, 1024, 800), machine(256, 2048, 512, 10)};
+
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 774 * MIB);
+    /* It would grow, but not now. */
+    assert_int_equal(m[1].new_size, 512 * MIB);
+}
+
+/* Uses 500 of 512: wants a quarter more. */
+static void test_guest_is_short(void **state)
+{
+    const struct balance_host host = {.available = 1200 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 2048, 512, 12)};
+
+    assert_int_equal(balance_plan(&host, m, 1), 1);
+    assert_int_equal(m[0].new_size, 624 * MIB);
+}
+
+static void test_memory_is_given_back(void **state)
+{
+    const struct balance_host host = {.available = 8000 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 2048, 512, 300), machine(256, 1024, 1024, 300)};
+
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 2048 * MIB);
+}
+
+static void test_silent_guests_are_believed_in(void **state)
+{
+    struct balance_host host = {.available = 900 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(512, 1024, 1024, 0), machine(512, 1024, 1024, 600)};
+
+    m[0].told = false;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 1024 * MIB);
+    /* 494 MiB of the other one, which says what it needs, are not enough. */
+    host.available = 0;
+    assert_int_equal(balance_plan(&host, m, 2), 2);
+    assert_int_equal(m[1].new_size, 530 * MIB);
+    assert_int_equal(m[0].new_size, 518 * MIB);
+}
+
+static uint64_t below(uint64_t bound)
+{
+    return bound ? ((uint64_t)rand() << 31 ^ (uint64_t)rand()) % bound : 0;
+}
+
+static void test_random(void **state)
+{
+    srand(1);
+    for (unsigned round = 0; round < 20000; round++) {
+        struct balance_host host = {.available = below(8192) * MIB,
+                                    .reserve = below(2048) * MIB,
+                                    .stalled = below(8) == 0};
+        struct balance_machine m[6];
+        size_t count = 1 + below(6), moves = 0;
+        uint64_t taken = 0, given = 0, to_take = 0;
+
+        for (size_t i = 0; i < count; i++) {
+            uint64_t max = 2 + below(2000), min = 2 + below(max - 1);
+
+            m[i] = machine((unsigned)min / 2 * 2, (unsigned)max / 2 * 2,
+                           (unsigned)(min + below(max - min + 1)) / 2 * 2, (unsigned)below(3000));
+            m[i].told = below(4) != 0;
+        }
+        moves = balance_plan(&host, m, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_in_range(m[i].new_size, m[i].min, m[i].max);
+            assert_int_equal(m[i].reason != NULL, m[i].new_size != m[i].size);
+            moves -= m[i].reason != NULL;
+            if (m[i].new_size < m[i].size)
+                taken += m[i].size - m[i].new_size;
+            else
+                given += m[i].new_size - m[i].size;
+            if (m[i].new_size >= m[i].min + 16 * MIB)
+                to_take += m[i].new_size - m[i].min;
+        }
+        assert_int_equal(moves, 0);
+        if (host.stalled || host.available < host.reserve) {
+            assert_int_equal(given, 0);
+            /* As much as is missing, or all that there is. */
+            if (host.available + taken < host.reserve)
+                assert_int_equal(to_take, 0);
+        } else {
+            assert_int_equal(taken, 0);
+            assert_true(given <= host.available - host.reserve);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_to_do),
+        cmocka_unit_test(test_host_is_short),
+        cmocka_unit_test(test_host_is_very_short),
+        cmocka_unit_test(test_a_stall_counts),
+        cmocka_unit_test(test_guest_is_short),
+        cmocka_unit_test(test_memory_is_given_back),
+        cmocka_unit_test(test_silent_guests_are_believed_in),
+        cmocka_unit_test(test_random),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
