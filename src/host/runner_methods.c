@@ -24,6 +24,40 @@ static int hospes_info(void *ctx, const json_t *params, json_t **result, struct 
     return r;
 }
 
+/* What the guest tells of its memory, in bytes; what it does not tell is left out. */
+static json_t *statistics_json(const struct machine_balloon *balloon)
+{
+    static const char *const names[BALLOON_STATISTICS] = {[BALLOON_FREE] = "free",
+                                                          [BALLOON_TOTAL] = "total",
+                                                          [BALLOON_AVAILABLE] = "available",
+                                                          [BALLOON_CACHES] = "caches",
+                                                          [BALLOON_SWAPPED_IN] = "swapped_in",
+                                                          [BALLOON_SWAPPED_OUT] = "swapped_out",
+                                                          [BALLOON_MAJOR_FAULTS] = "major_faults"};
+    const struct virtio_balloon_statistics *s = &balloon->facts.statistics;
+    json_t *json = s->time_ns ? json_object() : NULL;
+
+    for (unsigned i = 0; json && i < BALLOON_STATISTICS; i++)
+        if (names[i] && s->present >> i & 1 && s->values[i] <= INT64_MAX)
+            json_object_set_new(json, names[i], json_integer((json_int_t)s->values[i]));
+    if (json)
+        json_object_set_new(json, "age_ms", json_integer((json_int_t)(balloon->age_ns / 1000000)));
+    return json;
+}
+
+static json_t *memory_json(const struct runner *runner)
+{
+    uint64_t memory = runner->record.description.memory;
+    struct machine_balloon balloon;
+
+    machine_balloon(runner->machine, &balloon);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o*}", "memory", (json_int_t)memory, "memory_min",
+                     (json_int_t)record_memory_min(&runner->record), "size",
+                     (json_int_t)(memory - balloon.facts.target), "given",
+                     (json_int_t)balloon.facts.given, "resident", (json_int_t)balloon.resident,
+                     "guest", statistics_json(&balloon));
+}
+
 static int machine_info(void *ctx, const json_t *params, json_t **result, struct error *error)
 {
     struct runner *runner = ctx;
@@ -34,11 +68,13 @@ static int machine_info(void *ctx, const json_t *params, json_t **result, struct
         return r;
     machine_counters(runner->machine, &counters);
     *result =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:o?}", "name", runner->name, "state",
-                  runner->paused ? "paused" : "running", "pid", (int)runner->state.pid, "since",
-                  runner->state.since, "engine", machine_engine_name(runner->machine),
-                  "instructions", (json_int_t)counters.instructions, "description",
-                  record_to_json(&runner->record, NULL));
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:i, s:i, s:o?, s:o?}", "name", runner->name,
+                  "state", runner->paused ? "paused" : "running", "pid", (int)runner->state.pid,
+                  "since", runner->state.since, "engine", machine_engine_name(runner->machine),
+                  "instructions", (json_int_t)counters.instructions, "cpus_running",
+                  (int)machine_cpus_running(runner->machine), "cpus_max",
+                  (int)machine_cpu_count(runner->machine), "memory", memory_json(runner),
+                  "description", record_to_json(&runner->record, NULL));
     return 0;
 }
 
@@ -97,11 +133,27 @@ static int machine_engine(void *ctx, const json_t *params, json_t **result, stru
     return r;
 }
 
+/* Has the guest asked for statistics, and answers with those that it told last. */
+static int machine_statistics(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    struct runner *runner = ctx;
+    int r = params_check(params, NULL, error);
+
+    if (r)
+        return r;
+    *result = memory_json(runner);
+    /* Asks once: with an interval nothing is asked before that has passed. */
+    machine_balloon_poll(runner->machine, UINT32_MAX);
+    machine_balloon_poll(runner->machine, 0);
+    return 0;
+}
+
 const struct control_method runner_methods[] = {
     {"hospes.info", hospes_info},
     {"machine.info", machine_info},
     {"machine.pause", machine_pause_method},
     {"machine.resume", machine_resume_method},
+    {"machine.statistics", machine_statistics},
     {"machine.kill", machine_kill},
     {"machine.engine", machine_engine},
     {0},
