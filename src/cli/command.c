@@ -25,6 +25,8 @@ const struct command *const *command_list(void)
         &command_logs,
         &command_events,
         &command_pool,
+        &command_balance,
+        &command_top,
         &command_image_build,
         &command_image_ls,
         &command_image_rm,

@@ -61,6 +61,8 @@ extern const struct command command_console;
 extern const struct command command_shell;
 extern const struct command command_cp;
 extern const struct command command_pool;
+extern const struct command command_balance;
+extern const struct command command_top;
 extern const struct command command_logs;
 extern const struct command command_events;
 extern const struct command command_image_build;

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hospes balance`: asks machines, thinks (host/balance.h), and moves memory. */
+#include "host/balance.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/size.h"
+#include "cli/command.h"
+#include "cli/named.h"
+#include "host/control.h"
+#include "host/pool.h"
+
+enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
+enum { ASK_MS = 1000 };
+
+/* Some task of the host waited for memory in more than so many per cent of the last 10 s. */
+#define STALL_PER_CENT 5.0
+/* How long guests are given to answer what they were just asked. */
+#define ANSWER_NS 300000000
+
+struct balance {
+    struct registry registry;
+    bool dry_run, service;
+    unsigned interval; /* seconds */
+};
+
+/* "some avg10=1.23 ..." (Documentation/accounting/psi.rst of Linux). */
+static bool host_is_stalled(void)
+{
+    FILE *file = fopen("/proc/pressure/memory", "re");
+    double average = 0;
+
+    if (!file)
+        return false;
+    if (fscanf(file, "some avg10=%lf", &average) != 1)
+        average = 0;
+    fclose(file);
+    return average > STALL_PER_CENT;
+}
+
+static json_t *ask(const struct balance *balance, const char *name, const char *method,
+                   json_t *params, struct error *error)
+{
+    char *path = registry_run_path(&balance->registry, name, "control");
+    json_t *result = NULL;
+
+    if (!path || control_call(path, method, params, ASK_MS, &result, error))
+        result = NULL;
+    free(path);
+    return result;
+}
+
+static uint64_t number_of(const json_t *json, const char *key)
+{
+    json_int_t number = json_integer_value(json_object_get(json, key));
+
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+/* False: the machine does not answer, and is left alone. */
+static bool machine_look(const struct balance *balance, const struct pool_machine *from,
+                         struct balance_machine *machine)
+{
+    json_t *memory = ask(balance, from->name, "machine.statistics", NULL, NULL);
+    const json_t *guest = json_object_get(memory, "guest");
+
+    *machine = (struct balance_machine){.name = from->name,
+                                        .min = number_of(memory, "memory_min"),
+                                        .max = number_of(memory, "memory"),
+                                        .size = number_of(memory, "size"),
+                                        .resident = number_of(memory, "resident"),
+                                        .told = json_object_get(guest, "available") != NULL,
+                                        .available = number_of(guest, "available")};
+    json_decref(memory);
+    return machine->max != 0;
+}
+
+static int machine_move(const struct balance *balance, const struct balance_machine *machine)
+{
+    struct error error = ERROR_INIT;
+    char now[STATE_TIME_SIZE], old[SIZE_TEXT_MAX], new[SIZE_TEXT_MAX];
+    json_t *result;
+
+    state_time(now);
+    printf("%s %s: %s %s to %s: %s%s\n", now, machine->name,
+           machine->new_size < machine->size ? "shrinks from" : "grows from",
+           size_format(machine->size, old), size_format(machine->new_size, new), machine->reason,
+           balance->dry_run ? " (not done)" : "");
+    if (balance->dry_run)
+        return 0;
+    result = ask(balance, machine->name, "machine.set",
+                 json_pack("{s:I, s:s}", "memory", (json_int_t)machine->new_size, "reason",
+                           machine->reason),
+                 &error);
+    if (error.message)
+        printf("%s %s: %s\n", now, machine->name, error.message);
+    error_release(&error);
+    json_decref(result);
+    return 0;
+}
+
+static int balance_turn(const struct balance *balance, bool tell, struct error *error)
+{
+    const struct timespec answer = {.tv_nsec = ANSWER_NS};
+    struct balance_machine *machines;
+    struct balance_host host;
+    struct pool pool;
+    size_t count = 0, moves;
+    int r = pool_measure(&pool, &balance->registry, error);
+
+    if (r)
+        return r;
+    machines = calloc(pool.count + 1, sizeof(*machines));
+    if (!machines) {
+        pool_release(&pool);
+        return error_set(error, ENOMEM, "out of memory");
+    }
+    /* Once to have them ask, once to hear. */
+    for (size_t i = 0; i < pool.count; i++)
+        machine_look(balance, &pool.machines[i], &machines[0]);
+    if (pool.count)
+        nanosleep(&answer, NULL);
+    for (size_t i = 0; i < pool.count; i++)
+        count += machine_look(balance, &pool.machines[i], &machines[count]);
+    host = (struct balance_host){.available = pool.memory_available,
+                                 .reserve = pool.limits.memory_reserve,
+                                 .stalled = host_is_stalled()};
+    moves = balance_plan(&host, machines, count);
+    for (size_t i = 0; i < count; i++)
+        if (machines[i].reason)
+            machine_move(balance, &machines[i]);
+    if (!moves && tell)
+        printf("nothing to move among %zu machines\n", count);
+    free(machines);
+    pool_release(&pool);
+    return fflush(stdout) ? error_set(error, EIO, "cannot write to standard output") : 0;
+}
+
+static int balance_run(const struct command *command, int argc, char **argv, struct error *error)
+{
+    struct option_walk walk = option_walk_begin(command, argc, argv);
+    struct balance balance = {.interval = 10};
+    struct timespec pause = {0};
+    int kind, r = 0;
+
+    while (!r && (kind = option_next(&walk, error)) > 0) {
+        if (kind == OPTION_OPERAND)
+            r = error_usage(error, "unexpected argument \"%s\"; see: hospes balance --help",
+                            walk.value);
+        else if (walk.option->id == BALANCE_INTERVAL)
+            r = option_number(&walk, 1, 3600, &balance.interval, error);
+        else if (walk.option->id == BALANCE_SERVICE)
+            balance.service = true;
+        else
+            balance.dry_run = true;
+    }
+    if (!r)
+        r = kind;
+    if (!r)
+        r = registry_open(&balance.registry, error);
+    pause.tv_sec = balance.interval;
+    if (!r)
+        r = balance_turn(&balance, !balance.service, error);
+    while (!r && balance.service) {
+        nanosleep(&pause, NULL);
+        r = balance_turn(&balance, false, error);
+    }
+    registry_release(&balance.registry);
+    return r;
+}
+
+static const struct option balance_options[] = {
+    {BALANCE_DRY_RUN, "--dry-run", NULL, NULL, false, "say what would be moved, and move nothing"},
+    {BALANCE_SERVICE, "--service", NULL, NULL, false, "go on until ended, a turn each interval"},
+    {BALANCE_INTERVAL, "--interval", NULL, "SECONDS", false, "how long to wait between turns (10)"},
+    {0},
+};
+
+static const struct example balance_examples[] = {
+    {"hospes balance --dry-run", "says which machine would get memory of which, and why"},
+    {0},
+};
+
+const struct command command_balance = {
+    .name = "balance",
+    .summary = "move memory between machines as they need it",
+    .usage = "balance [--dry-run] [--service] [--interval SECONDS]",
+    .about =
+        "Looks at the host (what is available, stalls) and asks each guest what it uses. Each\n"
+        "machine keeps what it is promised ('--memory-min') and gets no more than its '--memory'.\n"
+        "Each move is printed with its reason, and is an event of its machine.",
+    .options = balance_options,
+    .examples = balance_examples,
+    .run = balance_run,
+};
