@@ -22,6 +22,8 @@ enum {
     CREATE_MEMORY_MIN,
     CREATE_CPU_WEIGHT,
     CREATE_CPU_CAP,
+    CREATE_MERGE,
+    CREATE_MERGE_DOMAIN,
 };
 
 struct create {
@@ -49,6 +51,11 @@ static int create_option(struct create *create, const struct option_walk *walk, 
         return option_number(walk, WEIGHT_MIN, WEIGHT_MAX, &create->record.cpu_weight, error);
     case CREATE_CPU_CAP:
         return spec_per_cent(walk, RECORD_CPU_CAP_MAX, &create->record.cpu_cap, error);
+    case CREATE_MERGE:
+        create->record.description.merge = true;
+        return 0;
+    case CREATE_MERGE_DOMAIN:
+        return machine_option_text(&create->record.merge_domain, walk->value, error);
     case CREATE_DRIVE:
         return spec_disk(walk->value, &create->record.description, error);
     }
@@ -78,6 +85,8 @@ static int create_parse(struct create *create, const struct command *command, in
         return error_usage(error, "the machine needs a name, as in: hospes create web --image "
                                   "debian");
     r = registry_name_check(d->name, error);
+    if (!r && create->record.merge_domain && !d->merge)
+        r = error_usage(error, "'--merge-domain' goes with '--merge'");
     if (!r && create->image && (d->kernel || d->initrd))
         r = error_usage(error,
                         "the image \"%s\" brings its own kernel; leave out '--image' or "
@@ -167,6 +176,11 @@ static const struct option create_options[] = {
      "may be repeated"},
     {CREATE_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
      "the memory that it is promised; above it, what the host can spare (all of it)"},
+    {CREATE_MERGE, "--merge", NULL, NULL, false,
+     "let the host's kernel merge its pages with equal ones of other machines (KSM); slower, and "
+     "what is merged can be noticed by timing"},
+    {CREATE_MERGE_DOMAIN, "--merge-domain", NULL, "NAME", false,
+     "merge with machines of this domain only (those without one)"},
     {CREATE_CPU_WEIGHT, "--cpu-weight", NULL, "N", false,
      "its share of CPUs that others want too, 1 to 10000 (100)"},
     {CREATE_CPU_CAP, "--cpu-cap", NULL, "N%", false,

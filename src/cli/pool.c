@@ -19,11 +19,12 @@ static json_t *pool_json(const struct pool *pool)
         const struct pool_machine *m = &pool->machines[i];
 
         json_array_append_new(machines,
-                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I}", "name", m->name,
+                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "name", m->name,
                                         "pid", m->pid, "cpus", (int)m->cpus, "memory",
                                         (json_int_t)m->memory, "memory_min",
                                         (json_int_t)m->memory_min, "resident",
-                                        (json_int_t)m->resident, "own", (json_int_t)m->own));
+                                        (json_int_t)m->resident, "own", (json_int_t)m->own,
+                                        "merged", (json_int_t)m->merged));
     }
     return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "cpus", (int)pool->cpus,
                      "memory", (json_int_t)pool->memory, "memory_available",
@@ -47,6 +48,8 @@ static void pool_print(const struct pool *pool)
            (unsigned long long)pool->cpus_granted);
     printf("used        %s by guests, %s by hospes\n", size_format(pool->resident, a),
            size_format(pool->own, b));
+    if (pool->merged)
+        printf("merged      %s of that are shared between guests\n", size_format(pool->merged, a));
     printf("room        %s can be promised to further machines\n", size_format(pool_room(pool), a));
     if (pool->count)
         printf("\n%-20s %4s %10s %10s %10s %10s\n", "NAME", "CPUS", "PROMISED", "MEMORY", "USED",

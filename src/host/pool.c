@@ -39,6 +39,19 @@ static uint64_t proc_bytes(const char *path, const char *key)
     return kib << 10;
 }
 
+/* A file that is one number; 0: not there. */
+static uint64_t file_number(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    unsigned long long number = 0;
+
+    if (file && fscanf(file, "%llu", &number) != 1)
+        number = 0;
+    if (file)
+        fclose(file);
+    return number;
+}
+
 /* Of the cgroup that this process is in, where there is such a limit (cgroup v2 and v1). */
 static uint64_t cgroup_memory(void)
 {
@@ -47,13 +60,10 @@ static uint64_t cgroup_memory(void)
     uint64_t least = UINT64_MAX;
 
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        FILE *file = fopen(files[i], "re");
-        unsigned long long bytes;
+        uint64_t bytes = file_number(files[i]);
 
-        if (file && fscanf(file, "%llu", &bytes) == 1 && bytes && bytes < least)
+        if (bytes && bytes < least)
             least = bytes;
-        if (file)
-            fclose(file);
     }
     return least;
 }
@@ -181,18 +191,29 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
         machine.memory = record.description.memory;
         machine.memory_min = record_memory_min(&record);
     }
+    machine.merge_domain = record.merge_domain;
+    record.merge_domain = NULL;
     record_release(&record);
     state_recall(registry, name, &state);
     machine.pid = (int)state.pid;
+    machine.merging = state.merging;
     if (machine.pid) {
         snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
         machine.resident = proc_bytes(path, "RssShmem");
         machine.own = proc_bytes(path, "RssAnon");
+        /* Its memory is private then, as the process's own is: most of it is the guest's. */
+        if (machine.merging) {
+            machine.resident += machine.own;
+            machine.own = 0;
+        }
+        snprintf(path, sizeof(path), "/proc/%d/ksm_merging_pages", machine.pid);
+        machine.merged = file_number(path) * (uint64_t)sysconf(_SC_PAGESIZE);
     }
     pool->promised += machine.memory_min;
     pool->granted += machine.memory;
     pool->resident += machine.resident;
     pool->own += machine.own;
+    pool->merged += machine.merged;
     pool->cpus_granted += machine.cpus;
     grown[pool->count++] = machine;
     return 0;
@@ -222,8 +243,10 @@ int pool_measure(struct pool *pool, const struct registry *registry, struct erro
 
 void pool_release(struct pool *pool)
 {
-    for (size_t i = 0; i < pool->count; i++)
+    for (size_t i = 0; i < pool->count; i++) {
         free(pool->machines[i].name);
+        free(pool->machines[i].merge_domain);
+    }
     free(pool->machines);
     *pool = (struct pool){0};
 }
@@ -260,6 +283,22 @@ int pool_admit(const struct pool *pool, const struct record *record, struct erro
         size_format(min, wanted), size_format(pool_room(pool), room),
         size_format(lesser(pool->memory, pool->limits.memory), total),
         size_format(pool->limits.memory_reserve, reserve), size_format(pool->promised, promised));
+}
+
+static bool same_domain(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+bool pool_may_merge(const struct pool *pool, const struct record *record, const char **other)
+{
+    for (size_t i = 0; i < pool->count; i++)
+        if (pool->machines[i].merging &&
+            !same_domain(pool->machines[i].merge_domain, record->merge_domain)) {
+            *other = pool->machines[i].name;
+            return false;
+        }
+    return true;
 }
 
 int pool_lock(const struct registry *registry, int *fd, struct error *error)

@@ -17,6 +17,7 @@
 #ifndef HOSPES_HOST_POOL_H
 #define HOSPES_HOST_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -38,6 +39,9 @@ struct pool_machine {
     uint64_t memory, memory_min; /* bytes */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
     uint64_t own;                /* of the process beside that */
+    bool merging;                /* its pages may be merged, with those of this domain: */
+    char *merge_domain;          /* owned; NULL: of those without one */
+    uint64_t merged;             /* bytes that it shares with others by that */
 };
 
 struct pool {
@@ -47,7 +51,7 @@ struct pool {
     struct pool_machine *machines; /* owned */
     size_t count;
     uint64_t promised, granted; /* sums of minimums and of memory */
-    uint64_t resident, own;
+    uint64_t resident, own, merged;
     uint64_t cpus_granted;
 };
 
@@ -60,6 +64,12 @@ uint64_t pool_room(const struct pool *pool);
  * -ENOMEM with the numbers. */
 int pool_admit(const struct pool *pool, const struct record *record,
                struct error *error) MUST_CHECK;
+
+/* Whether the machine's pages may be offered for merging. The host's kernel merges any two pages of
+ * those that are offered, and who can tell merged pages by the time that a write to them takes
+ * learns what is in the other's memory: so machines of two domains never merge at once (P2).
+ * *other: a machine of another domain, if not. */
+bool pool_may_merge(const struct pool *pool, const struct record *record, const char **other);
 
 /* Held while somebody decides whether a machine may run and until that shows by the machine's
  * lock: *fd, to be closed. Waits for others. */

@@ -22,6 +22,7 @@ void record_release(struct record *record)
     description_release(&record->description);
     free(record->image);
     free(record->created);
+    free(record->merge_domain);
     *record = (struct record){0};
 }
 
@@ -116,6 +117,8 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
         (record->memory_min &&
          put(json, "memory_min", json_integer((json_int_t)record->memory_min))) ||
+        (d->merge && put(json, "merge", json_true())) ||
+        put_text(json, "merge_domain", record->merge_domain) ||
         (record->cpu_weight && put(json, "cpu_weight", json_integer(record->cpu_weight))) ||
         (record->cpu_cap && put(json, "cpu_cap", json_integer(record->cpu_cap))) ||
         put(json, "paging", json_integer(d->paging)) || put_text(json, "engine", d->engine) ||
@@ -376,6 +379,10 @@ static int take_machine(struct reader *reader, struct record *record)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
     if (!r)
         r = take_number(reader, "memory_min", MACHINE_MEMORY_MAX, &record->memory_min);
+    if (!r)
+        r = take_flag(reader, "merge", &d->merge);
+    if (!r)
+        r = take_text(reader, "merge_domain", &record->merge_domain);
     if (!r)
         r = take_small(reader, "cpu_weight", WEIGHT_MAX, &record->cpu_weight);
     if (!r)

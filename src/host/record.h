@@ -21,9 +21,10 @@ struct record {
     struct machine_description description; /* paths are absolute */
     char *image;                            /* what it was made from; NULL: no image */
     char *created;                          /* ISO 8601, UTC */
-    uint64_t memory_min;                    /* bytes that it is promised; 0: all of its memory */
-    unsigned cpu_weight;                    /* weight.h; 0: the default */
-    unsigned cpu_cap;                       /* per cent of one host CPU; 0: none */
+    char *merge_domain;  /* description.merge: with whose pages; NULL: of those without one */
+    uint64_t memory_min; /* bytes that it is promised; 0: all of its memory */
+    unsigned cpu_weight; /* weight.h; 0: the default */
+    unsigned cpu_cap;    /* per cent of one host CPU; 0: none */
 };
 
 #define RECORD_CPU_CAP_MAX (100u * MACHINE_CPUS_MAX)

@@ -203,6 +203,7 @@ static int runner_enter(struct runner *runner, struct error *error)
 {
     CLEANUP(descriptor_close) int pool_fd = -1;
     struct pool pool = {0};
+    const char *other;
     int r = record_read(runner->registry, runner->name, &runner->record, error);
 
     if (!r)
@@ -211,6 +212,11 @@ static int runner_enter(struct runner *runner, struct error *error)
         r = pool_measure(&pool, runner->registry, error);
         if (!r)
             r = pool_admit(&pool, &runner->record, error);
+        if (!r && runner->record.description.merge &&
+            !pool_may_merge(&pool, &runner->record, &other)) {
+            runner->record.description.merge = false;
+            runner->not_merged = true;
+        }
         if (r)
             error_wrap(error, "cannot start \"%s\"", runner->name);
         pool_release(&pool);
@@ -280,7 +286,12 @@ static int runner_start(struct runner *runner, struct error *error)
     struct error weight = ERROR_INIT;
     int r;
 
-    runner->state = (struct state){.kind = STATE_RUNNING, .pid = getpid()};
+    runner->state = (struct state){.kind = STATE_RUNNING,
+                                   .pid = getpid(),
+                                   .merging = runner->record.description.merge};
+    if (runner->not_merged)
+        log_say(&runner->log, LOG_WARN,
+                "its memory is not merged: a machine of another merge domain runs");
     r = write_state(runner, error);
     if (r)
         return r;

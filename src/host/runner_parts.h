@@ -32,6 +32,7 @@ struct runner {
     struct control *control;
     struct state state;
     bool paused;
+    bool not_merged; /* though it was to be */
 };
 
 /* runner_methods.c */

@@ -81,6 +81,7 @@ void state_recall(const struct registry *registry, const char *name, struct stat
     state->end = (enum state_end)word_of(json, "end", ends, ARRAY_SIZE(ends));
     state->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
     state->status = (int)json_integer_value(json_object_get(json, "status"));
+    state->merging = json_is_true(json_object_get(json, "merging"));
     since = json_string_value(json_object_get(json, "since"));
     snprintf(state->since, sizeof(state->since), "%s", since ? since : "");
 }
@@ -118,9 +119,10 @@ int state_write(const struct registry *registry, const char *name, const struct 
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
     CLEANUP(json_release)
-    json_t *json = json_pack("{s:i, s:s, s:i, s:s, s:i, s:s}", "version", STATE_VERSION, "state",
-                             kinds[state->kind], "pid", (int)state->pid, "end", ends[state->end],
-                             "status", state->status, "since", state->since);
+    json_t *json =
+        json_pack("{s:i, s:s, s:i, s:s, s:i, s:b, s:s}", "version", STATE_VERSION, "state",
+                  kinds[state->kind], "pid", (int)state->pid, "end", ends[state->end], "status",
+                  state->status, "merging", (int)state->merging, "since", state->since);
     CLEANUP(text_free) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
     if (!path || !text)

@@ -30,6 +30,7 @@ struct state {
     pid_t pid; /* 0: none */
     enum state_end end;
     int status;                  /* of the guest, at a power-off or a failure */
+    bool merging;                /* its pages may be merged with others' */
     char since[STATE_TIME_SIZE]; /* when it was started or ended; "": never */
 };
 

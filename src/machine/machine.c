@@ -520,6 +520,8 @@ static int machine_build(struct machine *machine, struct stream *console, struct
 {
     int r = address_space_new(&machine->memory);
 
+    if (!r && machine->description.merge)
+        memory_make_mergeable(machine->memory);
     r = r ? r : machine_make_harts(machine);
     if (r)
         return error_set(error, -r, "cannot make the machine: %s", error_words(-r));

@@ -20,6 +20,7 @@ struct address_space {
     unsigned count;
     struct mutex lock;
     struct memory_listener *listeners GUARDED_BY(lock);
+    bool mergeable; /* RAM that is added is private */
 };
 
 int address_space_new(struct address_space **out)
@@ -31,6 +32,11 @@ int address_space_new(struct address_space **out)
     mutex_init(&as->lock);
     *out = as;
     return 0;
+}
+
+void memory_make_mergeable(struct address_space *as)
+{
+    as->mergeable = true;
 }
 
 static void ram_free(struct ram *ram)
@@ -93,7 +99,29 @@ static int range_add(struct address_space *as, const struct range *range, struct
     return 0;
 }
 
-static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writable)
+/* At the place that was reserved for it. */
+static bool ram_map(struct ram *ram, const char *name, uint8_t *at, bool mergeable)
+{
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_FIXED | MAP_NORESERVE;
+
+    if (mergeable) {
+        if (mmap(at, ram->size, protection, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+            MAP_FAILED)
+            return false;
+        /* Where the host has no KSM it is memory like any other. Huge pages would have to be
+         * split before any of their pages could be merged. */
+        madvise(at, ram->size, MADV_MERGEABLE);
+        return true;
+    }
+    ram->fd = memfd_create(name, MFD_CLOEXEC);
+    if (ram->fd < 0 || ftruncate(ram->fd, (off_t)ram->size) < 0 ||
+        mmap(at, ram->size, protection, flags | MAP_SHARED, ram->fd, 0) == MAP_FAILED)
+        return false;
+    madvise(at, ram->size, MADV_HUGEPAGE);
+    return true;
+}
+
+static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writable, bool mergeable)
 {
     struct ram *ram = calloc(1, sizeof(*ram));
     uint64_t pages = size >> PAGE_SHIFT;
@@ -105,24 +133,22 @@ static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writa
     ram->base = base;
     ram->size = size;
     ram->writable = writable;
-    ram->fd = memfd_create(name, MFD_CLOEXEC);
+    ram->fd = -1;
     ram->flags = calloc(pages, sizeof(*ram->flags));
     ram->code_gen = calloc(pages, sizeof(*ram->code_gen));
-    if (ram->fd < 0 || !ram->flags || !ram->code_gen || ftruncate(ram->fd, (off_t)size) < 0)
+    if (!ram->flags || !ram->code_gen)
         goto fail;
     whole = mmap(NULL, size + 2 * (uint64_t)GUARD_SIZE, PROT_NONE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (whole == MAP_FAILED)
         goto fail;
-    if (mmap(whole + GUARD_SIZE, size, PROT_READ | PROT_WRITE,
-             MAP_SHARED | MAP_FIXED | MAP_NORESERVE, ram->fd, 0) == MAP_FAILED) {
+    if (!ram_map(ram, name, whole + GUARD_SIZE, mergeable)) {
         munmap(whole, size + 2 * (uint64_t)GUARD_SIZE);
         goto fail;
     }
     ram->host = whole + GUARD_SIZE;
     /* A core dump of hospes is for finding our bugs; the guest's memory is its owner's. */
     madvise(ram->host, size, MADV_DONTDUMP);
-    madvise(ram->host, size, MADV_HUGEPAGE);
     return ram;
 fail:
     ram_free(ram);
@@ -137,7 +163,7 @@ int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_
 
     if (!size || (base | size) % PAGE_SIZE)
         return error_set(error, EINVAL, "memory \"%s\" is not made of whole pages", name);
-    range.ram = ram_new(name, base, size, writable);
+    range.ram = ram_new(name, base, size, writable, as->mergeable);
     if (!range.ram)
         return error_set(error, ENOMEM,
                          "cannot reserve %llu MiB of memory for \"%s\"; use less "
@@ -283,6 +309,8 @@ int memory_load(const struct address_space *as, gpa addr, const void *from, uint
 
 static int ram_punch(struct ram *ram, uint64_t offset, uint64_t len)
 {
+    if (ram->fd < 0)
+        return madvise(ram->host + offset, len, MADV_DONTNEED) < 0 ? -errno : 0;
     if (fallocate(ram->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) <
         0)
         return -errno;
@@ -304,7 +332,7 @@ void memory_clear(struct address_space *as)
 
 int memory_discard(const struct address_space *as, gpa addr, uint64_t len)
 {
-    uint64_t before = -addr % PAGE_SIZE, offset, piece;
+    uint64_t before = -addr % PAGE_SIZE, offset = 0, piece = 0;
 
     if (memory_check(as, addr, len, true))
         return -EFAULT;
@@ -321,6 +349,23 @@ int memory_discard(const struct address_space *as, gpa addr, uint64_t len)
     return 0;
 }
 
+/* Of private memory, in bytes. */
+static uint64_t private_resident(const struct ram *ram)
+{
+    unsigned char pages[4096];
+    uint64_t sum = 0, step = sizeof(pages) * PAGE_SIZE;
+
+    for (uint64_t at = 0; at < ram->size; at += step) {
+        uint64_t size = ram->size - at < step ? ram->size - at : step;
+
+        if (mincore(ram->host + at, size, pages))
+            return sum;
+        for (uint64_t i = 0; i < size / PAGE_SIZE; i++)
+            sum += pages[i] & 1 ? PAGE_SIZE : 0;
+    }
+    return sum;
+}
+
 uint64_t memory_resident(const struct address_space *as)
 {
     uint64_t sum = 0;
@@ -328,7 +373,9 @@ uint64_t memory_resident(const struct address_space *as)
     for (unsigned i = 0; i < as->count; i++) {
         struct stat status;
 
-        if (as->ranges[i].ram && !fstat(as->ranges[i].ram->fd, &status))
+        if (as->ranges[i].ram && as->ranges[i].ram->fd < 0)
+            sum += private_resident(as->ranges[i].ram);
+        else if (as->ranges[i].ram && !fstat(as->ranges[i].ram->fd, &status))
             sum += (uint64_t)status.st_blocks * 512; /* the unit of st_blocks: stat(3type) */
     }
     return sum;

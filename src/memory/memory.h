@@ -43,8 +43,8 @@ struct ram {
     uint8_t *host; /* first byte; size is a multiple of the page size */
     uint64_t size;
     gpa base;
-    bool writable;              /* false: ROM to the guest */
-    int fd;                     /* the memfd, so that another process can be handed it */
+    bool writable; /* false: ROM to the guest */
+    int fd; /* the memfd, so that another process can be handed it; -1: private, to be merged */
     _Atomic uint8_t *flags;     /* one enum page_flag set a page */
     _Atomic uint32_t *code_gen; /* one generation a page, see M4 */
     struct mutex lock;          /* PAGE_CODE and code_gen change under it; both are read without */
@@ -85,6 +85,10 @@ struct address_space;
 
 int address_space_new(struct address_space **as) MUST_CHECK;
 void address_space_free(struct address_space *as);
+/* RAM that is added from now on is private memory, which the host's kernel may merge with pages of
+ * the same content of other processes (madvise(2), MADV_MERGEABLE; KSM takes no shared memory).
+ * Such RAM has no descriptor: it can be mapped nowhere else. */
+void memory_make_mergeable(struct address_space *as);
 
 /* Adds zeroed RAM, shared memory reserved but not touched. base and size are multiples of the page
  * size. Errors: no memory, overlap, wrap-around. */

@@ -181,13 +181,41 @@ static void host_refuses(void **state)
     int memory = ram->fd;
 
     fill(ram, 0x5a);
-    ram->fd = -1;
+    ram->fd = 1 << 20; /* no such descriptor */
     assert_int_equal(memory_discard(f->as, RAM_BASE, PAGE_SIZE), -EBADF);
     assert_int_equal(memory_resident(f->as),
                      blocks_of(ram_at(f, NEXT)) + blocks_of(ram_at(f, ROM_BASE)));
     ram->fd = memory;
     assert_int_equal(ram->flags[0], PAGE_DIRTY);
     assert_int_equal(ram->host[0], 0x5a);
+}
+
+/* Memory that the host may merge: private, given back in the same way, and counted. */
+static void mergeable(void **state)
+{
+    struct address_space *as;
+    struct ram *ram;
+    uint32_t generation;
+
+    assert_int_equal(address_space_new(&as), 0);
+    memory_make_mergeable(as);
+    assert_int_equal(memory_add_ram(as, "ram", RAM_BASE, RAM_SIZE, true, NULL), 0);
+    ram = memory_main_ram(as);
+    assert_int_equal(ram->fd, -1);
+    assert_int_equal(memory_resident(as), 0);
+    fill(ram, 0x5a);
+    assert_int_equal(memory_resident(as), RAM_SIZE);
+    generation = memory_mark_code(as, ram, 2);
+    assert_int_equal(memory_discard(as, RAM_BASE + PAGE_SIZE + 1, 3 * PAGE_SIZE), 0);
+    assert_int_equal(memory_resident(as), RAM_SIZE - 2 * PAGE_SIZE);
+    assert_int_equal(ram->host[2 * PAGE_SIZE - 1], 0x5a);
+    assert_int_equal(ram->host[2 * PAGE_SIZE], 0);
+    assert_int_equal(ram->host[4 * PAGE_SIZE], 0x5a);
+    assert_true(ram->code_gen[2] != generation);
+    memory_clear(as);
+    assert_int_equal(memory_resident(as), 0);
+    assert_int_equal(ram->host[0], 0);
+    address_space_free(as);
 }
 
 int main(void)
@@ -198,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(code_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(under_a_pin, setup, teardown),
         cmocka_unit_test_setup_teardown(host_refuses, setup, teardown),
+        cmocka_unit_test(mergeable),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -864,7 +864,8 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
         native->windows_of_cpu = WINDOWS_OF_CPU;
     if (!native->windows_of_cpu)
         native->windows_of_cpu = 1;
-    if (!options.windows)
+    /* What a window shows has to be mapped a second time. */
+    if (!options.windows || native->ram->fd < 0)
         native->windows_of_cpu = 0;
     native->window_at_once = options.windows == 2;
     native->window_runs = WINDOW_RUNS / (config->cpu_count * WINDOWS_OF_CPU);
