@@ -95,6 +95,10 @@ struct engine_type {
      * for signals) is the engine's any more, until the next run(). */
     void (*leave)(struct engine_cpu *cpu);
 
+    /* The CPU is about to sleep: what it keeps to be fast and has not needed lately may go back to
+     * the host. On the thread of the last run(). */
+    void (*idle)(struct engine_cpu *cpu);
+
     /* Makes the state struct complete / says that it was changed from outside. */
     void (*state_out)(struct engine_cpu *cpu);
     void (*state_in)(struct engine_cpu *cpu);
@@ -112,6 +116,6 @@ struct engine_type {
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
 };
 
-#define ENGINE_VERSION 3
+#define ENGINE_VERSION 4
 
 #endif

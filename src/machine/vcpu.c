@@ -122,6 +122,7 @@ static bool vcpu_park(struct vcpu *vcpu)
 
 static void vcpu_wait(struct vcpu *vcpu)
 {
+    vcpu->engine->idle(vcpu->cpu);
     /* Consume, then look: what is raised after the look ends the sleep at once. */
     cpu_signal_consume(&vcpu->hart.signal);
     if (!riscv_hart_has_interrupt(&vcpu->hart) && !atomic_load(&vcpu->gate->shut))

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "cpu/riscv/interpreter.h"
@@ -51,6 +52,16 @@ void code_cache_flush(struct engine_cpu *cpu)
     cpu->arena_used = 0;
     for (unsigned i = 0; i < CODE_HASH_SIZE; i++)
         cpu->hash[i] = (struct code_block *)&nothing;
+}
+
+void code_cache_trim(struct engine_cpu *cpu)
+{
+    uint64_t begin = round_up((uintptr_t)cpu->arena, PAGE_SIZE);
+    uint64_t end = round_down((uintptr_t)cpu->arena + cpu->arena_used, PAGE_SIZE);
+
+    code_cache_flush(cpu);
+    if (begin < end)
+        madvise((void *)(uintptr_t)begin, end - begin, MADV_DONTNEED);
 }
 
 /* ---- making one ---- */

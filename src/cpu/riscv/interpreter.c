@@ -491,10 +491,42 @@ static void interpreter_cpu_free(struct engine_cpu *cpu)
     free(cpu);
 }
 
+/* A CPU that slept most of the time and decoded next to nothing needs neither what was decoded
+ * long ago nor what is known of programs that do not run. */
+enum {
+    IDLE_LOOK_MS = 2000,
+    IDLE_BLOCKS = 2000, /* decoded between two looks */
+    IDLE_MISSES = 20000,
+    IDLE_ARENA = 256 << 10, /* bytes worth giving back */
+    IDLE_REGIMES = 6,
+};
+
+static void interpreter_idle(struct engine_cpu *cpu)
+{
+    uint64_t now = monotonic_ns();
+    bool quiet;
+
+    if (now - cpu->idle_looked < IDLE_LOOK_MS * UINT64_C(1000000))
+        return;
+    quiet = cpu->counters.blocks_decoded - cpu->idle_decoded < IDLE_BLOCKS &&
+            cpu->counters.tlb_misses - cpu->idle_missed < IDLE_MISSES;
+    cpu->idle_looked = now;
+    cpu->idle_decoded = cpu->counters.blocks_decoded;
+    cpu->idle_missed = cpu->counters.tlb_misses;
+    if (!quiet || (cpu->arena_used < IDLE_ARENA && tlb_count(cpu) < IDLE_REGIMES))
+        return;
+    /* Others change a TLB whose CPU does not run, too. */
+    mutex_lock(&cpu->lock);
+    protect_handle(cpu);
+    tlb_trim(cpu);
+    mutex_unlock(&cpu->lock);
+    code_cache_trim(cpu);
+}
+
 #define HOOKS                                                                                      \
     .version = ENGINE_VERSION, .free = interpreter_free, .cpu_create = interpreter_cpu_create,     \
     .cpu_free = interpreter_cpu_free, .run = interpreter_run, .kick = interpreter_kick,            \
-    .leave = interpreter_leave, .state_out = interpreter_state_out,                                \
+    .leave = interpreter_leave, .idle = interpreter_idle, .state_out = interpreter_state_out,      \
     .state_in = interpreter_state_in, .flush_tlb = interpreter_flush_tlb,                          \
     .flush_code = interpreter_flush_code, .breakpoint = interpreter_breakpoint,                    \
     .counters = interpreter_counters

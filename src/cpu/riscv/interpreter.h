@@ -190,8 +190,9 @@ struct engine_cpu {
     uint16_t *written;
     uint8_t *arena; /* blocks */
     uint64_t arena_used, arena_size;
-    bool translating;          /* this run() may use translated code */
-    struct native_cpu *native; /* NULL without a translator */
+    uint64_t idle_looked, idle_decoded, idle_missed; /* see interpreter_idle() */
+    bool translating;                                /* this run() may use translated code */
+    struct native_cpu *native;                       /* NULL without a translator */
     struct code_block *hash[CODE_HASH_SIZE];
     struct tlb tlbs[TLB_COUNT];
 
@@ -247,6 +248,10 @@ bool cpu_take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval);
 
 /* Sets cpu->fetch and cpu->data after the regime may have changed. */
 void tlb_review(struct engine_cpu *cpu);
+/* How many regimes are remembered. */
+unsigned tlb_count(const struct engine_cpu *cpu);
+/* Forgets all but those of now, and gives their memory back to the host. Outside run(). */
+void tlb_trim(struct engine_cpu *cpu);
 /* Whether cpu->fetch and cpu->data are still those of the regimes of now. */
 bool tlb_is_current(const struct engine_cpu *cpu);
 void tlb_flush_all(struct engine_cpu *cpu);
@@ -312,6 +317,8 @@ int code_cache_init(struct engine_cpu *cpu) MUST_CHECK;
 void code_cache_release(struct engine_cpu *cpu);
 /* Drops all blocks. */
 void code_cache_flush(struct engine_cpu *cpu);
+/* The same, and gives the memory back to the host. Outside run(). */
+void code_cache_trim(struct engine_cpu *cpu);
 /* The block at the virtual `pc`, or NULL: cpu->cause and cpu->tval are set. With `single`, one
  * instruction only. Valid until the next call. */
 struct code_block *code_find(struct engine_cpu *cpu, uint64_t pc, bool single);

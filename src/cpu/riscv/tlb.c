@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/bits.h"
 #include "cpu/riscv/interpreter.h"
@@ -266,6 +267,31 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     if (from)
         inherit(cpu, tlb, from);
     return tlb;
+}
+
+unsigned tlb_count(const struct engine_cpu *cpu)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        count += cpu->tlbs[i].valid;
+    return count;
+}
+
+void tlb_trim(struct engine_cpu *cpu)
+{
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+        uint64_t begin = round_up((uintptr_t)tlb, PAGE_SIZE);
+        uint64_t end = round_down((uintptr_t)(tlb + 1), PAGE_SIZE);
+
+        if (tlb == cpu->fetch || tlb == cpu->data)
+            continue;
+        tlb_void(cpu, tlb);
+        madvise((void *)(uintptr_t)begin, end - begin, MADV_DONTNEED);
+        /* tlb_of() sets the rest anew; these it takes for empty unless they were used. */
+        tlb->has_edges = true;
+    }
 }
 
 void tlb_review(struct engine_cpu *cpu)
