@@ -114,10 +114,11 @@ static int open_signals(struct console *console, struct error *error)
 
 static int open_socket(struct console *console, const struct named *named, struct error *error)
 {
-    char *path = registry_run_path(&named->registry, named->name, "console");
+    char *path = NULL;
+    int r = named_socket(named, "console", &path, error);
 
-    if (!path)
-        return error_set(error, ENOMEM, "out of memory");
+    if (r)
+        return r;
     console->socket = unix_socket_connect(path);
     free(path);
     if (console->socket == -ENOENT || console->socket == -ECONNREFUSED)

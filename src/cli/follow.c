@@ -14,7 +14,6 @@
 struct follow {
     char *path, *older; /* FILE and FILE.1 */
     int fd;             /* what is read; -1: nothing yet */
-    bool begun;         /* the older one was looked at */
 };
 
 int follow_new(struct follow **out, const char *path)
@@ -49,13 +48,35 @@ static int open_file(const char *path)
     return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
+static bool is_file(const char *path, int fd)
+{
+    struct stat there, read;
+
+    return fd >= 0 && !stat(path, &there) && !fstat(fd, &read) && there.st_ino == read.st_ino &&
+           there.st_dev == read.st_dev;
+}
+
 /* Whether FILE is another one now than what is read, which then grows no more. */
 static bool is_replaced(const struct follow *follow)
 {
-    struct stat now, read;
+    return follow->fd < 0 ||
+           (access(follow->path, F_OK) == 0 && !is_file(follow->path, follow->fd));
+}
 
-    return follow->fd < 0 || (!stat(follow->path, &now) && !fstat(follow->fd, &read) &&
-                              (now.st_ino != read.st_ino || now.st_dev != read.st_dev));
+/* What comes behind the file that was read to its end: FILE, if that one is FILE.1 now; else more
+ * than one has come behind it, and FILE.1 is the first that is still there. FILE is opened before
+ * that is judged: it may become FILE.1 at any time. */
+static int open_next(const struct follow *follow)
+{
+    int next = open_file(follow->path), older;
+
+    if (is_file(follow->older, follow->fd) || is_file(follow->older, next))
+        return next;
+    older = open_file(follow->older);
+    if (older < 0)
+        return next;
+    descriptor_close(&next);
+    return older;
 }
 
 static ssize_t read_some(int fd, void *data, size_t size)
@@ -70,21 +91,19 @@ static ssize_t read_some(int fd, void *data, size_t size)
 
 long follow_read(struct follow *follow, void *data, unsigned long size)
 {
-    if (!follow->begun) {
-        follow->begun = true;
-        follow->fd = open_file(follow->older);
-    }
     for (;;) {
         bool replaced = is_replaced(follow);
         /* Looked at first: what is written between goes to this file only if it is not replaced. */
         ssize_t n = follow->fd < 0 ? 0 : read_some(follow->fd, data, size);
+        int next;
 
         if (n > 0)
             return n;
         if (!replaced)
             return 0;
+        next = open_next(follow);
         descriptor_close(&follow->fd);
-        follow->fd = open_file(follow->path);
+        follow->fd = next;
         if (follow->fd < 0)
             return 0;
     }

@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/pidfd.h>
 #include <time.h>
 
+#include "base/descriptor.h"
 #include "base/thread.h"
 #include "host/control.h"
 
@@ -44,24 +46,35 @@ void named_release(struct named *named)
     registry_release(&named->registry);
 }
 
+int named_socket(const struct named *named, const char *file, char **path, struct error *error)
+{
+    int r;
+
+    if (!registry_is_locked(&named->registry, named->name))
+        return error_set(error, ESRCH,
+                         "machine \"%s\" does not run; start it with: hospes start %s", named->name,
+                         named->name);
+    r = registry_check_run(&named->registry, error);
+    if (r)
+        return r;
+    *path = registry_run_path(&named->registry, named->name, file);
+    return *path ? 0 : error_set(error, ENOMEM, "out of memory");
+}
+
 int named_call(const struct named *named, const char *method, json_t *params, json_t **result,
                struct error *error)
 {
-    char *path = registry_run_path(&named->registry, named->name, "control");
-    int r;
+    char *path = NULL;
+    int r = named_socket(named, "control", &path, error);
 
-    if (!path || !registry_is_locked(&named->registry, named->name)) {
+    if (r) {
         json_decref(params);
-        r = path ? error_set(error, ESRCH,
-                             "machine \"%s\" does not run; start it with: hospes start %s",
-                             named->name, named->name)
-                 : error_set(error, ENOMEM, "out of memory");
-    } else {
-        r = control_call(path, method, params, NAMED_TIMEOUT_MS, result, error);
-        if (r)
-            error_wrap(error, "machine \"%s\"", named->name);
+        return r;
     }
+    r = control_call(path, method, params, NAMED_TIMEOUT_MS, result, error);
     free(path);
+    if (r)
+        error_wrap(error, "machine \"%s\"", named->name);
     return r;
 }
 
@@ -80,14 +93,19 @@ int named_wait_end(const struct named *named, unsigned timeout_ms, struct error 
     return 0;
 }
 
+/* By a descriptor of the process, so that between the look and the signal it can end, but not
+ * become another one. */
 static int kill_process(const struct named *named, struct error *error)
 {
+    CLEANUP(descriptor_close) int process = -1;
     struct state state;
 
     state_look(&named->registry, named->name, &state);
     if (!registry_is_locked(&named->registry, named->name))
         return 0;
-    if (state.pid <= 1 || kill(state.pid, SIGKILL) < 0)
+    process = state.pid > 1 ? pidfd_open(state.pid, 0) : -1;
+    if (process < 0 || !registry_is_held_by(&named->registry, named->name, state.pid) ||
+        pidfd_send_signal(process, SIGKILL, NULL, 0) < 0)
         return error_set(error, EBUSY, "machine \"%s\" does not answer and has no process to kill",
                          named->name);
     return named_wait_end(named, NAMED_TIMEOUT_MS, error);
@@ -95,12 +113,12 @@ static int kill_process(const struct named *named, struct error *error)
 
 int named_kill(const struct named *named, struct error *error)
 {
-    CLEANUP(error_release) struct error first = ERROR_INIT;
-    int r = named_call(named, "machine.kill", NULL, NULL, &first);
+    bool runs = registry_is_locked(&named->registry, named->name);
+    int r = named_call(named, "machine.kill", NULL, NULL, runs ? NULL : error);
 
-    if (r == -ESRCH)
-        return error_set(error, ESRCH, "%s", first.message);
-    /* It may have ended while it answered. */
+    if (!runs)
+        return r;
+    /* Whatever it answered, if it did: the guest may have taken its process over. */
     if (!r || r == -ECONNRESET)
         r = named_wait_end(named, NAMED_TIMEOUT_MS, NULL);
     return r ? kill_process(named, error) : 0;

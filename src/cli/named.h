@@ -26,6 +26,10 @@ int named_open(struct named *named, const struct command *command, int argc, cha
                void *ctx, struct error *error) MUST_CHECK;
 void named_release(struct named *named);
 
+/* *path = its socket RUN/NAME/FILE, which the caller frees, once it is sure that nobody else can
+ * have made it. It has to run: -ESRCH with the next step. */
+int named_socket(const struct named *named, const char *file, char **path,
+                 struct error *error) MUST_CHECK;
 /* Calls a method of the machine, which has to run: -ESRCH with the next step. `params` is taken
  * over; `result` may be NULL. */
 int named_call(const struct named *named, const char *method, json_t *params, json_t **result,

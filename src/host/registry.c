@@ -23,7 +23,11 @@ static int own_directory(const char *variable, char **path, struct error *error)
     if (own[0] != '/')
         return error_usage(error, "%s is \"%s\", which is not an absolute path", variable, own);
     *path = strdup(own);
-    return *path ? 0 : error_set(error, ENOMEM, "out of memory");
+    if (!*path)
+        return error_set(error, ENOMEM, "out of memory");
+    for (size_t end = strlen(own); end > 1 && own[end - 1] == '/'; end--)
+        (*path)[end - 1] = 0;
+    return 0;
 }
 
 /* An XDG directory is absolute, or else ignored (XDG Base Directory Specification, "Basics"). */
@@ -213,29 +217,71 @@ bool registry_is_locked(const struct registry *registry, const char *name)
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "lock");
     CLEANUP(descriptor_close) int lock = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     return lock >= 0 && !fcntl(lock, F_OFD_GETLK, &whole) && whole.l_type != F_UNLCK;
 }
 
-/* ---- the directory of sockets ---- */
-
-static int private_directory(const char *path, struct error *error)
+static bool is_same_file(const char *path, const struct stat *file)
 {
     struct stat status;
 
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return error_set(error, errno, "cannot make directory \"%s\": %s", path,
+    return !stat(path, &status) && status.st_dev == file->st_dev && status.st_ino == file->st_ino;
+}
+
+/* The lock itself tells of no process: one of an open file description has none (F_OFD_GETLK). */
+bool registry_is_held_by(const struct registry *registry, const char *name, pid_t pid)
+{
+    CLEANUP(text_free) char *path = registry_path(registry, name, "lock");
+    CLEANUP(text_free) char *files = pid > 0 ? text_format("/proc/%d/fd", (int)pid) : NULL;
+    DIR *directory = files ? opendir(files) : NULL;
+    struct dirent *entry;
+    struct stat lock;
+    bool found = false;
+
+    if (!directory)
+        return false;
+    if (path && !lstat(path, &lock) && registry_is_locked(registry, name))
+        while (!found && (entry = readdir(directory))) {
+            CLEANUP(text_free) char *file = text_format("%s/%s", files, entry->d_name);
+
+            found = file && is_same_file(file, &lock);
+        }
+    closedir(directory);
+    return found;
+}
+
+/* ---- the directory of sockets ---- */
+
+#define RUN_TRIES 1000
+
+/* In /tmp anybody may have made it first, or a link to somewhere. */
+static int private_check(const char *path, struct error *error)
+{
+    struct stat status;
+
+    if (lstat(path, &status) < 0)
+        return error_set(error, errno, "cannot open directory \"%s\": %s", path,
                          error_words(errno));
-    /* In /tmp anybody may have made it first. */
-    if (lstat(path, &status) < 0 || !S_ISDIR(status.st_mode) || status.st_uid != getuid() ||
-        status.st_mode & 077)
+    if (!S_ISDIR(status.st_mode) || status.st_uid != getuid() || status.st_mode & 077)
         return error_set(error, EPERM,
                          "\"%s\" is not a directory of yours alone; remove it, or set "
                          "HOSPES_RUN_DIR",
                          path);
     return 0;
+}
+
+static int private_directory(const char *path, struct error *error)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set(error, errno, "cannot make directory \"%s\": %s", path,
+                         error_words(errno));
+    return private_check(path, error);
+}
+
+int registry_check_run(const struct registry *registry, struct error *error)
+{
+    return private_check(registry->run, error);
 }
 
 int registry_make_run(const struct registry *registry, const char *name, struct error *error)
@@ -248,18 +294,27 @@ int registry_make_run(const struct registry *registry, const char *name, struct 
         return error_set(error, ENOMEM, "out of memory");
     *strrchr(above, '/') = 0;
     r = *above ? directory_make(above, error) : 0;
+    if (r)
+        return r;
+    /* The last machine that ends takes RUN along, perhaps just now. */
+    for (unsigned i = 0; i < RUN_TRIES; i++) {
+        r = private_directory(registry->run, NULL);
+        if (!r)
+            r = private_directory(path, NULL);
+        if (r != -ENOENT)
+            break;
+    }
     if (!r)
-        r = private_directory(registry->run, error);
-    if (!r)
-        r = private_directory(path, error);
-    return r;
+        return 0;
+    r = private_directory(registry->run, error);
+    return r ? r : private_directory(path, error);
 }
 
 void registry_sweep(const struct registry *registry, const char *name)
 {
     CLEANUP(text_free) char *path = registry_run_path(registry, name, NULL);
 
-    if (path && directory_remove(path, NULL))
+    if (registry_check_run(registry, NULL) || (path && directory_remove(path, NULL)))
         return;
     /* The last one takes the directory along; it stays while another machine has sockets. */
     rmdir(registry->run);

@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -67,11 +68,16 @@ int registry_lock(const struct registry *registry, const char *name, int *fd,
                   struct error *error) MUST_CHECK;
 /* Whether somebody holds the lock now. */
 bool registry_is_locked(const struct registry *registry, const char *name);
+/* Whether process `pid` has the machine's lock open, so that a number that was written down long
+ * ago, and may be another process's by now, is not taken for the machine's. */
+bool registry_is_held_by(const struct registry *registry, const char *name, pid_t pid);
 
 /* Makes RUN and RUN/NAME, of mode 0700 and the user's own: -EPERM if another user's. */
 int registry_make_run(const struct registry *registry, const char *name,
                       struct error *error) MUST_CHECK;
-/* Removes RUN/NAME and what is in it. Under the lock. */
+/* RUN is there and nobody else's: before anything in it is connected to. -ENOENT, -EPERM. */
+int registry_check_run(const struct registry *registry, struct error *error) MUST_CHECK;
+/* Removes RUN/NAME and what is in it, if RUN is the user's own. Under the lock. */
 void registry_sweep(const struct registry *registry, const char *name);
 /* Removes the machine and everything of it. Takes the lock: -EBUSY. */
 int registry_delete(const struct registry *registry, const char *name,

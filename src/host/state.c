@@ -91,7 +91,8 @@ static bool asked_is_paused(const struct registry *registry, const char *name, b
     CLEANUP(text_free) char *path = registry_run_path(registry, name, "control");
     CLEANUP(json_release) json_t *info = NULL;
 
-    if (!path || control_call(path, "machine.info", NULL, STATE_ASK_MS, &info, NULL))
+    if (!path || registry_check_run(registry, NULL) ||
+        control_call(path, "machine.info", NULL, STATE_ASK_MS, &info, NULL))
         return false;
     *paused = word_of(info, "state", kinds, ARRAY_SIZE(kinds)) == STATE_PAUSED;
     return true;
@@ -102,12 +103,18 @@ void state_look(const struct registry *registry, const char *name, struct state 
     bool locked = registry_is_locked(registry, name), paused;
 
     state_recall(registry, name, state);
+    /* Started between the two looks: it wrote that down under its lock. */
+    if (!locked && state->kind != STATE_STOPPED)
+        locked = registry_is_locked(registry, name);
     if (!locked) {
         state->pid = 0;
         if (state->kind != STATE_STOPPED)
             state->kind = STATE_CRASHED;
         return;
     }
+    /* Who holds the lock has not written yet: this is of one that was killed before. */
+    if (!registry_is_held_by(registry, name, state->pid))
+        state->pid = 0;
     if (!asked_is_paused(registry, name, &paused))
         state->kind = STATE_BUSY;
     else

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine is doing, told from its lock, its socket and what its process wrote down. */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "base/loop.h"
+#include "base/thread.h"
+#include "base/unix_socket.h"
+#include "host/control.h"
+#include "host/state.h"
+#include "host_fixture.h"
+
+/* The linker gives this name to registry_is_locked(), and registry_is_locked() to what follows. */
+bool __real_registry_is_locked(const struct registry *registry, const char *name);
+bool __wrap_registry_is_locked(const struct registry *registry, const char *name);
+
+/* Called in the middle of a look; NULL: nothing is. */
+static void (*between)(void);
+
+bool __wrap_registry_is_locked(const struct registry *registry, const char *name)
+{
+    bool locked = __real_registry_is_locked(registry, name);
+
+    if (between)
+        between();
+    return locked;
+}
+
+static int setup(void **state)
+{
+    struct host_fixture *f = host_fixture_new();
+
+    machine_file(f, "web", "machine.json", "{}");
+    between = NULL;
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    host_fixture_free(*state);
+    return 0;
+}
+
+static struct state look(struct host_fixture *f)
+{
+    struct state state;
+
+    memset(&state, 0xff, sizeof(state));
+    state_look(&f->registry, "web", &state);
+    return state;
+}
+
+static void write_down(struct host_fixture *f, struct state state)
+{
+    assert_int_equal(state_write(&f->registry, "web", &state, NULL), 0);
+}
+
+static void words(void **state)
+{
+    assert_string_equal(state_name(STATE_STOPPED), "stopped");
+    assert_string_equal(state_name(STATE_CRASHED), "crashed");
+    assert_string_equal(state_name(STATE_RUNNING), "running");
+    assert_string_equal(state_name(STATE_PAUSED), "paused");
+    assert_string_equal(state_name(STATE_BUSY), "busy");
+    assert_string_equal(state_end_name(STATE_END_NONE), "none");
+    assert_string_equal(state_end_name(STATE_END_POWER_OFF), "power-off");
+    assert_string_equal(state_end_name(STATE_END_FAILED), "failed");
+    assert_string_equal(state_end_name(STATE_END_KILLED), "killed");
+}
+
+static void time_is_utc(void **state)
+{
+    char first[STATE_TIME_SIZE], second[STATE_TIME_SIZE];
+    unsigned year, month, day, hour, minute, second_of, ms, used = 0;
+
+    state_time(first);
+    assert_int_equal(sscanf(first, "%4u-%2u-%2uT%2u:%2u:%2u.%3uZ%n", &year, &month, &day, &hour,
+                            &minute, &second_of, &ms, (int *)&used),
+                     7);
+    assert_int_equal(used, strlen(first));
+    usleep(3000);
+    state_time(second);
+    assert_true(strcmp(first, second) < 0);
+}
+
+static void what_was_written(void **state)
+{
+    struct host_fixture *f = *state;
+    struct state found = look(f);
+
+    assert_int_equal(found.kind, STATE_STOPPED);
+    assert_int_equal(found.end, STATE_END_NONE);
+    assert_int_equal(found.pid, 0);
+    assert_string_equal(found.since, "");
+    write_down(f, (struct state){.kind = STATE_STOPPED,
+                                 .end = STATE_END_FAILED,
+                                 .status = 77,
+                                 .since = "2026-01-02T03:04:05.678Z"});
+    found = look(f);
+    assert_int_equal(found.kind, STATE_STOPPED);
+    assert_int_equal(found.end, STATE_END_FAILED);
+    assert_int_equal(found.status, 77);
+    assert_string_equal(found.since, "2026-01-02T03:04:05.678Z");
+    /* Nobody holds the lock. */
+    write_down(f, (struct state){.kind = STATE_RUNNING, .pid = getpid()});
+    found = look(f);
+    assert_int_equal(found.kind, STATE_CRASHED);
+    assert_int_equal(found.pid, 0);
+}
+
+static void what_is_no_state(void **state)
+{
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "[]",
+                                        "null",
+                                        "{}",
+                                        "{\"version\": 2, \"state\": \"running\"}",
+                                        "{\"version\": 1, \"state\": \"flying\"}",
+                                        "{\"version\": 1, \"state\": 1}",
+                                        "{\"version\": \"1\", \"state\": \"running\"}",
+                                        "{\"version\": 1, \"version\": 1, \"state\": \"running\"}"};
+    struct host_fixture *f = *state;
+    CLEANUP(text_free) char *path = registry_path(&f->registry, "web", "state.json");
+    struct state found;
+    int fd;
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        machine_file(f, "web", "state.json", texts[i]);
+        found = look(f);
+        assert_int_equal(found.kind, STATE_STOPPED);
+        assert_int_equal(found.end, STATE_END_NONE);
+    }
+    /* A time that is too long is cut, an end that is none is no end. */
+    machine_file(f, "web", "state.json",
+                 "{\"version\": 1, \"state\": \"stopped\", \"end\": \"exploded\", \"since\": "
+                 "\"2026-01-02T03:04:05.678Z and a good deal more than that\"}");
+    found = look(f);
+    assert_int_equal(strlen(found.since), STATE_TIME_SIZE - 1);
+    assert_int_equal(found.end, STATE_END_NONE);
+    /* Too long to be one. */
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 1 << 20), 0);
+    close(fd);
+    assert_int_equal(look(f).kind, STATE_STOPPED);
+}
+
+/* ---- of one that runs ---- */
+
+struct server {
+    pthread_t thread;
+    struct loop *loop;
+    const char *answer;
+    unsigned asked;
+};
+
+static int info(void *ctx, const json_t *params, json_t **result, struct error *error)
+{
+    struct server *server = ctx;
+
+    server->asked++;
+    *result = json_pack("{s:s}", "state", server->answer);
+    return 0;
+}
+
+static const struct control_method methods[] = {{"machine.info", info}, {0}};
+
+static void *serve(void *ctx)
+{
+    struct server *server = ctx;
+
+    loop_run(server->loop);
+    return NULL;
+}
+
+static struct state look_at_server(struct host_fixture *f, const char *answer)
+{
+    CLEANUP(text_free) char *path = registry_run_path(&f->registry, "web", "control");
+    struct server server = {.answer = answer};
+    struct control *control;
+    struct state found;
+    int listener;
+
+    assert_int_equal(loop_new(&server.loop), 0);
+    assert_int_equal(control_listen(path, &listener, NULL), 0);
+    assert_int_equal(control_new(&control, server.loop, listener, methods, &server), 0);
+    assert_int_equal(thread_start(&server.thread, "server", serve, &server), 0);
+    found = look(f);
+    loop_stop(server.loop, 0);
+    pthread_join(server.thread, NULL);
+    control_free(control);
+    loop_free(server.loop);
+    unlink(path);
+    assert_int_equal(server.asked, 1);
+    return found;
+}
+
+static void one_that_runs(void **state)
+{
+    struct host_fixture *f = *state;
+    struct state found;
+    int fd = -1;
+
+    assert_int_equal(registry_make_run(&f->registry, "web", NULL), 0);
+    assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
+    write_down(f, (struct state){.kind = STATE_RUNNING, .pid = getpid()});
+    found = look_at_server(f, "running");
+    assert_int_equal(found.kind, STATE_RUNNING);
+    assert_int_equal(found.pid, getpid());
+    assert_int_equal(look_at_server(f, "paused").kind, STATE_PAUSED);
+    /* With a lock and no socket: something is going on. */
+    found = look(f);
+    assert_int_equal(found.kind, STATE_BUSY);
+    assert_int_equal(found.pid, getpid());
+    close(fd);
+}
+
+/* It accepts, and does not answer. */
+static void one_that_hangs(void **state)
+{
+    struct host_fixture *f = *state;
+    CLEANUP(text_free) char *path = registry_run_path(&f->registry, "web", "control");
+    uint64_t begin;
+    int fd = -1, listener;
+
+    assert_int_equal(registry_make_run(&f->registry, "web", NULL), 0);
+    assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
+    listener = unix_socket_listen(path, 4);
+    assert_true(listener >= 0);
+    begin = monotonic_ns();
+    assert_int_equal(look(f).kind, STATE_BUSY);
+    assert_in_range(monotonic_ns() - begin, 900000000, 1900000000);
+    close(listener);
+    close(fd);
+}
+
+/* The number that a killed process left is not told for one that holds the lock now. */
+static void number_of_another_process(void **state)
+{
+    struct host_fixture *f = *state;
+    int fd = -1;
+
+    write_down(f, (struct state){.kind = STATE_RUNNING, .pid = getppid()});
+    assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
+    assert_int_equal(look(f).kind, STATE_BUSY);
+    assert_int_equal(look(f).pid, 0);
+    close(fd);
+}
+
+/* What is in the directory of somebody else's is not asked. */
+static void sockets_of_another(void **state)
+{
+    struct host_fixture *f = *state;
+    int fd = -1, listener;
+    CLEANUP(text_free) char *path = registry_run_path(&f->registry, "web", "control");
+
+    assert_int_equal(registry_make_run(&f->registry, "web", NULL), 0);
+    assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
+    listener = unix_socket_listen(path, 4);
+    assert_true(listener >= 0);
+    assert_int_equal(chmod(f->registry.run, 0777), 0);
+    assert_int_equal(look(f).kind, STATE_BUSY);
+    assert_int_equal(accept(listener, NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(listener);
+    close(fd);
+}
+
+static struct host_fixture *starting;
+static int starting_lock;
+
+static void start(void)
+{
+    between = NULL;
+    assert_int_equal(registry_lock(&starting->registry, "web", &starting_lock, NULL), 0);
+    write_down(starting, (struct state){.kind = STATE_RUNNING, .pid = getpid()});
+}
+
+/* Between two looks of ours it is started: that is no crash. */
+static void started_between(void **state)
+{
+    starting = *state;
+    between = start;
+    assert_int_equal(look(starting).kind, STATE_BUSY);
+    close(starting_lock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words),
+        cmocka_unit_test(time_is_utc),
+        cmocka_unit_test_setup_teardown(what_was_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_hangs, setup, teardown),
+        cmocka_unit_test_setup_teardown(number_of_another_process, setup, teardown),
+        cmocka_unit_test_setup_teardown(sockets_of_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(started_between, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
