@@ -116,10 +116,26 @@ static void peer_send(struct peer *peer, json_t *json)
     peer_flush(peer);
 }
 
+/* JSON is UTF-8, and a path of the host's, of which a message may tell, any bytes. */
+static json_t *words_to_json(const char *message)
+{
+    json_t *json = json_string(message);
+    char *plain = json ? NULL : strdup(message);
+
+    if (!plain)
+        return json;
+    for (char *c = plain; *c; c++)
+        if ((unsigned char)*c > 0x7e)
+            *c = '?';
+    json = json_string(plain);
+    free(plain);
+    return json;
+}
+
 static json_t *failure(int code, const char *message, int number, const json_t *id)
 {
-    json_t *json = json_pack("{s:s, s:{s:i, s:s}, s:O?}", "jsonrpc", "2.0", "error", "code", code,
-                             "message", message, "id", id);
+    json_t *json = json_pack("{s:s, s:{s:i, s:o}, s:O?}", "jsonrpc", "2.0", "error", "code", code,
+                             "message", words_to_json(message), "id", id);
 
     if (json && number)
         json_object_set_new(json_object_get(json, "error"), "data",
@@ -146,6 +162,8 @@ static json_t *call(struct peer *peer, const char *name, const json_t *params, c
     int r;
 
     if (!strcmp(name, "events.subscribe")) {
+        if (json_object_size(params))
+            return failure(CONTROL_INVALID_PARAMS, "this method has no parameters", 0, id);
         peer->subscribed = true;
         return json_pack("{s:s, s:n, s:O?}", "jsonrpc", "2.0", "result", "id", id);
     }
@@ -171,8 +189,9 @@ static json_t *answer(struct peer *peer, const json_t *request)
         (id && !json_is_string(id) && !json_is_number(id) && !json_is_null(id)))
         return failure(CONTROL_INVALID_REQUEST, "not a request of JSON-RPC 2.0", 0, NULL);
     if (params && !json_is_object(params))
-        return failure(CONTROL_INVALID_PARAMS, "parameters are by name here", 0, id);
-    json = call(peer, method, params, id);
+        json = failure(CONTROL_INVALID_PARAMS, "parameters are by name here", 0, id);
+    else
+        json = call(peer, method, params, id);
     if (id)
         return json;
     json_decref(json);
@@ -220,6 +239,10 @@ static void on_peer(void *ctx, int fd, uint32_t events)
         if (n > 0) {
             peer->read += (size_t)n;
             peer_lines(peer);
+        } else if (n == 0 && peer->waiting_size) {
+            /* It has said all, and may still listen. */
+            peer->closing = true;
+            loop_set_fd(peer->control->loop, fd, EPOLLOUT);
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             peer->dead = true;
         }

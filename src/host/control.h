@@ -52,9 +52,9 @@ void control_notify(struct control *control, const char *method, const json_t *p
  * -EADDRINUSE when somebody listens there. */
 int control_listen(const char *path, int *fd, struct error *error) MUST_CHECK;
 
-/* Calls one method of whoever listens at `path` and gives its result, which the caller drops.
- * `params` is taken over; NULL: none. -ECONNREFUSED or -ENOENT when nobody listens, -ETIMEDOUT,
- * -EPROTO; what the other side answered: its errno and words. */
+/* Calls one method of whoever listens at `path` and gives its result, which the caller drops,
+ * within `timeout_ms` altogether. `params` is taken over; NULL: none. -ECONNREFUSED or -ENOENT when
+ * nobody listens, -ETIMEDOUT, -EPROTO; what the other side answered: its errno and words. */
 int control_call(const char *path, const char *method, json_t *params, unsigned timeout_ms,
                  json_t **result, struct error *error) MUST_CHECK;
 

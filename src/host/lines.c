@@ -39,8 +39,12 @@ static int lines_wait(const struct lines *lines, short events, uint64_t deadline
     struct pollfd poll_fd = {.fd = lines->fd, .events = events};
     uint64_t now = monotonic_ns();
     uint64_t left_ms = deadline_ns > now ? (deadline_ns - now) / 1000000 + 1 : 0;
-    int n = poll(&poll_fd, 1, left_ms > 60000 ? 60000 : (int)left_ms);
+    int n;
 
+    /* Also when there is something each time: who drips would hold us for ever. */
+    if (!left_ms)
+        return -ETIMEDOUT;
+    n = poll(&poll_fd, 1, left_ms > 60000 ? 60000 : (int)left_ms);
     if (n < 0 && errno != EINTR)
         return -errno;
     return n == 0 && monotonic_ns() >= deadline_ns ? -ETIMEDOUT : 0;
