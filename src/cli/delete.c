@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes delete`. */
+#include <errno.h>
+
 #include "cli/command.h"
 #include "cli/named.h"
 
@@ -21,6 +23,10 @@ static int delete_run(const struct command *command, int argc, char **argv, stru
         return r;
     if (force && registry_is_locked(&named.registry, named.name))
         r = named_kill(&named, error);
+    if (r == -ESRCH) { /* ended by itself meanwhile */
+        error_release(error);
+        r = 0;
+    }
     if (!r)
         r = registry_delete(&named.registry, named.name, error);
     named_release(&named);

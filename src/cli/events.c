@@ -21,13 +21,18 @@ struct source {
     char line[LINE_SIZE];
 };
 
+struct line {
+    char *text;
+    size_t number;
+};
+
 struct events {
     struct registry registry;
     const char *name; /* NULL: all machines */
     bool follow, json;
     struct source *sources;
     size_t count;
-    char **lines; /* of a turn, to be sorted */
+    struct line *lines; /* of a turn, to be sorted */
     size_t line_count;
 };
 
@@ -77,13 +82,13 @@ static int sources_find(struct events *events, struct error *error)
 
 static int line_add(struct events *events, const char *line, size_t length)
 {
-    char **grown = realloc(events->lines, (events->line_count + 1) * sizeof(*grown));
+    struct line *grown = realloc(events->lines, (events->line_count + 1) * sizeof(*grown));
 
     if (!grown)
         return -ENOMEM;
     events->lines = grown;
-    grown[events->line_count] = strndup(line, length);
-    return grown[events->line_count++] ? 0 : -ENOMEM;
+    grown[events->line_count] = (struct line){strndup(line, length), events->line_count};
+    return grown[events->line_count++].text ? 0 : -ENOMEM;
 }
 
 static int source_read(struct events *events, struct source *source)
@@ -108,10 +113,16 @@ static int source_read(struct events *events, struct source *source)
     return 0;
 }
 
-/* Every line begins with its time: {"time":"... */
+/* Every line begins with its time: {"time":"2026-01-02T03:04:05.678Z",... Of one millisecond they
+ * stay in the order in which they were written, which a machine's own are in already. */
+enum { TIME_END = 34 };
+
 static int by_time(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    const struct line *x = a, *y = b;
+    int r = strncmp(x->text, y->text, TIME_END);
+
+    return r ? r : (x->number > y->number) - (x->number < y->number);
 }
 
 static void line_print(const struct events *events, const char *line)
@@ -152,8 +163,8 @@ static int events_turn(struct events *events, struct error *error)
         qsort(events->lines, events->line_count, sizeof(*events->lines), by_time);
     for (size_t i = 0; i < events->line_count; i++) {
         if (!r)
-            line_print(events, events->lines[i]);
-        free(events->lines[i]);
+            line_print(events, events->lines[i].text);
+        free(events->lines[i].text);
     }
     events->line_count = 0;
     if (!r && fflush(stdout))

@@ -139,7 +139,7 @@ static int fill(const struct making *making, const struct image *image, uint64_t
     if (!r && (image || disk_size))
         r = make_disk(making, image, disk_size, error);
     if (!r)
-        r = description_check(&making->record->description, error);
+        r = record_check(making->record, making->home, error);
     return r ? r : write_record(making, error);
 }
 
@@ -186,6 +186,9 @@ int maker_make(const struct registry *registry, struct record *record, const str
     fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || flock(fd, LOCK_EX) < 0)
         return error_set(error, errno, "cannot lock \"%s\": %s", lock, error_words(errno));
+    if (!access(home, F_OK) && registry_check(registry, name, NULL))
+        return error_set(error, EEXIST, "\"%s\" is there and is no machine; choose another name",
+                         home);
     if (!access(home, F_OK))
         return error_set(error, EEXIST,
                          "there is a machine \"%s\" already; choose another name, or remove it "

@@ -105,6 +105,42 @@ static json_t *forwards_to_json(const struct machine_description *d)
     return forwards;
 }
 
+static int check_utf8(const char *text, struct error *error)
+{
+    json_t *json = text ? json_string(text) : NULL;
+
+    if (text && !json)
+        return error_usage(error,
+                           "\"%s\" is not UTF-8, which the machine's file is; use other words",
+                           text);
+    json_decref(json);
+    return 0;
+}
+
+int record_check(const struct record *record, const char *directory, struct error *error)
+{
+    const struct machine_description *d = &record->description;
+    const char *const texts[] = {record->image,
+                                 d->name,
+                                 d->engine,
+                                 relative(d->profile, directory),
+                                 relative(d->firmware, directory),
+                                 relative(d->kernel, directory),
+                                 relative(d->initrd, directory),
+                                 d->append,
+                                 d->tap,
+                                 d->mac};
+    int r = description_check(d, error);
+
+    for (size_t i = 0; i < ARRAY_SIZE(texts) && !r; i++)
+        r = check_utf8(texts[i], error);
+    for (unsigned i = 0; i < d->disk_count && !r; i++)
+        r = check_utf8(relative(d->disks[i].path, directory), error);
+    for (unsigned i = 0; i < d->disk_count && !r; i++)
+        r = check_utf8(d->disks[i].serial, error);
+    return r;
+}
+
 json_t *record_to_json(const struct record *record, const char *directory)
 {
     const struct machine_description *d = &record->description;
@@ -199,8 +235,12 @@ static int take_path(struct reader *reader, const char *key, char **path)
     int r = take_text(reader, key, path);
     char *whole;
 
-    if (r || !*path || (*path)[0] == '/' || !reader->directory)
+    if (r || !*path)
         return r;
+    if (!**path)
+        return wrong(reader, key);
+    if ((*path)[0] == '/' || !reader->directory)
+        return 0;
     whole = text_format("%s/%s", reader->directory, *path);
     if (!whole)
         return error_set(reader->error, ENOMEM, "out of memory");

@@ -36,6 +36,10 @@ uint64_t record_memory_min(const struct record *record);
 void record_init(struct record *record);
 void record_release(struct record *record);
 
+/* The description is good (description_check()), and can be written by record_to_json(): JSON is
+ * UTF-8, and a path of the host's any bytes. */
+int record_check(const struct record *record, const char *directory,
+                 struct error *error) MUST_CHECK;
 /* The description comes out checked (description_check()). */
 int record_read(const struct registry *registry, const char *name, struct record *record,
                 struct error *error) MUST_CHECK;
