@@ -12,6 +12,9 @@
 #include "base/thread.h"
 #include "host/control.h"
 
+/* A machine that answers does at once; whoever kills one wants no other to be waited for. */
+enum { KILL_TIMEOUT_MS = 2000 };
+
 int named_open(struct named *named, const struct command *command, int argc, char **argv,
                int (*option)(void *ctx, const struct option_walk *walk, struct error *error),
                void *ctx, struct error *error)
@@ -61,8 +64,8 @@ int named_socket(const struct named *named, const char *file, char **path, struc
     return *path ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 
-int named_call(const struct named *named, const char *method, json_t *params, json_t **result,
-               struct error *error)
+static int call(const struct named *named, const char *method, json_t *params, unsigned timeout_ms,
+                json_t **result, struct error *error)
 {
     char *path = NULL;
     int r = named_socket(named, "control", &path, error);
@@ -71,11 +74,17 @@ int named_call(const struct named *named, const char *method, json_t *params, js
         json_decref(params);
         return r;
     }
-    r = control_call(path, method, params, NAMED_TIMEOUT_MS, result, error);
+    r = control_call(path, method, params, timeout_ms, result, error);
     free(path);
     if (r)
         error_wrap(error, "machine \"%s\"", named->name);
     return r;
+}
+
+int named_call(const struct named *named, const char *method, json_t *params, json_t **result,
+               struct error *error)
+{
+    return call(named, method, params, NAMED_TIMEOUT_MS, result, error);
 }
 
 int named_wait_end(const struct named *named, unsigned timeout_ms, struct error *error)
@@ -114,7 +123,7 @@ static int kill_process(const struct named *named, struct error *error)
 int named_kill(const struct named *named, struct error *error)
 {
     bool runs = registry_is_locked(&named->registry, named->name);
-    int r = named_call(named, "machine.kill", NULL, NULL, runs ? NULL : error);
+    int r = call(named, "machine.kill", NULL, KILL_TIMEOUT_MS, NULL, runs ? NULL : error);
 
     if (!runs)
         return r;

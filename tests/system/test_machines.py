@@ -1,0 +1,691 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Named machines: their life from `create` to `delete`, what is left of it, and processes that do not play along."""
+
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+import pexpect
+import pytest
+
+from guest import PROMPT
+from test_cli import assert_one_line
+from test_cli_run import FOREVER, T0, T1, UART, addi, guests, lui, power_off, program_file, say, store  # noqa: F401
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SECONDS = 20
+
+
+def echo():
+    """Writes back what comes from the UART (16550: data at 0, line status at 5, bit 0: there is some)."""
+    status = 5 << 20 | T0 << 15 | 4 << 12 | T1 << 7 | 0x03  # lbu t1, 5(t0)
+    bit = 1 << 20 | T1 << 15 | 7 << 12 | T1 << 7 | 0x13  # andi t1, t1, 1
+    data = T0 << 15 | 4 << 12 | T1 << 7 | 0x03  # lbu t1, 0(t0)
+    again, back = 0xFE030CE3, 0xFEDFF06F  # beqz t1, -8; j -20
+    return [*say("echo ready\n"), status, bit, again, data, store(0, T1, T0), back]
+
+
+class Machines:
+    """hospes with directories of machines of its own."""
+
+    def __init__(self, home, engine):
+        self.home, self.path = home, home.path
+        self.engine = engine
+        # Not below pytest's directory: a socket's path has 107 bytes.
+        self.run_directory = pathlib.Path(tempfile.mkdtemp(prefix="hospes-test-")) / "run"
+        self.directory = home.path / "machines"
+        home.environment.update(HOSPES_MACHINE_DIR=str(self.directory), HOSPES_RUN_DIR=str(self.run_directory))
+
+    def run(self, *arguments, **keywords):
+        return self.home.run(*arguments, **keywords)
+
+    def good(self, *arguments, **keywords):
+        result = self.run(*arguments, **keywords)
+        assert (result.returncode, result.stderr) == (0, ""), f"{arguments}: {result.stderr}"
+        return result.stdout
+
+    def create(self, name, guest, *arguments):
+        engine = ["--engine", self.engine] if self.engine else []
+        return self.good("create", name, "--kernel", guest, "--cpus", "1", "--memory", "32M", *engine, *(arguments or ["--net", "none"]))
+
+    def make(self, name, guest, *arguments):
+        self.create(name, guest, *arguments)
+        self.good("start", name)
+        return self
+
+    def info(self, name):
+        return json.loads(self.good("info", "--json", name))
+
+    def ls(self):
+        return {row["name"]: row for row in json.loads(self.good("ls", "--json"))}
+
+    def wait(self, name, state, seconds=SECONDS):
+        end = time.monotonic() + seconds
+        while self.info(name)["state"] != state:
+            assert time.monotonic() < end, self.info(name)
+            time.sleep(0.01)
+        return self.info(name)
+
+    def events(self, *arguments):
+        return [json.loads(line) for line in self.good("events", "--json", *arguments).splitlines()]
+
+    def socket(self, name, kind):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(SECONDS)
+        connection.connect(str(self.run_directory / name / kind))
+        return connection
+
+    def left(self):
+        """What is in the directory of machines, but for locks."""
+        return sorted(name for name in os.listdir(self.directory) if not name.endswith(".lock"))
+
+    def end(self):
+        """Whatever a test left."""
+        for name, row in self.ls().items():
+            if self.run("delete", "--force", name).returncode and row.get("pid"):
+                os.kill(row["pid"], signal.SIGKILL)
+        shutil.rmtree(self.run_directory.parent)
+
+
+@pytest.fixture
+def machines(guests):  # noqa: F811
+    program_file(guests.path / "echo", echo())
+    program_file(guests.path / "hello", say("hello, host\n") + power_off(0))
+    made = Machines(guests, os.environ.get("HOSPES_ENGINE"))
+    yield made
+    made.end()
+
+
+def read_until(connection, words, seconds=SECONDS):
+    data, end = b"", time.monotonic() + seconds
+    while words not in data:
+        assert time.monotonic() < end, data
+        more = connection.recv(4096)
+        assert more, data
+        data += more
+    return data
+
+
+# ---- from create to delete ----
+
+
+def test_a_life(machines):
+    machines.create("web", "echo", "--net", "none", "--disk", "2M")
+    assert machines.good("ls", "--names") == "web\n"
+    row = machines.ls()["web"]
+    assert (row["state"], row["pid"], row["cpus"], row["memory"], row["image"], row["since"]) == ("stopped", 0, 1, 32 << 20, None, None)
+    info = machines.info("web")
+    assert info["directory"] == str(machines.directory / "web") and info["sockets"] is None
+    description = info["description"]
+    assert description["kernel"] == str(machines.path / "echo"), "a machine can be started from anywhere"
+    assert description["disks"] == [{"path": str(machines.directory / "web" / "disk.raw")}]
+    assert (machines.directory / "web" / "disk.raw").stat().st_size == 2 << 20
+
+    assert machines.good("start", "web") == ""
+    info = machines.info("web")
+    assert info["state"] == "running" and info["sockets"] == str(machines.run_directory / "web")
+    assert info["engine"] in ("translate", "interpret") and info["own_memory_resident"] > 0
+    pid = info["pid"]
+    assert pathlib.Path(f"/proc/{pid}").exists() and machines.ls()["web"]["pid"] == pid
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", info["since"])
+
+    machines.good("pause", "web")
+    machines.good("pause", "web")
+    assert machines.info("web")["state"] == machines.ls()["web"]["state"] == "paused"
+    before = machines.info("web")["instructions"]
+    time.sleep(0.05)
+    assert machines.info("web")["instructions"] == before
+    machines.good("resume", "web")
+    machines.good("resume", "web")
+    assert machines.info("web")["state"] == "running"
+
+    machines.good("kill", "web")
+    info = machines.info("web")
+    assert (info["state"], info["end"], info["status"], info["sockets"]) == ("stopped", "killed", 0, None)
+    assert not pathlib.Path(f"/proc/{pid}").exists() or "zombie" in pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert not machines.run_directory.exists()
+    told = machines.events("web")
+    assert [event["event"] for event in told] == ["started", "paused", "resumed", "ended"]
+    assert told[0]["pid"] == pid and told[-1]["end"] == "killed" and told == sorted(told, key=lambda event: event["time"])
+    assert machines.good("logs", "web") == "echo ready\n"
+    assert machines.good("delete", "web") == ""
+    assert machines.ls() == {} and machines.left() == []
+    assert "hospes create" in machines.good("ls")
+
+
+def test_words_for_people(machines):
+    machines.make("web", "echo")
+    assert re.search(r"^NAME +STATE .*\nweb +running +1 +32 MiB  - +20\d\d-", machines.good("ls"))
+    text = machines.good("info", "web")
+    for words in (r"^name +web$", r"^state +running$", r"^memory +32 MiB, of which the host holds ", r"^sockets +/"):
+        assert re.search(words, text, re.MULTILINE), text
+    assert re.search(r"Z +web +started pid=\d+\n$", machines.good("events", "web"))
+    machines.good("kill", "web")
+    assert re.search(r"^end +killed$", machines.good("info", "web"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["kill", "pause", "resume", "console"])
+def test_what_needs_a_machine_that_runs(machines, command):
+    machines.create("web", "echo")
+    assert_one_line(machines.run(command, "web"), 1, 'machine "web" does not run; start it with: hospes start web')
+    assert_one_line(machines.run(command, "wbe"), 1, 'there is no machine "wbe"; see what there is with: hospes ls')
+
+
+def test_start_twice(machines):
+    machines.make("web", "echo")
+    pid = machines.info("web")["pid"]
+    assert_one_line(machines.run("start", "web"), 1, 'machine "web" runs')
+    assert_one_line(machines.run("start", "--foreground", "web"), 1, 'machine "web" runs')
+    assert_one_line(machines.run("delete", "web"), 1, 'machine "web" runs')
+    assert machines.info("web")["pid"] == pid and machines.info("web")["state"] == "running"
+    machines.good("delete", "--force", "web")
+    assert machines.ls() == {}
+
+
+def test_many_start_at_once(machines):
+    machines.create("web", "echo")
+    command = [machines.home.program, "start", "web"]
+    starts = [subprocess.Popen(command, env=machines.home.environment, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    words = [process.communicate(timeout=SECONDS)[1] for process in starts]
+    assert sorted(process.returncode for process in starts) == [0] + [1] * 7, words
+    assert len([text for text in words if 'machine "web" runs' in text]) == 7
+    assert machines.info("web")["state"] == "running"
+
+
+def test_a_start_that_fails(machines):
+    """The words of the machine's process are those of the command, and nothing is left of it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        machines.create("port", "echo", "-p", f"{port}:22")
+        assert_one_line(machines.run("start", "port"), 1, str(port))
+        assert_one_line(machines.run("start", "--foreground", "port"), 1, str(port))
+    machines.create("file", "echo")
+    (machines.path / "echo").rename(machines.path / "moved")
+    assert_one_line(machines.run("start", "file"), 1, f'"{machines.path}/echo": no such file or directory')
+    machines.create("broken", "hello")
+    (machines.directory / "broken" / "machine.json").write_text('{"version": 9}')
+    assert_one_line(machines.run("start", "broken"), 1, "it is of version 9, and this hospes knows 1")
+    for name in ("port", "file"):
+        assert machines.info(name)["state"] == "stopped" and "pid" not in machines.info(name)
+    assert machines.ls()["broken"] == {"name": "broken", "state": "broken"}
+    assert not machines.run_directory.exists()
+    (machines.path / "moved").rename(machines.path / "echo")
+    machines.good("start", "port")
+    machines.good("kill", "port")
+    machines.good("delete", "broken")
+
+
+def test_a_path_that_is_too_long_for_a_socket(machines):
+    machines.create("web", "echo")
+    machines.home.environment["HOSPES_RUN_DIR"] = str(machines.run_directory / ("x" * 90))
+    assert_one_line(machines.run("start", "web"), 1, "longer than 107 bytes; set HOSPES_RUN_DIR to a shorter directory")
+    assert machines.info("web")["state"] == "stopped"
+
+
+@pytest.mark.parametrize("guest,end,status", [("off", "power-off", 0), ("fail", "failed", 5)])
+def test_the_guest_ends(machines, guest, end, status):
+    machines.make("web", guest)
+    info = machines.wait("web", "stopped")
+    assert (info["end"], info["status"]) == (end, status)
+    assert [event["event"] for event in machines.events()] == ["started", "ended"]
+    assert not machines.run_directory.exists()
+    assert re.search(r"started pid=\d+\n.*ended end=" + end, machines.good("events")), "in the order in which it was"
+
+
+def test_foreground(machines):
+    machines.create("web", "echo")
+    command = [machines.home.program, "start", "--foreground", "web"]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        process = subprocess.Popen(command, env=machines.home.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert machines.wait("web", "running")["pid"] == process.pid
+        process.send_signal(number)
+        assert process.communicate(timeout=SECONDS)[0] == b"" and process.returncode == 0, "an end that was asked for is no failure of a service"
+        assert machines.info("web")["end"] == "killed"
+    for guest, status in (("hello", 0), ("fail", 1)):
+        machines.create(guest, guest)
+        assert machines.run("start", "--foreground", guest).returncode == status
+    assert not machines.run_directory.exists()
+
+
+# ---- processes that do not play along ----
+
+
+def test_a_process_that_is_killed(machines):
+    machines.make("web", "echo")
+    pid = machines.info("web")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert machines.wait("web", "crashed").get("pid") is None
+    assert machines.ls()["web"]["state"] == "crashed" and machines.ls()["web"]["pid"] == 0
+    assert_one_line(machines.run("kill", "web"), 1, "does not run")
+    machines.good("start", "web")
+    assert machines.info("web")["state"] == "running" and machines.info("web")["pid"] != pid
+    machines.good("kill", "web")
+    assert not machines.run_directory.exists()
+    machines.good("start", "web")
+    os.kill(machines.info("web")["pid"], signal.SIGKILL)
+    machines.wait("web", "crashed")
+    machines.good("delete", "web")
+    assert not machines.run_directory.exists() and machines.left() == []
+
+
+def test_a_process_that_stands_still(machines):
+    machines.make("web", "echo")
+    pid = machines.info("web")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    row = machines.ls()["web"]
+    assert (row["state"], row["pid"]) == ("busy", pid)
+    assert 0.9 < time.monotonic() - begin < 2.5
+    machines.good("kill", "web")
+    assert time.monotonic() - begin < 10
+    assert machines.info("web")["state"] == "crashed" and machines.info("web").get("pid") is None
+
+
+# Holds the lock of a machine, and answers what is asked with a refusal when it is to.
+IMPOSTOR = """
+import fcntl, json, os, socket, struct, sys
+lock = os.open(sys.argv[1] + "/lock", os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+with open(sys.argv[1] + "/state.json", "w") as state:
+    json.dump({"version": 1, "state": "running", "pid": int(sys.argv[3]) or os.getpid()}, state)
+listener = socket.socket(socket.AF_UNIX)
+if sys.argv[2]:
+    listener.bind(sys.argv[2])
+    listener.listen(8)
+print("ready", flush=True)
+while sys.argv[2]:
+    peer = listener.accept()[0]
+    peer.recv(4096)
+    peer.send(sys.argv[4].encode() + b"\\n")
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def impostor(machines):
+    processes = []
+
+    def begin(name, control, pid=0, answer=""):
+        arguments = [str(machines.directory / name), str(control), str(pid), answer]
+        process = subprocess.Popen([sys.executable, "-c", IMPOSTOR, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("error", ['{"message": "no"}', '{"message": "no", "data": {"errno": 2}}', pytest.param('{"message": "no", "data": {"errno": 3}}', marks=pytest.mark.long)])
+def test_a_process_that_refuses_to_end(machines, impostor, error):
+    """As one that its guest has taken over: what it answers does not keep it alive. (ESRCH, as if it had ended already, buys it ten seconds.)"""
+    machines.create("web", "echo")
+    (machines.run_directory / "web").mkdir(parents=True, mode=0o700)
+    machines.run_directory.chmod(0o700)
+    process = impostor("web", machines.run_directory / "web" / "control", answer=f'{{"jsonrpc": "2.0", "id": 1, "error": {error}}}')
+    machines.good("kill", "web", seconds=SECONDS)
+    assert process.wait(timeout=SECONDS) == -signal.SIGKILL
+
+
+def test_a_number_that_is_another_process_now(machines, impostor):
+    """A machine crashed, its number was given to another process, and it is being started anew."""
+    machines.create("web", "echo")
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        impostor("web", "", pid=bystander.pid)
+        assert machines.ls()["web"]["state"] == "busy" and machines.ls()["web"]["pid"] == 0
+        assert_one_line(machines.run("kill", "web"), 1, "has no process to kill")
+        time.sleep(0.05)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_directory_of_sockets_that_is_not_ours_alone(machines, impostor):
+    """Whoever made it may listen there: nothing is typed into it, and nothing in it removed."""
+    machines.create("web", "echo")
+    (machines.run_directory / "web").mkdir(parents=True)
+    machines.run_directory.chmod(0o777)
+    (machines.run_directory / "web" / "file").write_text("not of hospes")
+    words = "is not a directory of yours alone; remove it, or set HOSPES_RUN_DIR"
+    assert_one_line(machines.run("start", "web"), 1, words)
+    impostor("web", machines.run_directory / "web" / "console")
+    assert_one_line(machines.run("console", "web"), 1, words)
+    assert_one_line(machines.run("pause", "web"), 1, words)
+    assert machines.ls()["web"]["state"] == "busy"
+    assert (machines.run_directory / "web" / "file").exists()
+
+
+# ---- nothing is left ----
+
+
+def open_files(pid):
+    return [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def test_the_process_has_nothing_of_whoever_started_it(machines):
+    machines.create("web", "echo")
+    reader, writer = os.pipe()
+    with open(machines.path / "secret", "w", encoding="utf-8") as secret:
+        os.dup2(writer, 200)
+        machines.good("start", "web", pass_fds=[secret.fileno(), writer, 200])
+        os.close(200)
+    os.close(writer)
+    assert os.read(reader, 1) == b"", "somebody holds the other end"
+    os.close(reader)
+    pid = machines.info("web")["pid"]
+    files = open_files(pid)
+    ours = re.compile(r"/dev/null|anon_inode:.*|socket:.*|/memfd:.*|" + re.escape(str(machines.directory / "web")) + "/(lock|log|events|console.log)")
+    assert [path for path in files if not ours.fullmatch(path)] == []
+    assert files.count("/dev/null") == 3 and len(files) < 40
+    assert os.getsid(pid) == pid and os.readlink(f"/proc/{pid}/cwd") == "/"
+    parent = int(re.search(r"^PPid:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE).group(1))
+    assert parent != os.getpid()
+    for kind in ("control", "console"):
+        assert stat.S_IMODE((machines.run_directory / "web" / kind).stat().st_mode) == 0o600
+    assert stat.S_IMODE((machines.run_directory / "web").stat().st_mode) == stat.S_IMODE(machines.run_directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((machines.directory / "web").stat().st_mode) == 0o700
+
+
+def test_the_words_at_the_end_of_a_shell_pipe(machines):
+    """`hospes start` in a pipe ends it: the machine does not hold its standard output."""
+    machines.create("web", "echo")
+    line = f"{machines.home.program} start web 2>&1 | cat; echo done"
+    result = subprocess.run(["sh", "-c", line], env=machines.home.environment, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert result.stdout == "done\n"
+    assert machines.info("web")["state"] == "running"
+
+
+def cycles(machines, count):
+    for i in range(count):
+        machines.make(f"m{i % 3}", "echo" if i % 2 else "hello")
+        if i % 2:
+            machines.good("kill", f"m{i % 3}")
+        else:
+            machines.wait(f"m{i % 3}", "stopped")
+        machines.good("delete", f"m{i % 3}")
+
+
+def processes_of(machines):
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"HOSPES_RUN_DIR={machines.run_directory}".encode() in path.read_bytes():
+                found.append(path)
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_many_lives_leave_nothing(machines, count):
+    before = machines.home.snapshot()
+    cycles(machines, count)
+    assert machines.ls() == {}
+    assert not machines.run_directory.exists()
+    assert machines.left() == []
+    after = machines.home.snapshot()
+    assert {path for path in after if path not in before and not path.endswith(".lock")} == {"machines"}
+    end = time.monotonic() + 5
+    while processes_of(machines) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert processes_of(machines) == []
+    with open(machines.directory / ".lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_two_at_once(machines):
+    machines.make("a", "echo").make("b", "echo")
+    assert {name: row["state"] for name, row in machines.ls().items()} == {"a": "running", "b": "running"}
+    os.kill(machines.info("a")["pid"], signal.SIGKILL)
+    machines.wait("a", "crashed")
+    with machines.socket("b", "console") as console:
+        read_until(console, b"echo ready\n")
+        console.send(b"still here\n")
+        read_until(console, b"still here\n")
+    machines.good("kill", "b")
+    assert {event["machine"] for event in machines.events()} == {"a", "b"}
+
+
+# ---- the console, logs, events ----
+
+
+def test_console_for_several(machines):
+    machines.make("web", "echo")
+    with machines.socket("web", "console") as first, machines.socket("web", "console") as second:
+        assert read_until(first, b"ready\n") == read_until(second, b"ready\n") == b"echo ready\n", "what was before they came"
+        first.send(b"from the first;")
+        assert read_until(first, b"first;") == read_until(second, b"first;") == b"from the first;"
+        second.send(b"from the second;")
+        assert read_until(first, b"second;") == b"from the second;"
+        second.close()
+        first.send(b"alone;")
+        read_until(first, b"alone;")
+    with machines.socket("web", "console") as later:
+        assert read_until(later, b"alone;") == b"echo ready\nfrom the first;from the second;alone;"
+    assert machines.good("logs", "web") == "echo ready\nfrom the first;from the second;alone;"
+
+
+def attach(machines, name):
+    return pexpect.spawn(str(machines.home.program), ["console", name], env=machines.home.environment, encoding="utf-8", timeout=SECONDS)
+
+
+def test_console_on_a_terminal(machines):
+    machines.make("web", "echo")
+    with attach(machines, "web") as terminal:
+        terminal.expect("echo ready")
+        terminal.send("typed")
+        terminal.expect("typed")
+        terminal.send("\x01h")
+        terminal.expect("Ctrl-A x leaves the console")
+        terminal.send("\x01a")
+        terminal.expect("\x01")
+        terminal.send("\x03")  # Ctrl-C is the guest's
+        terminal.expect("\x03")
+        terminal.send("\x01x")
+        terminal.expect(pexpect.EOF)
+    assert terminal.exitstatus == 0
+    assert machines.info("web")["state"] == "running"
+    with attach(machines, "web") as terminal:
+        terminal.expect("typed")
+        machines.good("kill", "web")
+        terminal.expect('machine "web" has ended')
+        terminal.expect(pexpect.EOF)
+    assert terminal.exitstatus == 0
+
+
+def test_console_of_a_script(machines):
+    """From a pipe: what comes is the guest's, and its end is not the console's."""
+    machines.make("web", "echo")
+    command = [machines.home.program, "console", "web"]
+    with subprocess.Popen(command, env=machines.home.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"echo ready\n"
+        process.stdin.write(b"\x01x no key here\n")
+        process.stdin.close()
+        assert process.stdout.readline() == b"\x01x no key here\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=SECONDS) == 128 + signal.SIGTERM
+    assert machines.info("web")["state"] == "running"
+
+
+def test_logs(machines):
+    machines.create("web", "hello")
+    assert machines.good("logs", "web") == "" == machines.good("logs", "--hospes", "web")
+    for _ in range(2):
+        machines.good("start", "web")
+        machines.wait("web", "stopped")
+    assert machines.good("logs", "web") == "hello, host\n" * 2
+    command = [machines.home.program, "logs", "--follow", "web"]
+    with subprocess.Popen(command, env=machines.home.environment, stdout=subprocess.PIPE, text=True) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["hello, host\n"] * 2
+        machines.good("start", "web")
+        assert process.stdout.readline() == "hello, host\n"
+        process.kill()
+    # On a terminal the guest's control characters do nothing.
+    (machines.directory / "web" / "console.log").write_bytes(b"a\x1b[31mb\x07\r\n\xc3\xa9\n")
+    with pexpect.spawn(str(machines.home.program), ["logs", "web"], env=machines.home.environment, timeout=SECONDS) as terminal:
+        terminal.expect(pexpect.EOF)
+    assert terminal.before == b"a?[31mb?\r\n\xc3\xa9\r\n"
+
+
+def test_events_as_they_happen(machines):
+    command = [machines.home.program, "events", "--follow", "--json"]
+    with subprocess.Popen(command, env=machines.home.environment, stdout=subprocess.PIPE, text=True) as process:
+        machines.make("web", "echo")
+        assert json.loads(process.stdout.readline())["event"] == "started"
+        machines.make("db", "echo")
+        event = json.loads(process.stdout.readline())
+        assert (event["machine"], event["event"]) == ("db", "started")
+        machines.good("pause", "db")
+        assert json.loads(process.stdout.readline())["event"] == "paused"
+        machines.good("kill", "web")
+        event = json.loads(process.stdout.readline())
+        assert (event["machine"], event["event"], event["end"]) == ("web", "ended", "killed")
+        process.kill()
+
+
+def test_events_of_one_millisecond(machines):
+    machines.create("web", "hello")
+    line = '{"time":"2026-01-02T03:04:05.678Z","machine":"web","event":"%s"}\n'
+    (machines.directory / "web" / "events").write_text("".join(line % word for word in ("started", "ended", "started", "paused")))
+    assert [event["event"] for event in machines.events()] == ["started", "ended", "started", "paused"]
+
+
+# ---- the control socket ----
+
+
+def test_the_example_of_the_documentation(machines):
+    text = (ROOT / "docs" / "control.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    machines.make("web", "echo")
+    script = example.replace("/run/user/1000/hospes", str(machines.run_directory))
+    assert script != example and len(example.splitlines()) <= 14
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["running", "paused"]
+    assert machines.info("web")["state"] == "paused"
+
+
+METHODS = ["events.subscribe", "hospes.info", "machine.info", "machine.pause", "machine.resume", "machine.kill", "machine.engine"]
+
+
+def test_methods(machines):
+    """Each of them, by a script's own socket; and the documentation tells them all."""
+    documented = re.findall(r"^### `([a-z.]+)`$", (ROOT / "docs" / "control.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(documented) == sorted(METHODS)
+    machines.make("web", "echo")
+    with machines.socket("web", "control") as control, control.makefile("rw", encoding="utf-8") as lines:
+
+        def call(method, **params):
+            lines.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+            lines.flush()
+            told = []
+            while "id" not in (answer := json.loads(lines.readline())):
+                told.append(answer["params"]["event"])
+            return answer.get("result", answer.get("error")), told
+
+        assert call("hospes.info")[0]["protocol"] == 1
+        assert call("events.subscribe") == (None, [])
+        info, _ = call("machine.info")
+        assert (info["name"], info["state"], info["pid"]) == ("web", "running", machines.info("web")["pid"])
+        assert info["description"]["kernel"] == str(machines.path / "echo")
+        assert call("machine.pause") == (None, ["paused"])
+        assert call("machine.pause") == (None, [])
+        assert call("machine.info")[0]["state"] == "paused"
+        assert call("machine.resume") == (None, ["resumed"])
+        assert call("machine.engine", engine="interpret") == (None, ["engine"])
+        assert call("machine.info")[0]["engine"] == "interpret"
+        for wrong in ({}, {"engine": 5}, {"engine": "interpret", "x": 1}, {"x": 1}):
+            assert call("machine.engine", **wrong)[0]["code"] == -32602
+        assert call("machine.engine", engine="warp")[0]["code"] in (-32602, -32000)
+        for method in METHODS:
+            if method != "machine.engine":
+                assert call(method, unknown=1)[0]["code"] == -32602, method
+        assert call("machine.fly")[0]["code"] == -32601
+        assert call("machine.pause")[1] == ["paused"]
+        lines.write('{"jsonrpc": "2.0", "id": 1, "method": "machine.kill"}\n')
+        lines.flush()
+        told = [json.loads(line) for line in lines]
+    assert {"jsonrpc": "2.0", "id": 1, "result": None} in told
+    assert machines.wait("web", "stopped")["end"] == "killed"
+
+
+def test_peers_that_do_nothing(machines):
+    """Whoever holds 40 connections keeps others out of the socket, and not from pulling the plug."""
+    machines.make("web", "echo")
+    idle = [machines.socket("web", "control") for _ in range(16)]
+    assert machines.ls()["web"]["state"] == "busy"
+    idle.pop().close()
+    assert machines.ls()["web"]["state"] == "running"
+    begin = time.monotonic()
+    idle.append(machines.socket("web", "control"))
+    machines.good("kill", "web")
+    assert time.monotonic() - begin < 10
+    for connection in idle:
+        connection.close()
+
+
+# ---- create ----
+
+
+def test_create_refuses(machines):
+    machines.create("web", "echo")
+    before = machines.home.snapshot()
+    assert_one_line(machines.run("create", "web", "--kernel", "echo"), 1, 'there is a machine "web" already')
+    for name in ("Web", "-web", "a.b", "x" * 64, "a/b", ".."):
+        assert_one_line(machines.run("create", "--kernel", "echo", "--", name), 2, "cannot be the name of a machine")
+    assert_one_line(machines.run("create", "db", "--image", "none"), 1, 'no image "none"')
+    assert_one_line(machines.run("create", "db", "--kernel", "missing"), 1, '"missing": no such file or directory')
+    assert_one_line(machines.run("create", "db", "--kernel", os.fsdecode(b"caf\xe9"), errors="surrogateescape"), 1, "no such file")
+    assert machines.home.snapshot() == before
+    (machines.path / os.fsdecode(b"caf\xe9")).write_bytes(b"x")
+    assert_one_line(machines.run("create", "db", "--kernel", os.fsdecode(b"caf\xe9"), errors="surrogateescape"), 2, "is not UTF-8")
+    (machines.path / os.fsdecode(b"caf\xe9")).unlink()
+    assert machines.home.snapshot().keys() == before.keys()
+
+
+def test_a_machine_directory_that_moves(machines):
+    machines.create("web", "hello", "--net", "none", "--disk", "1M")
+    machines.directory.rename(machines.path / "elsewhere")
+    machines.directory = machines.path / "elsewhere"
+    machines.home.environment["HOSPES_MACHINE_DIR"] = str(machines.directory)
+    machines.good("start", "web")
+    assert machines.wait("web", "stopped")["end"] == "power-off"
+
+
+# ---- a whole system ----
+
+
+def test_debian(machines, debian):
+    """From an image, with a larger disk: it boots, what is written stays in the machine, and the image is as it was."""
+    data, images = debian["XDG_DATA_HOME"], pathlib.Path(debian["XDG_DATA_HOME"]) / "hospes" / "images" / "debian"
+    machines.home.environment.update(XDG_DATA_HOME=data, XDG_CACHE_HOME=debian["XDG_CACHE_HOME"])
+    before = (images / "disk.raw").stat()
+    result = machines.run("create", "small", "--image", "debian", "--disk", "1G")
+    assert_one_line(result, 2, 'the disk of image "debian" has 4 GiB; use that or more, not 1 GiB')
+    engine = ["--engine", machines.engine] if machines.engine else []
+    machines.good("create", "web", "--image", "debian", "--disk", "5G", "--memory", "512M", *engine, seconds=300)
+    info = machines.info("web")
+    assert info["description"]["image"] == "debian" and info["description"]["kernel"] == str(machines.directory / "web" / "kernel")
+    assert (machines.directory / "web" / "disk.raw").stat().st_blocks < before.st_blocks * 1.1 + 1000, "it stays sparse"
+    machines.good("start", "web")
+    with attach(machines, "web") as terminal:
+        terminal.expect(PROMPT, timeout=300)
+        terminal.sendline("lsblk -nbdo SIZE /dev/vda; echo of web > /root/mark; sync; systemctl poweroff")
+        terminal.expect(str(5 << 30))
+        terminal.expect('machine "web" has ended', timeout=120)
+    assert machines.wait("web", "stopped")["end"] == "power-off"
+    after = (images / "disk.raw").stat()
+    assert (after.st_mtime_ns, after.st_blocks) == (before.st_mtime_ns, before.st_blocks)
+    assert (machines.directory / "web" / "disk.raw").stat().st_mtime_ns > before.st_mtime_ns
+    assert "Power down" in machines.good("logs", "web")
