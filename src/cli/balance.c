@@ -48,7 +48,9 @@ static json_t *ask(const struct balance *balance, const char *name, const char *
     char *path = registry_run_path(&balance->registry, name, "control");
     json_t *result = NULL;
 
-    if (!path || control_call(path, method, params, ASK_MS, &result, error))
+    if (!path || registry_check_run(&balance->registry, error))
+        json_decref(params);
+    else if (control_call(path, method, params, ASK_MS, &result, error))
         result = NULL;
     free(path);
     return result;

@@ -125,16 +125,12 @@ static int copy_out(struct agent *agent, const char *from, const char *to, struc
 static int copy_with(const struct named *named, const struct place *from, const struct place *to,
                      struct error *error)
 {
-    CLEANUP(text_free) char *path = registry_run_path(&named->registry, named->name, "agent");
+    CLEANUP(text_free) char *path = NULL;
     struct agent agent;
-    int r;
+    int r = named_socket(named, "agent", &path, error);
 
-    if (!path)
-        return error_set(error, ENOMEM, "out of memory");
-    if (!registry_is_locked(&named->registry, named->name))
-        return error_set(error, ESRCH,
-                         "machine \"%s\" does not run; start it with: hospes start %s", named->name,
-                         named->name);
+    if (r)
+        return r;
     r = agent_open(&agent, path, AGENT_OPEN_MS, error);
     if (r)
         return r;

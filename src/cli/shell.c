@@ -41,8 +41,8 @@ static int run_in_guest(const struct named *named, const char *const *argv, stru
     struct agent_output output;
     unsigned char *input = NULL;
     size_t input_size = 0;
-    char *path = registry_run_path(&named->registry, named->name, "agent");
-    int r = path ? 0 : error_set(error, ENOMEM, "out of memory");
+    char *path = NULL;
+    int r = named_socket(named, "agent", &path, error);
 
     if (!r && !isatty(STDIN_FILENO))
         r = read_input(&input, &input_size, error);

@@ -31,10 +31,13 @@ static int stop_option(void *ctx, const struct option_walk *walk, struct error *
 static int ask_guest(const struct named *named, struct error *error)
 {
     struct agent agent;
-    char *path = registry_run_path(&named->registry, named->name, "agent");
-    int r = path ? agent_open(&agent, path, AGENT_OPEN_MS, error)
-                 : error_set(error, ENOMEM, "out of memory");
+    char *path = NULL;
+    int r = named_socket(named, "agent", &path, NULL);
 
+    if (r == -ESRCH)
+        return 0; /* it ended meanwhile */
+    r = r ? named_socket(named, "agent", &path, error)
+          : agent_open(&agent, path, AGENT_OPEN_MS, error);
     free(path);
     if (r == -ENOENT || r == -ECONNREFUSED)
         return 0; /* it ended meanwhile */

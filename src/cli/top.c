@@ -96,7 +96,8 @@ static json_t *ask(const struct top *top, const char *name)
     char *path = registry_run_path(&top->registry, name, "control");
     json_t *info = NULL;
 
-    if (path && control_call(path, "machine.info", NULL, ASK_MS, &info, NULL))
+    if (path && (registry_check_run(&top->registry, NULL) ||
+                 control_call(path, "machine.info", NULL, ASK_MS, &info, NULL)))
         info = NULL;
     free(path);
     return info;

@@ -121,6 +121,7 @@ int record_check(const struct record *record, const char *directory, struct erro
 {
     const struct machine_description *d = &record->description;
     const char *const texts[] = {record->image,
+                                 record->merge_domain,
                                  d->name,
                                  d->engine,
                                  relative(d->profile, directory),

@@ -423,7 +423,7 @@ static void peer_that_never_reads(void **state)
         usleep(500);
     }
     assert_int_equal(n, -1);
-    assert_int_equal(errno, EPIPE);
+    assert_true(errno == EPIPE || errno == ECONNRESET);
     close(fd);
     assert_serves(f);
     fd = peer_open(f);
@@ -541,7 +541,7 @@ static void notify_a_full_one(void **state)
         n = send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
     }
     assert_int_equal(n, -1);
-    assert_int_equal(errno, EPIPE);
+    assert_true(errno == EPIPE || errno == ECONNRESET);
     close(fd);
     assert_serves(f);
 }

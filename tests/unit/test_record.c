@@ -30,6 +30,12 @@ static void fill(struct record *record)
     record_init(record);
     set(&record->image, "debian");
     set(&record->created, "2026-01-02T03:04:05.678Z");
+    set(&record->merge_domain, "ours");
+    record->memory_min = 1ull << 30;
+    record->cpu_weight = 200;
+    record->cpu_cap = 50;
+    d->cpus_max = 64;
+    d->merge = true;
     set(&d->name, "web");
     set(&d->engine, "translate,heat=0");
     set(&d->profile, "/cache/profile");
@@ -72,6 +78,12 @@ static void assert_same(const struct record *a, const struct record *b)
 
     assert_text(a->image, b->image);
     assert_text(a->created, b->created);
+    assert_text(a->merge_domain, b->merge_domain);
+    assert_int_equal(a->memory_min, b->memory_min);
+    assert_int_equal(a->cpu_weight, b->cpu_weight);
+    assert_int_equal(a->cpu_cap, b->cpu_cap);
+    assert_int_equal(x->cpus_max, y->cpus_max);
+    assert_int_equal(x->merge, y->merge);
     assert_text(x->name, y->name);
     assert_text(x->engine, y->engine);
     assert_text(x->profile, y->profile);
@@ -110,7 +122,7 @@ static void every_field(void **state)
     fill(&record);
     json = record_to_json(&record, "/m/web");
     assert_non_null(json);
-    assert_int_equal(json_object_size(json), 19);
+    assert_int_equal(json_object_size(json), 25);
     assert_int_equal(record_from_json(json, "/m/web", &found, NULL), 0);
     assert_same(&record, &found);
     record_release(&found);
@@ -198,10 +210,13 @@ static int read_with(const char *text, struct error *error)
 
 static void wrong_types(void **state)
 {
-    static const char *const keys[] = {"version", "name",   "created",  "image",        "cpus",
-                                       "memory",  "paging", "engine",   "code_profile", "firmware",
-                                       "kernel",  "initrd", "append",   "disks",        "network",
-                                       "tap",     "mac",    "forwards", "console"};
+    static const char *const keys[] = {"version",      "name",         "created",    "image",
+                                       "cpus",         "memory",       "paging",     "engine",
+                                       "code_profile", "firmware",     "cpus_max",   "memory_min",
+                                       "merge",        "merge_domain", "cpu_weight", "cpu_cap",
+                                       "kernel",       "initrd",       "append",     "disks",
+                                       "network",      "tap",          "mac",        "forwards",
+                                       "console"};
     static const char *const texts[] = {"true", "null", "1.5",          "{}",
                                         "[1]",  "-1",   "\"\\u0001?\"", "18446744073709551616.0"};
     static const char *const inner[] = {
@@ -220,6 +235,8 @@ static void wrong_types(void **state)
         for (size_t j = 0; j < ARRAY_SIZE(texts); j++) {
             bool string = texts[j][0] == '"';
 
+            if (!strcmp(keys[i], "merge") && !strcmp(texts[j], "true"))
+                continue;
             /* A field that is a text may have any. */
             if (string && strcmp(keys[i], "version") != 0 && strcmp(keys[i], "cpus") != 0 &&
                 strcmp(keys[i], "memory") != 0 && strcmp(keys[i], "paging") != 0 &&
@@ -279,6 +296,11 @@ static void wrong_values(void **state)
          "\"0123456789012345678901234567890123456789012345678901234567890123\"}]}",
          "address"},
         {"{\"name\": \"a b\"}", "a b"},
+        {"{\"cpus_max\": 65}", "cpus_max"},
+        {"{\"cpus\": 4, \"cpus_max\": 2}", "2"},
+        {"{\"memory\": 33554432, \"memory_min\": 33554434}", "promised more memory"},
+        {"{\"cpu_weight\": 10001}", "cpu_weight"},
+        {"{\"cpu_cap\": 4294967295}", "cpu_cap"},
     };
     struct error error = ERROR_INIT;
     json_t *forwards = json_array(), *json;
