@@ -14,6 +14,7 @@
 #include "cli/spec.h"
 #include "host/maker.h"
 #include "host/weight.h"
+#include "image/file.h"
 
 enum {
     CREATE_IMAGE = 1,
@@ -22,6 +23,9 @@ enum {
     CREATE_MEMORY_MIN,
     CREATE_CPU_WEIGHT,
     CREATE_CPU_CAP,
+    CREATE_USER,
+    CREATE_SSH_KEY,
+    CREATE_USER_DATA,
     CREATE_MERGE,
     CREATE_MERGE_DOMAIN,
 };
@@ -30,7 +34,43 @@ struct create {
     struct record record;
     const char *image; /* its name; NULL: none */
     uint64_t disk_size;
+    struct seed seed;
+    char *texts[SEED_KEYS_MAX + 1]; /* what the seed's texts are, if they came from files; owned */
+    unsigned text_count;
 };
+
+/* A file's text, which lives as long as `create` does. */
+static int create_text(struct create *create, const char *path, const char **text,
+                       struct error *error)
+{
+    char **owned = &create->texts[create->text_count];
+    int r = file_read_text(path, SEED_TEXT_MAX, owned, error);
+
+    if (r)
+        return r;
+    create->text_count++;
+    *text = *owned;
+    return 0;
+}
+
+static int create_key(struct create *create, const char *path, struct error *error)
+{
+    const char *key;
+    int r;
+
+    if (create->seed.key_count == SEED_KEYS_MAX)
+        return error_usage(error, "too many keys; a machine takes %d", SEED_KEYS_MAX);
+    r = create_text(create, path, &key, error);
+    if (r)
+        return r;
+    if (!strncmp(key, "-----BEGIN", 10))
+        return error_usage(error, "\"%s\" is a private key; give the public one, \"%s.pub\"", path,
+                           path);
+    /* One line of it: a key is one. */
+    create->texts[create->text_count - 1][strcspn(key, "\r\n")] = 0;
+    create->seed.keys[create->seed.key_count++] = key;
+    return 0;
+}
 
 static int create_option(struct create *create, const struct option_walk *walk, struct error *error)
 {
@@ -51,6 +91,13 @@ static int create_option(struct create *create, const struct option_walk *walk, 
         return option_number(walk, WEIGHT_MIN, WEIGHT_MAX, &create->record.cpu_weight, error);
     case CREATE_CPU_CAP:
         return spec_per_cent(walk, RECORD_CPU_CAP_MAX, &create->record.cpu_cap, error);
+    case CREATE_USER:
+        create->seed.user = walk->value;
+        return 0;
+    case CREATE_SSH_KEY:
+        return create_key(create, walk->value, error);
+    case CREATE_USER_DATA:
+        return create_text(create, walk->value, &create->seed.user_data, error);
     case CREATE_MERGE:
         create->record.description.merge = true;
         return 0;
@@ -85,6 +132,8 @@ static int create_parse(struct create *create, const struct command *command, in
         return error_usage(error, "the machine needs a name, as in: hospes create web --image "
                                   "debian");
     r = registry_name_check(d->name, error);
+    if (!r)
+        r = seed_check(&create->seed, error);
     if (!r && create->record.merge_domain && !d->merge)
         r = error_usage(error, "'--merge-domain' goes with '--merge'");
     if (!r && create->image && (d->kernel || d->initrd))
@@ -159,8 +208,15 @@ static int create_run(const struct command *command, int argc, char **argv, stru
     if (!r && create.image)
         r = create_image(&create, &image, error);
     if (!r)
-        r = maker_make(&registry, &create.record, create.image ? &image : NULL, create.disk_size,
+        r = maker_make(&registry, &create.record,
+                       &(struct maker_request){
+                           .image = create.image ? &image : NULL,
+                           .disk_size = create.disk_size,
+                           .seed = seed_is_wanted(&create.seed) ? &create.seed : NULL,
+                       },
                        error);
+    for (unsigned i = 0; i < create.text_count; i++)
+        free(create.texts[i]);
     image_release(&image);
     registry_release(&registry);
     record_release(&create.record);
@@ -176,6 +232,12 @@ static const struct option create_options[] = {
      "may be repeated"},
     {CREATE_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
      "the memory that it is promised; above it, what the host can spare (all of it)"},
+    {CREATE_USER, "--user", NULL, "NAME", false,
+     "for images with cloud-init: a user to make, who may use sudo"},
+    {CREATE_SSH_KEY, "--ssh-key", NULL, "FILE", true,
+     "for images with cloud-init: a public key that lets that user (or root) in; may be repeated"},
+    {CREATE_USER_DATA, "--user-data", NULL, "FILE", false,
+     "for images with cloud-init: its configuration as a whole"},
     {CREATE_MERGE, "--merge", NULL, NULL, false,
      "let the host's kernel merge its pages with equal ones of other machines (KSM); slower, and "
      "what is merged can be noticed by timing"},

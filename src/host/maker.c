@@ -21,6 +21,7 @@ struct making {
     const char *place; /* MACHINES/.NAME.new */
     const char *home;  /* MACHINES/NAME */
     struct record *record;
+    const struct maker_request *request;
 };
 
 /* Files of an image are replaced and never written to, so that a second name is as good as a copy;
@@ -70,9 +71,10 @@ static int copy_disk(const struct image *image, const char *to, struct error *er
     return r ? r : file_clone(from, to, error);
 }
 
-static int make_disk(const struct making *making, const struct image *image, uint64_t size,
-                     struct error *error)
+static int make_disk(const struct making *making, struct error *error)
 {
+    const struct image *image = making->request->image;
+    uint64_t size = making->request->disk_size;
     struct machine_description *d = &making->record->description;
     CLEANUP(text_free) char *to = text_format("%s/disk.raw", making->place);
     CLEANUP(descriptor_close) int fd = -1;
@@ -101,12 +103,32 @@ static int make_disk(const struct making *making, const struct image *image, uin
     return 0;
 }
 
-/* What comes from the image: in front of the user's command line its own. */
-static int take_image(const struct making *making, const struct image *image, struct error *error)
+static int make_seed(const struct making *making, struct error *error)
 {
     struct machine_description *d = &making->record->description;
-    char *append =
-        text_format("%s%s%s", image->append, d->append ? " " : "", d->append ? d->append : "");
+    CLEANUP(text_free) char *to = text_format("%s/seed.iso", making->place);
+    struct machine_disk *disk = &d->disks[d->disk_count];
+
+    if (d->disk_count == MACHINE_DISKS_MAX)
+        return error_usage(error,
+                           "too many disks; beside its own and the seed's a machine takes %d",
+                           MACHINE_DISKS_MAX - 2);
+    *disk =
+        (struct machine_disk){.path = text_format("%s/seed.iso", making->home), .read_only = true};
+    d->disk_count++;
+    if (!to || !disk->path || description_set(&disk->serial, "cidata"))
+        return error_set(error, ENOMEM, "out of memory");
+    return seed_write(to, making->request->seed, d->name, making->record->created, error);
+}
+
+/* What comes from the image: in front of the user's command line its own. The guest is called what
+ * its machine is (systemd.hostname: kernel-command-line(7)); to others this word means nothing. */
+static int take_image(const struct making *making, struct error *error)
+{
+    const struct image *image = making->request->image;
+    struct machine_description *d = &making->record->description;
+    char *append = text_format("%s systemd.hostname=%s%s%s", image->append, d->name,
+                               d->append ? " " : "", d->append ? d->append : "");
     int r;
 
     if (!append || description_set(&making->record->image, image->name)) {
@@ -131,20 +153,22 @@ static int write_record(const struct making *making, struct error *error)
     return file_write(path, text, strlen(text), false, error);
 }
 
-static int fill(const struct making *making, const struct image *image, uint64_t disk_size,
-                struct error *error)
+static int fill(const struct making *making, struct error *error)
 {
-    int r = image ? take_image(making, image, error) : 0;
+    const struct maker_request *request = making->request;
+    int r = request->image ? take_image(making, error) : 0;
 
-    if (!r && (image || disk_size))
-        r = make_disk(making, image, disk_size, error);
+    if (!r && (request->image || request->disk_size))
+        r = make_disk(making, error);
+    if (!r && request->seed)
+        r = make_seed(making, error);
     if (!r)
         r = record_check(making->record, making->home, error);
     return r ? r : write_record(making, error);
 }
 
 static int make_locked(const struct registry *registry, const struct making *making,
-                       const struct image *image, uint64_t disk_size, struct error *error)
+                       struct error *error)
 {
     int r = 0;
 
@@ -152,7 +176,7 @@ static int make_locked(const struct registry *registry, const struct making *mak
         r = error_set(error, errno, "cannot make directory \"%s\": %s", making->place,
                       error_words(errno));
     if (!r)
-        r = fill(making, image, disk_size, error);
+        r = fill(making, error);
     if (!r)
         r = directory_sync(making->place, error);
     if (!r && rename(making->place, making->home) < 0)
@@ -162,17 +186,17 @@ static int make_locked(const struct registry *registry, const struct making *mak
     return r;
 }
 
-int maker_make(const struct registry *registry, struct record *record, const struct image *image,
-               uint64_t disk_size, struct error *error)
+int maker_make(const struct registry *registry, struct record *record,
+               const struct maker_request *request, struct error *error)
 {
     const char *name = record->description.name;
     CLEANUP(text_free) char *place = text_format("%s/.%s.new", registry->machines, name);
     CLEANUP(text_free) char *home = registry_path(registry, name, NULL);
     CLEANUP(text_free) char *lock = text_format("%s/.lock", registry->machines);
     CLEANUP(descriptor_close) int fd = -1;
-    const struct making making = {place, home, record};
+    const struct making making = {place, home, record, request};
     char now[STATE_TIME_SIZE];
-    int r = check_size(image, disk_size, error);
+    int r = check_size(request->image, request->disk_size, error);
 
     if (r)
         return r;
@@ -196,7 +220,7 @@ int maker_make(const struct registry *registry, struct record *record, const str
                          name, name);
     r = directory_remove(place, error);
     if (!r)
-        r = make_locked(registry, &making, image, disk_size, error);
+        r = make_locked(registry, &making, error);
     if (r && directory_remove(place, NULL))
         error_wrap(error, "and cannot remove \"%s\"", place);
     return r;

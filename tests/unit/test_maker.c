@@ -108,7 +108,8 @@ static int make(struct fixture *f, const char *name, const struct image *image, 
         assert_int_equal(description_set(&record.description.kernel, f->image.kernel), 0);
     if (image)
         assert_int_equal(description_set(&record.description.append, "quiet"), 0);
-    r = maker_make(&f->host->registry, &record, image, disk_size, error);
+    r = maker_make(&f->host->registry, &record,
+                   &(struct maker_request){.image = image, .disk_size = disk_size}, error);
     record_release(&record);
     return r;
 }
@@ -169,7 +170,7 @@ static void from_an_image(void **state)
     assert_int_equal(record_read(&f->host->registry, "web", &record, NULL), 0);
     assert_string_equal(record.image, "debian");
     assert_int_equal(strlen(record.created), strlen("2026-01-02T03:04:05.678Z"));
-    assert_string_equal(record.description.append, "console=ttyS0 quiet");
+    assert_string_equal(record.description.append, "console=ttyS0 systemd.hostname=web quiet");
     assert_int_equal(record.description.disk_count, 1);
     assert_non_null(strstr(record.description.disks[0].path, "/machines/web/disk.raw"));
     assert_false(record.description.disks[0].read_only);
@@ -248,14 +249,18 @@ static void more_disks(void **state)
         if (i < MACHINE_DISKS_MAX - 1)
             record.description.disk_count++;
     }
-    assert_int_equal(maker_make(&f->host->registry, &record, &f->image, 0, NULL), 0);
+    assert_int_equal(maker_make(&f->host->registry, &record,
+                                &(struct maker_request){.image = &f->image}, NULL),
+                     0);
     assert_int_equal(record_read(&f->host->registry, "web", &found, NULL), 0);
     assert_int_equal(found.description.disk_count, MACHINE_DISKS_MAX);
     assert_string_equal(found.description.disks[1].path, "/d0");
     record_release(&found);
     assert_int_equal(registry_delete(&f->host->registry, "web", NULL), 0);
     /* The record has its own disk now, and one more is too many. */
-    assert_int_equal(maker_make(&f->host->registry, &record, &f->image, 0, &error), -EINVAL);
+    assert_int_equal(maker_make(&f->host->registry, &record,
+                                &(struct maker_request){.image = &f->image}, &error),
+                     -EINVAL);
     assert_words(&error, "beside its own a machine takes 4");
     assert_nothing(f);
     record_release(&record);
@@ -320,7 +325,8 @@ static void path_that_cannot_be_written_down(void **state)
     record_init(&record);
     assert_int_equal(description_set(&record.description.name, "web"), 0);
     assert_int_equal(description_set(&record.description.kernel, "/caf\xe9"), 0);
-    assert_int_equal(maker_make(&f->host->registry, &record, NULL, 0, &error), -EINVAL);
+    assert_int_equal(maker_make(&f->host->registry, &record, &(struct maker_request){0}, &error),
+                     -EINVAL);
     assert_words(&error, "is not UTF-8");
     assert_nothing(f);
     record_release(&record);
