@@ -6,7 +6,8 @@
  *   emit.c         one unit: its frame, dispatch by operation, out-of-line parts
  *   emit_region.c  labels of a region, and what is known at them
  *   emit_int.c     integer operations
- *   emit_memory.c  loads, stores, atomics
+ *   emit_memory.c  loads, stores, the guest's state
+ *   emit_atomic.c  atomics
  *   emit_float.c   floating point
  *   emit_flow.c    branches, calls, returns
  *
@@ -347,6 +348,13 @@ void cold_divide(struct emitter *e, const struct cold *cold);
 /* ---- emit_memory.c ---- */
 
 bool emit_memory(struct emitter *e, const struct ir_insn *insn);
+/* rax = the address. */
+void emit_address(struct emitter *e, const struct ir_insn *insn);
+/* From the address in rax to the host's place of it, rax + rcx, or out by the cold part. `aligned`:
+ * the lowest bits of the address must be 0 besides; else all of `width` bytes must be in the page.
+ */
+struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn, uint32_t tag,
+                            unsigned width, bool aligned, enum cold_kind kind);
 void cold_load(struct emitter *e, const struct cold *cold);
 void cold_store(struct emitter *e, const struct cold *cold);
 /* Out-of-line parts of windowed accesses, in front of all others. */
@@ -357,6 +365,10 @@ void slack_step(uint32_t *slacks, const struct ir_insn *insn);
 bool is_window_base(const struct ir_insn *insn);
 /* Compares: above or equal if what the register holds is beyond the window. */
 void emit_base_check(struct emitter *e, unsigned base);
+
+/* ---- emit_atomic.c ---- */
+
+void emit_atomic(struct emitter *e, const struct ir_insn *insn);
 
 /* ---- emit_float.c ---- */
 
