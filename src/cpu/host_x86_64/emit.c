@@ -106,16 +106,16 @@ static void cold_guest(struct emitter *e, const struct cold *cold)
 
     if (cold->borrowing)
         borrow_give(e);
-    emit_guest(e, insn);
+    emit_guest(e, insn, 0);
     if (cold->borrowing)
         borrow_take(e);
     jmp_to(&e->b, cold->back);
 }
 
-void emit_guest(struct emitter *e, const struct ir_insn *insn)
+void emit_guest(struct emitter *e, const struct ir_insn *insn, unsigned width)
 {
     mov_ri(&e->b, RAX, (uintptr_t)insn->fallback);
-    mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, 0u, 0u, (uint32_t)insn->done));
+    mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, width, 0u, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_GUEST]);
 }
 

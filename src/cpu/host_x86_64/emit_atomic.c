@@ -2,133 +2,246 @@
 /*
  * Atomics: of pages that may be written, aligned; all else is the guest's to do.
  */
+#include "base/error.h"
 #include "cpu/host_x86_64/emitter.h"
 
-static unsigned atomic_width(const struct ir_insn *insn)
+/* Where one happens. */
+struct spot {
+    struct place place;
+    struct access *access; /* of windowed code; else NULL */
+    unsigned base;         /* and the register that holds the address */
+};
+
+bool is_atomic(const struct ir_insn *insn)
+{
+    return insn->op >= IR_ATOMIC_SWAP && insn->op <= IR_STORE_CONDITIONAL;
+}
+
+static unsigned width_flag(const struct ir_insn *insn)
 {
     return insn->width == 8 ? OP_W : 0;
 }
 
+/* The address is in a global's register, or loaded to rcx. */
+static struct spot spot_in_window(struct emitter *e, const struct ir_insn *insn)
+{
+    struct spot spot = {.access = access_add(e, insn)};
+
+    spot.base = int_operand(e, insn->a, 0, RCX);
+    spot.place = at_mem(spot.base, 0);
+    spot.place.gs = true;
+    if (insn->a != IR_ZERO && !is_base_known(e, insn))
+        access_check(e, spot.access, spot.base);
+    op(&e->b, OP_BYTE, 0xf6, 0, in_reg(spot.base)); /* test */
+    put8(&e->b, insn->width - 1u);
+    jcc_to(&e->b, CC_NE, 0);
+    spot.access->unaligned = here(&e->b);
+    return spot;
+}
+
+/* The next instruction is the one that accesses memory, or another one of them. */
+static void spot_accessed(struct emitter *e, const struct spot *spot)
+{
+    struct access *access = spot->access;
+
+    if (!access)
+        return;
+    if (access->at) {
+        access = access_add(e, access->insn);
+        access->again = true;
+    }
+    access->at = here(&e->b);
+}
+
+static void put_lock(struct emitter *e)
+{
+    put8(&e->b, 0xf0);
+}
+
+/* With what rax holds. */
+static void compare_exchange(struct emitter *e, const struct ir_insn *insn, const struct spot *spot,
+                             unsigned value)
+{
+    spot_accessed(e, spot);
+    put_lock(e);
+    op(&e->b, width_flag(insn) | OP_0F, 0xb1, value, spot->place);
+}
+
 /* What memory held, in `reg`. */
-static void atomic_result(struct emitter *e, const struct ir_insn *insn, unsigned reg)
+static void store_result(struct emitter *e, const struct ir_insn *insn, unsigned reg)
 {
     if (insn->width == 4 && is_global(insn->dst))
         movsxd(&e->b, reg, in_reg(reg));
     int_store(e, insn->dst, reg);
 }
 
-static void emit_exchange(struct emitter *e, const struct ir_insn *insn)
+static void emit_exchange(struct emitter *e, const struct ir_insn *insn, const struct spot *spot)
 {
-    struct place at = at_index(RAX, RCX, 0, 0);
-    unsigned w = atomic_width(insn);
+    unsigned w = width_flag(insn);
 
     int_load(e, RDX, insn->b, 0);
+    spot_accessed(e, spot);
     if (insn->op == IR_ATOMIC_SWAP) {
-        op(&e->b, w, 0x87, RDX, at);
+        op(&e->b, w, 0x87, RDX, spot->place);
     } else {
-        put8(&e->b, 0xf0);
-        op(&e->b, w | OP_0F, 0xc1, RDX, at); /* lock xadd */
+        put_lock(e);
+        op(&e->b, w | OP_0F, 0xc1, RDX, spot->place); /* xadd */
     }
-    atomic_result(e, insn, RDX);
+    store_result(e, insn, RDX);
 }
 
-static void emit_logic(struct emitter *e, const struct ir_insn *insn)
+static void emit_logic(struct emitter *e, const struct ir_insn *insn, const struct spot *spot)
 {
     enum x86_alu alu = insn->op == IR_ATOMIC_AND  ? ALU_AND
                        : insn->op == IR_ATOMIC_OR ? ALU_OR
                                                   : ALU_XOR;
-    unsigned w = atomic_width(insn);
+    unsigned w = width_flag(insn);
     uint8_t *loop;
 
     if (insn->dst == IR_ZERO) {
         int_load(e, RDX, insn->b, 0);
-        put8(&e->b, 0xf0);
-        alu_store(&e->b, w, alu, at_index(RAX, RCX, 0, 0), RDX);
+        spot_accessed(e, spot);
+        put_lock(e);
+        alu_store(&e->b, w, alu, spot->place, RDX);
         return;
     }
-    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
-    mov_load(&e->b, w, RAX, at_mem(RCX, 0));
+    spot_accessed(e, spot);
+    mov_load(&e->b, w, RAX, spot->place);
     loop = e->b.at;
     int_load(e, RDX, insn->b, 0);
     alu_load(&e->b, w, alu, RDX, in_reg(RAX));
-    put8(&e->b, 0xf0);
-    op(&e->b, w | OP_0F, 0xb1, RDX, at_mem(RCX, 0)); /* lock cmpxchg */
+    compare_exchange(e, insn, spot, RDX);
     put8(&e->b, 0x70 | CC_NE);
     put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
-    atomic_result(e, insn, RAX);
+    store_result(e, insn, RAX);
 }
 
-static void emit_load_reserved(struct emitter *e, const struct ir_insn *insn)
-{
-    const struct guest_layout *l = e->layout;
+/* ---- reservations: by the virtual address in windowed code, which knows no other ---- */
 
-    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
-    if (insn->width == 4)
-        movsxd(&e->b, RDX, at_mem(RCX, 0));
-    else
-        mov_load(&e->b, OP_W, RDX, at_mem(RCX, 0));
+static struct place reserved_place(const struct emitter *e)
+{
+    return state_place(e->layout->reserved_offset);
+}
+
+static uint32_t reserved_as(const struct spot *spot, const struct ir_insn *insn)
+{
+    return NATIVE_RESERVED(spot->access ? NATIVE_RESERVED_VIRTUAL : NATIVE_RESERVED_PHYSICAL,
+                           (uint32_t)insn->width);
+}
+
+/* The register that holds the address for a reservation; where rcx holds the host's, it is lost. */
+static unsigned reserved_address(struct emitter *e, const struct spot *spot)
+{
+    if (spot->access)
+        return spot->base;
     alu_load(&e->b, OP_W, ALU_ADD, RCX, CONTEXT(gpa_offset));
-    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_offset));
-    put8(&e->b, 1);
-    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_width_offset));
-    put8(&e->b, insn->width);
-    mov_store(&e->b, OP_W, state_place(l->reserved_address_offset), RCX);
-    mov_store(&e->b, OP_W, state_place(l->reserved_value_offset), RDX);
-    int_store(e, insn->dst, RDX);
+    return RCX;
 }
 
-static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn)
+static void emit_load_reserved(struct emitter *e, const struct ir_insn *insn,
+                               const struct spot *spot)
 {
     const struct guest_layout *l = e->layout;
-    uint8_t *fail[4], *done;
+    unsigned value = int_target(e, insn->dst, RDX);
 
-    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
-    mov_rr(&e->b, OP_W, RDX, RCX);
-    alu_load(&e->b, OP_W, ALU_ADD, RDX, CONTEXT(gpa_offset));
-    alu_load(&e->b, OP_W, ALU_CMP, RDX, state_place(l->reserved_address_offset));
-    fail[0] = jcc_short(&e->b, CC_NE);
-    op(&e->b, 0, 0x80, ALU_CMP, state_place(l->reserved_offset));
-    put8(&e->b, 1);
-    fail[1] = jcc_short(&e->b, CC_NE);
-    op(&e->b, 0, 0x80, ALU_CMP, state_place(l->reserved_width_offset));
-    put8(&e->b, insn->width);
-    fail[2] = jcc_short(&e->b, CC_NE);
+    if (spot->access && value == spot->base)
+        value = RDX;
+    spot_accessed(e, spot);
+    if (insn->width == 4)
+        movsxd(&e->b, value, spot->place);
+    else
+        mov_load(&e->b, OP_W, value, spot->place);
+    mov_store(&e->b, OP_W, state_place(l->reserved_address_offset), reserved_address(e, spot));
+    mov_mi(&e->b, 0, reserved_place(e), (int32_t)reserved_as(spot, insn));
+    mov_store(&e->b, OP_W, state_place(l->reserved_value_offset), value);
+    int_store(e, insn->dst, value);
+}
+
+/* Windowed: the guest does it unless there is such a reservation of this address, since all it
+ * takes to fail is to find out whether the page may be written. */
+static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn,
+                                   const struct spot *spot)
+{
+    const struct guest_layout *l = e->layout;
+    struct cold *other;
+    uint8_t *fail[2] = {NULL, NULL};
+
+    if (spot->access) {
+        mov_load(&e->b, OP_W, RAX, state_place(l->reserved_address_offset));
+        mov_load(&e->b, 0, RDX, reserved_place(e));
+        alu_load(&e->b, OP_W, ALU_SUB, RAX, in_reg(spot->base));
+        alu_imm(&e->b, 0, ALU_SUB, in_reg(RDX), (int32_t)reserved_as(spot, insn));
+        alu_load(&e->b, OP_W, ALU_OR, RAX, in_reg(RDX));
+        other = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    } else {
+        op(&e->b, 0, 0x80, ALU_CMP, reserved_place(e));
+        put8(&e->b, NATIVE_RESERVED_VIRTUAL);
+        other = emit_cold(e, CC_E, COLD_GUEST, insn, 0);
+        mov_rr(&e->b, OP_W, RDX, RCX);
+        alu_load(&e->b, OP_W, ALU_ADD, RDX, CONTEXT(gpa_offset));
+        alu_load(&e->b, OP_W, ALU_CMP, RDX, state_place(l->reserved_address_offset));
+        fail[0] = jcc_short(&e->b, CC_NE);
+        alu_imm(&e->b, 0, ALU_CMP, reserved_place(e), (int32_t)reserved_as(spot, insn));
+        fail[1] = jcc_short(&e->b, CC_NE);
+    }
     mov_load(&e->b, OP_W, RAX, state_place(l->reserved_value_offset));
     int_load(e, RDX, insn->b, 0);
-    put8(&e->b, 0xf0);
-    op(&e->b, atomic_width(insn) | OP_0F, 0xb1, RDX, at_mem(RCX, 0)); /* lock cmpxchg */
-    fail[3] = jcc_short(&e->b, CC_NE);
-    mov_ri(&e->b, RAX, 0);
-    done = jmp_short(&e->b);
-    for (unsigned i = 0; i < 4; i++)
+    compare_exchange(e, insn, spot, RDX);
+    for (unsigned i = 0; i < 2 && fail[i]; i++)
         jump_here(&e->b, fail[i]);
-    mov_ri(&e->b, RAX, 1);
-    jump_here(&e->b, done);
-    op(&e->b, 0, 0xc6, 0, state_place(l->reserved_offset));
-    put8(&e->b, 0);
+    mov_ri(&e->b, RAX, 0); /* the flags stay */
+    setcc(&e->b, CC_NE, RAX);
+    mov_mi(&e->b, 0, reserved_place(e), NATIVE_NOT_RESERVED);
     int_store(e, insn->dst, RAX);
+    cold_back(e, other);
+}
+
+/* ---- all of them ---- */
+
+static void emit_at(struct emitter *e, const struct ir_insn *insn, const struct spot *spot)
+{
+    switch (insn->op) {
+    case IR_ATOMIC_SWAP:
+    case IR_ATOMIC_ADD:
+        emit_exchange(e, insn, spot);
+        break;
+    case IR_LOAD_RESERVED:
+        emit_load_reserved(e, insn, spot);
+        break;
+    case IR_STORE_CONDITIONAL:
+        emit_store_conditional(e, insn, spot);
+        break;
+    default:
+        emit_logic(e, insn, spot);
+        break;
+    }
 }
 
 void emit_atomic(struct emitter *e, const struct ir_insn *insn)
 {
     struct cold *cold;
+    struct spot spot;
 
+    if (e->unit->windowed) {
+        spot = spot_in_window(e, insn);
+        emit_at(e, insn, &spot);
+        spot.access->back = here(&e->b);
+        return;
+    }
     emit_address(e, insn);
     cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, true, COLD_GUEST);
-    switch (insn->op) {
-    case IR_ATOMIC_SWAP:
-    case IR_ATOMIC_ADD:
-        emit_exchange(e, insn);
-        break;
-    case IR_LOAD_RESERVED:
-        emit_load_reserved(e, insn);
-        break;
-    case IR_STORE_CONDITIONAL:
-        emit_store_conditional(e, insn);
-        break;
-    default:
-        emit_logic(e, insn);
-        break;
-    }
+    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
+    spot = (struct spot){.place = at_mem(RCX, 0)};
+    emit_at(e, insn, &spot);
     cold_back(e, cold);
+}
+
+void access_atomic(struct emitter *e, const struct access *access)
+{
+    if (access->borrowing)
+        borrow_give(e);
+    emit_guest(e, access->insn, access->insn->width);
+    if (access->borrowing)
+        borrow_take(e);
+    jmp_to(&e->b, access->back);
 }

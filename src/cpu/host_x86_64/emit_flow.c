@@ -316,7 +316,7 @@ bool emit_flow(struct emitter *e, const struct ir_insn *insn)
         emit_return(e, insn);
         break;
     case IR_GUEST:
-        emit_guest(e, insn);
+        emit_guest(e, insn, 0);
         break;
     case IR_NEXT_PAGE:
         emit_next_page(e, insn);

@@ -92,33 +92,46 @@ void emit_base_check(struct emitter *e, unsigned base)
     alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
 }
 
-/* Checks the base, which is in a global's register or loaded to rax. */
-static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
+struct access *access_add(struct emitter *e, const struct ir_insn *insn)
 {
     struct access *access = &e->accesses[e->access_count];
-    unsigned base = RAX;
-    bool known = false;
 
     if (e->access_count == IR_UNIT_MAX - 1)
         e->full = true;
     else
         e->access_count++;
     *access = (struct access){.insn = insn, .debts = e->debts, .borrowing = e->borrowing};
-    if (is_constant(insn) || is_of_page(insn))
-        return access;
-    if (has_base(insn)) {
-        uint32_t slack = e->slack[insn->a];
+    return access;
+}
 
-        known = slack != UINT32_MAX && slack + magnitude(insn->imm) < SLACK_MAX;
-        base = int_operand(e, insn->a, 0, RAX);
-    } else {
-        emit_address(e, insn);
-    }
-    if (known)
-        return access;
+bool is_base_known(const struct emitter *e, const struct ir_insn *insn)
+{
+    uint32_t slack = e->slack[insn->a];
+
+    return slack != UINT32_MAX && slack + magnitude(insn->imm) < SLACK_MAX;
+}
+
+void access_check(struct emitter *e, struct access *access, unsigned base)
+{
     emit_base_check(e, base);
     jcc_to(&e->b, CC_AE, 0);
     access->check = here(&e->b);
+}
+
+/* Checks the base, which is in a global's register or loaded to rax. */
+static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
+{
+    struct access *access = access_add(e, insn);
+    unsigned base = RAX;
+
+    if (is_constant(insn) || is_of_page(insn))
+        return access;
+    if (has_base(insn))
+        base = int_operand(e, insn->a, 0, RAX);
+    else
+        emit_address(e, insn);
+    if (!has_base(insn) || !is_base_known(e, insn))
+        access_check(e, access, base);
     return access;
 }
 
@@ -411,7 +424,7 @@ void cold_store(struct emitter *e, const struct cold *cold)
 static bool wants_code(const struct access *access)
 {
     return access->borrowing || access->debts.words || access->debts.nans ||
-           !fits32(access->insn->imm) || access->insn->done > 127;
+           !fits32(access->insn->imm) || access->insn->done > 127 || is_atomic(access->insn);
 }
 
 static unsigned record_ref(ir_ref ref)
@@ -427,14 +440,15 @@ static struct host_access record(struct emitter *e, const struct access *access)
 
     if (at > UINT16_MAX)
         e->full = true;
+    if (wants_code(access))
+        return (struct host_access){.at = at & UINT16_MAX, .own_code = true};
     BUG_ON(length >= 64);
     return (struct host_access){.imm = (int32_t)insn->imm,
                                 .at = at & UINT16_MAX,
                                 .length = length & 63,
                                 .base = record_ref(insn->a) & 127,
                                 .store = insn->op == IR_STORE,
-                                .checked = access->check && !wants_code(access),
-                                .own_code = wants_code(access),
+                                .checked = access->check != 0,
                                 .data =
                                     record_ref(insn->op == IR_STORE ? insn->b : insn->dst) & 127,
                                 .guest = insn->at & 0xfff,
@@ -448,9 +462,15 @@ static void access_code(struct emitter *e, const struct access *access)
 {
     if (access->check)
         patch_here(&e->b, access->check);
+    if (access->unaligned)
+        patch_here(&e->b, access->unaligned);
     hold_nothing(e);
     borrow_map(e, access->borrowing);
     debts_pay(e, access->debts);
+    if (is_atomic(access->insn)) {
+        access_atomic(e, access);
+        return;
+    }
     emit_address(e, access->insn);
     if (access->insn->op == IR_LOAD)
         stub_load(e, access->insn, access->back, access->borrowing, access->keeps);
@@ -473,6 +493,10 @@ void emit_accesses(struct emitter *e)
     for (unsigned i = 0; i < e->access_count; i++) {
         if (!records[i].own_code)
             continue;
+        if (e->accesses[i].again) {
+            records[i].imm = records[i - 1].imm;
+            continue;
+        }
         records[i].imm = (int32_t)(here(&e->b) - e->cold_start);
         access_code(e, &e->accesses[i]);
     }

@@ -119,8 +119,10 @@ struct cold {
 
 /* An access to the window, see struct host_access. */
 struct access {
-    bool keeps;     /* what follows relies on rax being the base */
-    uint32_t check; /* behind the jump of the base's check; 0: none */
+    bool keeps;         /* what follows relies on rax being the base */
+    bool again;         /* another instruction of the access before it */
+    uint32_t check;     /* behind the jump of the base's check; 0: none */
+    uint32_t unaligned; /* the same of an atomic's alignment */
     uint32_t at, back;
     const struct ir_insn *insn;
     struct debts debts;
@@ -258,8 +260,9 @@ unsigned emit_link(struct emitter *e, int32_t target, bool polls);
 /* Puts what stands behind so that 4 bytes, `before` bytes from here, can be patched at once. */
 void emit_patchable(struct emitter *e, unsigned before);
 void emit_count(struct emitter *e, unsigned instructions);
-/* Has the guest execute the instruction by its fallback. */
-void emit_guest(struct emitter *e, const struct ir_insn *insn);
+/* Has the guest execute the instruction by its fallback. `width`: of an access that the window
+ * could not do, or 0. */
+void emit_guest(struct emitter *e, const struct ir_insn *insn, unsigned width);
 /* In an out-of-line part: the jump of the link `index`, and its stub behind it. */
 void emit_cold_link(struct emitter *e, unsigned index);
 /* Leaves by an exit part; it goes on at `offset`. */
@@ -365,10 +368,19 @@ void slack_step(uint32_t *slacks, const struct ir_insn *insn);
 bool is_window_base(const struct ir_insn *insn);
 /* Compares: above or equal if what the register holds is beyond the window. */
 void emit_base_check(struct emitter *e, unsigned base);
+/* An access to the window, which is to be told where it may fault. */
+struct access *access_add(struct emitter *e, const struct ir_insn *insn);
+/* Whether the operation's address is near one, a global's, that was seen to be in the window. */
+bool is_base_known(const struct emitter *e, const struct ir_insn *insn);
+/* Goes out of line if what the register holds is beyond the window. */
+void access_check(struct emitter *e, struct access *access, unsigned base);
 
 /* ---- emit_atomic.c ---- */
 
 void emit_atomic(struct emitter *e, const struct ir_insn *insn);
+bool is_atomic(const struct ir_insn *insn);
+/* Out of line, with debts paid: what the window could not do. */
+void access_atomic(struct emitter *e, const struct access *access);
 
 /* ---- emit_float.c ---- */
 

@@ -69,7 +69,7 @@ static enum op_result load_reserved(struct engine_cpu *cpu, const struct op *op,
     hart->reserved_value =
         width == 4 ? (uint64_t)(int32_t)le32toh(__atomic_load_n((uint32_t *)host, __ATOMIC_SEQ_CST))
                    : le64toh(__atomic_load_n((uint64_t *)host, __ATOMIC_SEQ_CST));
-    hart->reserved = true;
+    hart->reserved = RISCV_RESERVED_PHYSICAL;
     hart->reserved_width = width;
     hart->reserved_address = place.address;
     op_write_x(cpu, op, hart->reserved_value);
@@ -86,6 +86,22 @@ static enum op_result exec_lr_d(struct engine_cpu *cpu, const struct op *op)
     return load_reserved(cpu, op, 8);
 }
 
+void reservation_make_physical(struct engine_cpu *cpu)
+{
+    struct riscv_hart *hart = cpu->hart;
+    struct riscv_translation translation;
+
+    if (likely(hart->reserved != RISCV_RESERVED_VIRTUAL))
+        return;
+    hart->reserved = RISCV_NOT_RESERVED;
+    /* Else another hart has taken the page away since. */
+    if (riscv_peek(hart, cpu->engine->memory, hart->reserved_address, &cpu->data->regime,
+                   &translation))
+        return;
+    hart->reserved = RISCV_RESERVED_PHYSICAL;
+    hart->reserved_address = translation.address;
+}
+
 static enum op_result store_conditional(struct engine_cpu *cpu, const struct op *op, unsigned width)
 {
     struct riscv_hart *hart = cpu->hart;
@@ -96,6 +112,7 @@ static enum op_result store_conditional(struct engine_cpu *cpu, const struct op 
 
     if (!host)
         return OP_TRAP;
+    reservation_make_physical(cpu);
     if (hart->reserved && hart->reserved_width == width &&
         hart->reserved_address == place.address) {
         if (width == 4) {
@@ -111,7 +128,7 @@ static enum op_result store_conditional(struct engine_cpu *cpu, const struct op 
         }
     }
     /* Whether it succeeds or fails, it invalidates the reservation. */
-    hart->reserved = false;
+    hart->reserved = RISCV_NOT_RESERVED;
     if (done)
         memory_note_write(place.range->ram, place.address - place.range->base, width);
     op_write_x(cpu, op, !done);

@@ -52,7 +52,7 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1)
     hart->scounteren = 0;
     hart->mcycle = hart->minstret = 0;
     hart->counters_read = false;
-    hart->reserved = false;
+    hart->reserved = RISCV_NOT_RESERVED;
     hart->reserved_width = 0;
     hart->reserved_address = hart->reserved_value = 0;
     /* An IPI sent to a hart that is being resumed by hosted firmware must reach it. */

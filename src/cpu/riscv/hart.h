@@ -52,6 +52,9 @@ enum riscv_exception {
 
 #define RISCV_PMP_COUNT 16
 
+/* What the address of a reservation is. */
+enum riscv_reservation { RISCV_NOT_RESERVED, RISCV_RESERVED_PHYSICAL, RISCV_RESERVED_VIRTUAL };
+
 /* What the hart is handed by its machine. Called on the hart's own thread. */
 struct riscv_platform {
     /* The time CSR and mtime: ticks of the board's timebase. */
@@ -88,9 +91,11 @@ struct riscv_hart {
     /* Counters: the value is what was written plus what was counted since. */
     uint64_t mcycle, minstret;
 
-    /* Reservation of lr: the guest-physical address and the value that was read. */
-    bool reserved;
-    uint8_t reserved_width;
+    /* Reservation of lr: enum riscv_reservation, the bytes, the address and the value that was
+     * read. A virtual address is of the regime in which loads and stores are made, and becomes a
+     * guest-physical one before that changes or the hart stops: an engine may keep the one that is
+     * at hand, and nobody else sees it. */
+    uint16_t reserved, reserved_width;
     uint64_t reserved_address, reserved_value;
 
     /* Supervisor level too (Sstc), but set all the time, and nothing that an engine caches follows

@@ -356,6 +356,7 @@ static enum cpu_stop interpreter_run(struct engine_cpu *cpu, uint64_t max_instru
             cpu_take_trap(cpu, cpu->cause, cpu->tval);
     }
     count(cpu, cpu->budget);
+    reservation_make_physical(cpu);
     set_running(cpu, false);
     interpreter_state_out(cpu);
     return cpu->stop;

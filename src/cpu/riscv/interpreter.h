@@ -371,6 +371,10 @@ op_function *execute_function(enum riscv_insn_id id);
 op_function exec_illegal;
 op_function exec_cross_page;
 
+/* Before the regime of loads and stores changes, and before the address is looked at; see struct
+ * riscv_hart. */
+void reservation_make_physical(struct engine_cpu *cpu);
+
 extern op_function *const execute_float_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_atomic_functions[RISCV_INSN_COUNT];
 extern op_function *const execute_system_functions[RISCV_INSN_COUNT];

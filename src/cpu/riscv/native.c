@@ -95,7 +95,6 @@ static const struct guest_layout layout = {
     .flags_offset = offsetof(struct riscv_hart, fflags),
     .poll_offset = offsetof(struct riscv_hart, signal.limit),
     .reserved_offset = offsetof(struct riscv_hart, reserved),
-    .reserved_width_offset = offsetof(struct riscv_hart, reserved_width),
     .reserved_address_offset = offsetof(struct riscv_hart, reserved_address),
     .reserved_value_offset = offsetof(struct riscv_hart, reserved_value),
     .tlb_offset = offsetof(struct tlb, entries),
@@ -105,6 +104,12 @@ static const struct guest_layout layout = {
     .tlb_write = offsetof(struct tlb_entry, write),
     .tlb_addend = offsetof(struct tlb_entry, addend),
 };
+
+_Static_assert((int)NATIVE_RESERVED_PHYSICAL == (int)RISCV_RESERVED_PHYSICAL &&
+                   (int)NATIVE_RESERVED_VIRTUAL == (int)RISCV_RESERVED_VIRTUAL &&
+                   offsetof(struct riscv_hart, reserved_width) ==
+                       offsetof(struct riscv_hart, reserved) + 2,
+               "NATIVE_RESERVED() is two fields of the hart");
 
 /* ---- what translated code asks for ---- */
 
@@ -202,6 +207,7 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
     struct engine_cpu *cpu = ctx;
     struct native_context *context = context_of(cpu);
     const struct lift_record *record = data;
+    uint64_t address = cpu->hart->x[record->op[0].rs1];
     enum op_result result;
 
     cpu->counters.helped_instructions++;
@@ -212,6 +218,9 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
     cpu->base = context->page + NATIVE_INFO_AT(info);
     result = record->op[1].call(cpu, record->op);
     if (likely(result == OP_NEXT)) {
+        /* Or else each access to the page would come here. */
+        if (NATIVE_INFO_WIDTH(info) && cpu->data->window)
+            native_window_fill(cpu, address, NATIVE_INFO_WIDTH(info));
         context_begin(cpu);
         return (struct native_value){0, true};
     }

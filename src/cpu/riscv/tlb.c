@@ -302,8 +302,11 @@ void tlb_review(struct engine_cpu *cpu)
     if (!cpu->fetch || !cpu->fetch->valid || !regime_equal(&regime, &cpu->fetch->regime))
         cpu->fetch = tlb_of(cpu, &regime);
     riscv_regime_data(cpu->hart, &regime);
-    if (!cpu->data || !cpu->data->valid || !regime_equal(&regime, &cpu->data->regime))
-        cpu->data = tlb_of(cpu, &regime);
+    if (cpu->data && cpu->data->valid && regime_equal(&regime, &cpu->data->regime))
+        return;
+    if (cpu->data)
+        reservation_make_physical(cpu);
+    cpu->data = tlb_of(cpu, &regime);
 }
 
 bool tlb_is_current(const struct engine_cpu *cpu)

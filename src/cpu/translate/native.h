@@ -128,6 +128,11 @@ struct native_value {
 #define NATIVE_INFO_SIGN(info)             ((info) >> 17 & 1)
 #define NATIVE_INFO_DONE(info)             ((info) >> 18)
 
+/* A reservation. Windowed code knows the virtual address only; the address is of the context in
+ * which it was made. What the guest's side and code of the other kind make of it is the same. */
+enum native_reservation { NATIVE_NOT_RESERVED, NATIVE_RESERVED_PHYSICAL, NATIVE_RESERVED_VIRTUAL };
+#define NATIVE_RESERVED(kind, width) ((kind) | (width) << 16)
+
 struct native_helpers {
     struct native_value (*load)(void *cpu, uint64_t vaddr, uint32_t info);
     struct native_value (*store)(void *cpu, uint64_t vaddr, uint32_t info, uint64_t value);
@@ -135,7 +140,8 @@ struct native_helpers {
      * globals in the state. The value is what was loaded or the base's
      * (host_access.keeps); context->target: where to go on. */
     struct native_value (*access)(void *cpu, uint64_t where);
-    /* `record`: ir_insn.fallback. All globals are in the state, before and after. */
+    /* `record`: ir_insn.fallback. All globals are in the state, before and after. The info's width
+     * is not 0 of an atomic access that the window could not do: it may get the page. */
     struct native_value (*guest)(void *cpu, const void *record, uint32_t info);
     /* The poll entry for a virtual address that the jump cache does not know. It may have the guest
      * execute from there on, with all globals in the state, and answer for where that came to; of
@@ -168,10 +174,9 @@ struct guest_layout {
     /* Interrupts: 8 bytes of those that are wanted, and two times 8 bytes of those that wait. */
     uint32_t wanted_offset, pending_offset[2];
 
-    /* The reservation, in the state: a byte that is 1 while there is one, its width in bytes, the
-     * guest-physical address and the value that was read (width 4: sign-extended). */
-    uint32_t reserved_offset, reserved_width_offset;
-    uint32_t reserved_address_offset, reserved_value_offset;
+    /* The reservation, in the state: NATIVE_RESERVED() in 4 bytes, the address and the value that
+     * was read (width 4: sign-extended). */
+    uint32_t reserved_offset, reserved_address_offset, reserved_value_offset;
 
     /* The translations: a direct-mapped array in the context, indexed by the page's number. */
     uint32_t tlb_offset, tlb_entries; /* a power of two, as is the size */
