@@ -288,6 +288,33 @@ static void item_reserved(struct writer *w)
         }
 }
 
+/* As compilers have it. Whatever of it is skipped since it is an exception, it ends. */
+static void item_compare_swap(struct writer *w)
+{
+    unsigned rd, expected = any_x(w), result, width = 2 + below(w, 2), order = below(w, 4);
+
+    do {
+        rd = any_target(w);
+        result = any_target(w);
+    } while (rd == result || !result);
+    address(w, ADDRESS_ANY + below(w, ANY_COUNT));
+    if (below(w, 4))
+        word(w, ANDI(S8, S8, -8));
+    if (below(w, 3)) {
+        expected = any_target(w);
+        /* lwu now and then, which never finds what it expects if that is negative */
+        word(w, INSN_I(0x03, width == 2 && !below(w, 3) ? 6 : width, expected, S8, 0));
+    }
+    word(w, LI(result, 0));
+    word(w, INSN_R(0x2f, width, 0x08 | order, rd, S8, 0));
+    word(w, below(w, 2) ? BNE(rd, expected, 12) : BNE(expected, rd, 12));
+    word(w, INSN_R(0x2f, width, 0x0c | order, result, S8, any_x(w)));
+    word(w, BNEZ(result, -12));
+    /* Is there a reservation? */
+    if (!below(w, 3))
+        word(w, INSN_R(0x2f, width, 0x0c | order, any_target(w), S8, any_x(w)));
+}
+
 /* Flags, and then what may be an exception. */
 static void item_float(struct writer *w)
 {
@@ -521,7 +548,10 @@ static void item_calm(struct writer *w, unsigned level)
         item_return(w);
         break;
     case 16:
-        item_reserved(w);
+        if (below(w, 2))
+            item_reserved(w);
+        else
+            item_compare_swap(w);
         break;
     case 17:
         item_float(w);

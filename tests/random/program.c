@@ -24,7 +24,7 @@ enum form {
     FORM_FLOAD,
     FORM_FSTORE,
     FORM_AMO,
-    FORM_LR_SC, /* lr, at most one instruction, sc */
+    FORM_LR_SC, /* lr, at most one instruction, sc; or a compare-and-swap */
     FORM_BRANCH,
     FORM_JAL,
     FORM_JALR,
@@ -395,6 +395,30 @@ static void emit_memory(struct program *p, const struct insn *insn)
     say(p, "%s %c%u, %d(x%u)", insn->name, is_float ? 'f' : 'x', data, offset, base);
 }
 
+/* lr to rd, a branch out if it found another value than is expected, sc, and a branch back. */
+static void emit_compare_swap(struct program *p, const struct insn *insn, unsigned base,
+                              unsigned rd, unsigned data)
+{
+    unsigned expected = any_register(p), result, order = below(p, 4);
+
+    do
+        result = any_target(p);
+    while (result == base);
+    if (below(p, 2)) { /* what is there */
+        do
+            expected = any_target(p);
+        while (expected == base);
+        emit32(p, (insn->match & 0x7000) | 3 | expected << 7 | base << 15);
+        say(p, "load x%u, (x%u); ", expected, base);
+    }
+    emit32(p, insn->match | rd << 7 | base << 15 | order << 25);
+    emit32(p, 0x1663u | rd << 15 | expected << 20);
+    emit32(p, (insn->match | 0x08000000) | result << 7 | base << 15 | data << 20 | order << 25);
+    emit32(p, 0xfe001ae3u | result << 15);
+    say(p, "%s x%u, (x%u) order=%u; bne x%u, x%u, out; sc x%u, x%u, (x%u); bnez x%u, back",
+        insn->name, rd, base, order, rd, expected, result, data, base, result);
+}
+
 static void emit_atomic(struct program *p, const struct insn *insn)
 {
     unsigned data = source_x(p), base = base_register(p), rd = any_target(p);
@@ -415,6 +439,10 @@ static void emit_atomic(struct program *p, const struct insn *insn)
      * reservation later on is the implementation's choice. */
     while (rd == base)
         rd = any_target(p);
+    if (!below(p, 3)) {
+        emit_compare_swap(p, insn, base, rd, data);
+        return;
+    }
     emit32(p, insn->match | rd << 7 | base << 15 | order << 25);
     say(p, "%s x%u, (x%u) order=%u; ", insn->name, rd, base, order);
     if (below(p, 2) && base != data && data && !(p->kept >> data & 1)) {

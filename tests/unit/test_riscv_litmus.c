@@ -99,6 +99,18 @@ static const struct litmus mp_acquire = {
     .mask = 3,
 };
 
+static const struct litmus mp_swap = {
+    .name = "message passing, compare-and-swap with rl",
+    .harts = 2,
+    .code = {{ADDI(T2, A4, -1), STORE_X(A4), LR_D(T1, S1, 0), BNE(T1, T2, 12), SC_D(T3, A4, S1, RL),
+              BNEZ(T3, -12)},
+             {LOAD_Y(A2), FENCE_RR, LOAD_X(A3)}},
+    .value = {{1, A2}, {1, A3}},
+    .values = 2,
+    .forbidden = 1,
+    .mask = 3,
+};
+
 static const struct litmus sb = {
     .name = "store buffering",
     .harts = 2,
@@ -145,6 +157,20 @@ static const struct litmus sb_reserved = {
     .harts = 2,
     .code = {{STORE_X(A4), LR_D(A2, S1, AQRL), SD(0, S1, -16)},
              {STORE_Y(A4), LR_D(A2, S0, AQRL), SD(0, S0, -16)}},
+    .value = {{0, A2}, {1, A2}},
+    .values = 2,
+    .forbidden = 0,
+    .mask = 3,
+};
+
+/* The same by one that finds another value than it expects. */
+static const struct litmus sb_swap = {
+    .name = "store buffering, compare-and-swap with aqrl",
+    .harts = 2,
+    .code = {{LI(T2, -1), STORE_X(A4), LR_D(A2, S1, AQRL), BNE(A2, T2, 12), SC_D(T1, A4, S1, AQRL),
+              BNEZ(T1, -12)},
+             {LI(T2, -1), STORE_Y(A4), LR_D(A2, S0, AQRL), BNE(A2, T2, 12), SC_D(T1, A4, S0, AQRL),
+              BNEZ(T1, -12)}},
     .value = {{0, A2}, {1, A2}},
     .values = 2,
     .forbidden = 0,
@@ -417,6 +443,7 @@ static void test_message_passing(void **state)
     check(state, &mp);
     check(state, &mp_dependency);
     check(state, &mp_acquire);
+    check(state, &mp_swap);
 }
 
 static void test_store_buffering(void **state)
@@ -425,6 +452,7 @@ static void test_store_buffering(void **state)
     check(state, &sb_fence_wr);
     check(state, &sb_atomic);
     check(state, &sb_amo_read);
+    check(state, &sb_swap);
 }
 
 static void test_store_buffering_reserved(void **state)
@@ -519,6 +547,26 @@ static void test_reservations(void **state)
           SC_D(T2, T1, S0, 0), BNEZ(T2, -12));
 }
 
+static void test_compare_and_swap(void **state)
+{
+    /* Doubleword, word; and words beside each other, of which the other one counts by amoadd. */
+    COUNT(state, 2, 2, LD(T1, S0, 0), ADDI(T2, T1, 1), LR_D(T3, S0, AQ), BNE(T3, T1, 12),
+          SC_D(T4, T2, S0, RL), BNEZ(T4, -12), BNE(T3, T1, -24), LW(T1, S1, 0), ADDI(T2, T1, 1),
+          LR_W(T3, S1, AQRL), BNE(T3, T1, 12), SC_W(T4, T2, S1, RL), BNEZ(T4, -12),
+          BNE(T3, T1, -24));
+    COUNT(state, 1, 4, LW(T1, S2, 0), ADDI(T2, T1, 1), LR_W(T3, S2, 0), BNE(T3, T1, 12),
+          SC_W(T4, T2, S2, 0), BNEZ(T4, -12), BNE(T3, T1, -24), AMOADD_W(0, A1, S0), LI(T5, -1),
+          AMOADD_W(0, T5, S2));
+    /* Some by compare-and-swap, some by lr and sc. */
+    COUNT(state, 1, 4, BNEZ(A5, 36), LD(T1, S0, 0), ADDI(T2, T1, 1), LR_D(T3, S0, AQ),
+          BNE(T3, T1, 12), SC_D(T4, T2, S0, RL), BNEZ(T4, -12), BNE(T3, T1, -24), J(20),
+          LR_D(T1, S0, 0), ADDI(T1, T1, 1), SC_D(T2, T1, S0, 0), BNEZ(T2, -12));
+    /* A lock. */
+    COUNT(state, 1, 4, LR_W(T1, S5, AQ), BNEZ(T1, 12), SC_W(T2, A1, S5, 0), BNEZ(T2, -12),
+          BEQZ(T1, 12), PAUSE, J(-24), LD(T1, S0, 0), ADDI(T1, T1, 1), SD(T1, S0, 0),
+          FENCE(FENCE_RW, FENCE_W), SW(0, S5, 0));
+}
+
 /* A lock by amoswap, by lr and sc, and Peterson's, which takes loads and stores with fences alone:
  * what it guards is added to by loads and stores. */
 static void test_locks(void **state)
@@ -549,6 +597,7 @@ static int run_group(const struct kind *kind)
         cmocka_unit_test_prestate(test_a_weak_outcome_is_seen, prestate),
         cmocka_unit_test_prestate(test_atomic_addition, prestate),
         cmocka_unit_test_prestate(test_reservations, prestate),
+        cmocka_unit_test_prestate(test_compare_and_swap, prestate),
         cmocka_unit_test_prestate(test_locks, prestate),
     };
 

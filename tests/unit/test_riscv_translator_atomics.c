@@ -70,6 +70,8 @@ enum {
     SET = 8,   /* frames of data; there are two sets, which take turns */
     WORD = 0x100,
     S6 = 22,
+    FA0 = 10,
+    FA1 = 11,
 };
 
 struct program {
@@ -192,6 +194,94 @@ static void put_atomic(struct program *p, unsigned base)
     }
 }
 
+/* ---- compare-and-swap: lr, a branch, sc and a branch back ---- */
+
+/* The registers of the four: mostly such as compilers take, else any overlap. */
+struct registers {
+    unsigned base, rd, expected, value, result;
+};
+
+static void choose_registers(struct program *p, struct registers *r)
+{
+    const uint8_t all[] = {0, A5, S5, A1, S3, (uint8_t)r->base};
+
+    r->rd = ONE_OF(p, A5, S5);
+    r->expected = ONE_OF(p, A1, A1, S3, S3, 0);
+    r->value = ONE_OF(p, A6, A2, 0);
+    r->result = ONE_OF(p, A0, S6, S6, (uint8_t)r->rd);
+    if (!any(p, 3))
+        *(unsigned *[]){&r->rd, &r->expected, &r->value, &r->result}[any(p, 4)] =
+            one_of(p, all, sizeof(all));
+    if (!any(p, 8))
+        r->value = one_of(p, all, sizeof(all));
+}
+
+/* Whether c.bnez can name it. */
+static bool is_near(unsigned reg)
+{
+    return reg >= 8 && reg < 16;
+}
+
+static void put_bnez_short(struct program *p, unsigned reg, int offset)
+{
+    unsigned bits = (unsigned)offset;
+
+    put_half(p, 0xe001u | (reg - 8) << 7 | (bits >> 5 & 1) << 2 | (bits >> 1 & 3) << 3 |
+                    (bits >> 6 & 3) << 5 | (bits >> 3 & 3) << 10 | (bits >> 8 & 1) << 12);
+}
+
+/* `out`: where the branch leads, from its end on. */
+static void put_four(struct program *p, unsigned funct3, const struct registers *r, bool whole,
+                     int out)
+{
+    bool short_branch = !whole && !r->expected && is_near(r->rd) && any(p, 2);
+    bool short_again = is_near(r->result) && any(p, 2);
+    bool goes_back = any(p, 16);
+    unsigned top = p->count;
+
+    put(p, lr(p, funct3, r->rd, r->base));
+    if (!out)
+        out = 4 + (short_again ? 2 : 4);
+    if (short_branch)
+        put_bnez_short(p, r->rd, out + 2);
+    else if (any(p, 3))
+        put(p, BNE(r->rd, r->expected, out + 4));
+    else
+        put(p, BNE(r->expected, r->rd, out + 4));
+    put(p, sc(p, funct3, r->result, r->value, r->base));
+    if (short_again)
+        put_bnez_short(p, r->result, to(p, top));
+    else
+        put(p, BNE(r->result, 0, goes_back ? to(p, top) : 4));
+}
+
+/* The branch leads behind, further on, or back; and some other code leads into the middle. */
+static void put_swap(struct program *p, unsigned base)
+{
+    unsigned funct3 = 2 + any(p, 2);
+    int middle = any(p, 2) ? 12 : 8;
+    struct registers r = {.base = base};
+
+    choose_registers(p, &r);
+    switch (any(p, 8)) {
+    case 0: /* to the sc, and to the branch */
+        put(p, J(middle));
+        put_four(p, funct3, &r, true, 0);
+        break;
+    case 1: /* back, a few times */
+        put(p, LI(T2, 3));
+        put(p, ADDI(T2, T2, -1));
+        put(p, BEQZ(T2, 20));
+        put_four(p, funct3, &r, true, -16);
+        put_half(p, 1); /* c.nop */
+        put_half(p, 1);
+        break;
+    default:
+        put_four(p, funct3, &r, false, 0);
+        break;
+    }
+}
+
 /* What is owed or known in front of it. */
 static void put_before(struct program *p, unsigned base)
 {
@@ -200,6 +290,8 @@ static void put_before(struct program *p, unsigned base)
         put(p, ADDIW(A2, A2, 1));
     if (!any(p, 3))
         put(p, ADDIW(A1, A1, 0));
+    if (!any(p, 3))
+        put(p, FADD_D(FA0, FA1, FA1)); /* a NaN that is not the canonical one */
     if (any(p, 2) && base)
         put(p, LBU(A0, base, 0));
 }
@@ -217,6 +309,8 @@ static void make_program(struct program *p, unsigned number, core_put *core)
     top = p->count;
     put_before(p, base);
     core(p, base);
+    put(p, SLTU(A7, A5, A1));
+    put(p, SLTU(T1, S5, A1));
     if (loops) {
         put(p, ADD(T4, T4, T3));
         put(p, XOR(T5, T5, T4));
@@ -305,7 +399,7 @@ enum { PLACES = 4 + 4 * 2 * SET };
 
 /* What comes out of a program. */
 struct outcome {
-    uint64_t x[32], cause, pc, tval, memory, count;
+    uint64_t x[32], cause, pc, tval, memory, count, fa0;
     uint64_t reserved, address, value;
 };
 
@@ -314,6 +408,7 @@ static void outcome_take(struct spaces *s, struct outcome *outcome)
     const struct riscv_hart *hart = s->hart;
 
     memcpy(outcome->x, hart->x, sizeof(outcome->x));
+    outcome->fa0 = hart->f[FA0];
     outcome->cause = hart->scause;
     outcome->pc = hart->sepc;
     outcome->tval = hart->stval;
@@ -336,6 +431,8 @@ static void run_program(struct spaces *s, struct visit visit, const struct targe
         rig_put64(s->rig, place(i), value[0] * (i % 4 == 0 || i % 4 == 2));
     for (unsigned i = 8; i < 32; i++)
         hart->x[i] = i * UINT64_C(0x0123456789abcdef);
+    hart->f[FA0] = 0;
+    hart->f[FA1] = UINT64_C(0x7ff8000000000001);
     hart->x[A2] = 0x7fffffff;
     hart->x[S4] = hart->x[A4] = target->base;
     hart->x[S3] = hart->x[A1] = value[1];
@@ -354,6 +451,7 @@ static void outcome_is(const struct spaces *s, const struct target *target, unsi
     snprintf(of, sizeof(of), "program %u: a register", program);
     for (unsigned i = 0; i < 32; i++)
         expect(s, target->name, of, got->x[i], wanted->x[i]);
+    expect(s, target->name, of, got->fa0, wanted->fa0);
     snprintf(of, sizeof(of), "program %u: the end", program);
     expect(s, target->name, of, got->cause, wanted->cause);
     expect(s, target->name, of, got->pc, wanted->pc);
@@ -412,6 +510,72 @@ static void run_everywhere(core_put *core)
 static void test_atomics(void **state)
 {
     run_everywhere(put_atomic);
+}
+
+static void test_compare_and_swap(void **state)
+{
+    run_everywhere(put_swap);
+}
+
+/* ---- the four as units of few instructions, and at the end of a page ---- */
+
+static void test_small_units(void **state)
+{
+    for (unsigned limit = 1; limit < 6; limit++) {
+        char options[32];
+        struct way way = {options, false};
+        struct visit visit = {.asid = 1, .user = true, .fence = FENCE_ALL, .entry = HERE};
+        struct engine_counters counters;
+        struct spaces *s;
+
+        snprintf(options, sizeof(options), "heat=0,unit=%u", limit);
+        s = spaces_in(&way);
+        map(s, 0, HERE, 0, PTE_U);
+        map(s, 0, DATA_AT, OPEN, PTE_U);
+        PUT(s->rig, frame(0), LR_D(A5, S4, 0), BNE(A5, 0, 12), SC_D(A0, A1, S4, 0), BNEZ(A0, -12),
+            ECALL);
+        s->hart->x[A1] = 123;
+        s->hart->x[S4] = DATA_AT;
+        spaces_visit(s, &visit);
+        expect_end(s, "four instructions", true);
+        expect(s, "four instructions", "memory", rig_get64(s->rig, frame(OPEN)), 123);
+        s->rig->type->counters(s->rig->cpu[0], &counters);
+        assert_true(counters.unit_instructions <= limit * counters.units);
+        spaces_free(s);
+    }
+}
+
+/* Wherever the page ends, the next one is there. */
+static void test_end_of_page(void **state)
+{
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(ways); i++) {
+        const struct way *way = &ways[i / 2];
+        struct spaces *s = spaces_in(way);
+        bool match = i % 2;
+
+        map(s, 0, HERE, 0, PTE_U);
+        map(s, 0, HERE + PAGE, 1, PTE_U);
+        map(s, 0, DATA_AT, OPEN, PTE_U);
+        for (unsigned at = PAGE - 24; at < PAGE; at += 2) {
+            struct visit visit = {.asid = 1, .user = true, .fence = FENCE_CODE};
+
+            visit.entry = HERE + at;
+            PUT(s->rig, frame(0) + at, LR_D(A5, S4, 0), BNE(A5, A2, 12), SC_D(A0, A1, S4, 0),
+                BNEZ(A0, -12), ECALL);
+            rig_put64(s->rig, frame(OPEN), 5);
+            s->hart->x[A0] = 9;
+            s->hart->x[A1] = 123;
+            s->hart->x[A2] = match ? 5 : 6;
+            s->hart->x[S4] = DATA_AT;
+            spaces_visit(s, &visit);
+            expect_end(s, "four instructions", true);
+            expect(s, "four instructions", "a0", s->hart->x[A0], match ? 0 : 9);
+            expect(s, "four instructions", "a5", s->hart->x[A5], 5);
+            expect(s, "four instructions", "memory", rig_get64(s->rig, frame(OPEN)),
+                   match ? 123 : 5);
+        }
+        spaces_free(s);
+    }
 }
 
 /* ---- reservations over what changes between lr and sc ---- */
@@ -555,6 +719,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_atomics),
+        cmocka_unit_test(test_compare_and_swap),
+        cmocka_unit_test(test_small_units),
+        cmocka_unit_test(test_end_of_page),
         cmocka_unit_test(test_reservations),
         cmocka_unit_test(test_reservation_and_no_window),
         cmocka_unit_test(test_reservation_when_stopped),

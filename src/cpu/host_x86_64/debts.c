@@ -190,6 +190,11 @@ bool is_extended(uint64_t extended, const struct ir_insn *insn)
                (is_global(insn->b) && (extended & bit_of(insn->b)));
     case IR_LOAD:
         return insn->width < 4 || (insn->width == 4 && insn->sign);
+    case IR_ATOMIC_SWAP ... IR_LOAD_RESERVED:
+    case IR_COMPARE_SWAP:
+        return insn->width == 4;
+    case IR_STORE_CONDITIONAL:
+        return true;
     case IR_SEXT8 ... IR_ZEXT16:
     case IR_SET:
     case IR_CLZ:

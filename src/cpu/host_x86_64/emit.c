@@ -143,7 +143,15 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
 static bool leaves_for_good(enum cold_kind kind)
 {
     return kind == COLD_STEP || kind == COLD_LINK_OUT || kind == COLD_FAR || kind == COLD_LOOKUP ||
-           kind == COLD_POLL;
+           kind == COLD_POLL || kind == COLD_RESERVE;
+}
+
+/* Those that go on in line, where what is owed is owed still, and have the operation's registers.
+ */
+static bool is_of_line(enum cold_kind kind)
+{
+    return kind == COLD_DIVIDE || kind == COLD_NAN32 || kind == COLD_NAN64 ||
+           kind == COLD_DIFFERENT;
 }
 
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
@@ -151,7 +159,7 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
     patch_here(&e->b, cold->from);
     hold_nothing(e);
     borrow_map(e, cold->borrowing);
-    if (cold->kind != COLD_DIVIDE && cold->kind != COLD_NAN32 && cold->kind != COLD_NAN64)
+    if (!is_of_line(cold->kind))
         debts_pay(e, cold->debts);
     if (cold->borrowing && leaves_for_good(cold->kind))
         borrow_give(e);
@@ -211,6 +219,12 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         break;
     case COLD_DIVIDE:
         cold_divide(e, cold);
+        break;
+    case COLD_DIFFERENT:
+        cold_different(e, cold);
+        break;
+    case COLD_RESERVE:
+        cold_reserve(e, cold);
         break;
     }
 }

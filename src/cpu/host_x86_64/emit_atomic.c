@@ -9,12 +9,12 @@
 struct spot {
     struct place place;
     struct access *access; /* of windowed code; else NULL */
-    unsigned base;         /* and the register that holds the address */
+    unsigned base;         /* the register that holds the address, of the host if not windowed */
 };
 
 bool is_atomic(const struct ir_insn *insn)
 {
-    return insn->op >= IR_ATOMIC_SWAP && insn->op <= IR_STORE_CONDITIONAL;
+    return insn->op >= IR_ATOMIC_SWAP && insn->op <= IR_COMPARE_SWAP;
 }
 
 static unsigned width_flag(const struct ir_insn *insn)
@@ -123,37 +123,37 @@ static struct place reserved_place(const struct emitter *e)
     return state_place(e->layout->reserved_offset);
 }
 
-static uint32_t reserved_as(const struct spot *spot, const struct ir_insn *insn)
+static uint32_t reserved_as(bool windowed, unsigned width)
 {
-    return NATIVE_RESERVED(spot->access ? NATIVE_RESERVED_VIRTUAL : NATIVE_RESERVED_PHYSICAL,
-                           (uint32_t)insn->width);
+    return NATIVE_RESERVED(windowed ? NATIVE_RESERVED_VIRTUAL : NATIVE_RESERVED_PHYSICAL, width);
 }
 
-/* The register that holds the address for a reservation; where rcx holds the host's, it is lost. */
-static unsigned reserved_address(struct emitter *e, const struct spot *spot)
+/* The register that holds the host's address is lost. */
+static void put_reservation(struct emitter *e, const struct ir_insn *insn, unsigned address,
+                            unsigned value)
 {
-    if (spot->access)
-        return spot->base;
-    alu_load(&e->b, OP_W, ALU_ADD, RCX, CONTEXT(gpa_offset));
-    return RCX;
+    const struct guest_layout *l = e->layout;
+
+    if (!e->unit->windowed)
+        alu_load(&e->b, OP_W, ALU_ADD, address, CONTEXT(gpa_offset));
+    mov_store(&e->b, OP_W, state_place(l->reserved_address_offset), address);
+    mov_mi(&e->b, 0, reserved_place(e), (int32_t)reserved_as(e->unit->windowed, insn->width));
+    mov_store(&e->b, OP_W, state_place(l->reserved_value_offset), value);
 }
 
 static void emit_load_reserved(struct emitter *e, const struct ir_insn *insn,
                                const struct spot *spot)
 {
-    const struct guest_layout *l = e->layout;
     unsigned value = int_target(e, insn->dst, RDX);
 
-    if (spot->access && value == spot->base)
+    if (value == spot->base)
         value = RDX;
     spot_accessed(e, spot);
     if (insn->width == 4)
         movsxd(&e->b, value, spot->place);
     else
         mov_load(&e->b, OP_W, value, spot->place);
-    mov_store(&e->b, OP_W, state_place(l->reserved_address_offset), reserved_address(e, spot));
-    mov_mi(&e->b, 0, reserved_place(e), (int32_t)reserved_as(spot, insn));
-    mov_store(&e->b, OP_W, state_place(l->reserved_value_offset), value);
+    put_reservation(e, insn, spot->base, value);
     int_store(e, insn->dst, value);
 }
 
@@ -170,7 +170,8 @@ static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn
         mov_load(&e->b, OP_W, RAX, state_place(l->reserved_address_offset));
         mov_load(&e->b, 0, RDX, reserved_place(e));
         alu_load(&e->b, OP_W, ALU_SUB, RAX, in_reg(spot->base));
-        alu_imm(&e->b, 0, ALU_SUB, in_reg(RDX), (int32_t)reserved_as(spot, insn));
+        alu_imm(&e->b, 0, ALU_SUB, in_reg(RDX),
+                (int32_t)reserved_as(e->unit->windowed, insn->width));
         alu_load(&e->b, OP_W, ALU_OR, RAX, in_reg(RDX));
         other = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
     } else {
@@ -181,7 +182,8 @@ static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn
         alu_load(&e->b, OP_W, ALU_ADD, RDX, CONTEXT(gpa_offset));
         alu_load(&e->b, OP_W, ALU_CMP, RDX, state_place(l->reserved_address_offset));
         fail[0] = jcc_short(&e->b, CC_NE);
-        alu_imm(&e->b, 0, ALU_CMP, reserved_place(e), (int32_t)reserved_as(spot, insn));
+        alu_imm(&e->b, 0, ALU_CMP, reserved_place(e),
+                (int32_t)reserved_as(e->unit->windowed, insn->width));
         fail[1] = jcc_short(&e->b, CC_NE);
     }
     mov_load(&e->b, OP_W, RAX, state_place(l->reserved_value_offset));
@@ -194,6 +196,67 @@ static void emit_store_conditional(struct emitter *e, const struct ir_insn *insn
     mov_mi(&e->b, 0, reserved_place(e), NATIVE_NOT_RESERVED);
     int_store(e, insn->dst, RAX);
     cold_back(e, other);
+}
+
+/* ---- compare and swap: an exchange of the host's, and the reservation that follows from what it
+ * found ---- */
+
+/* What is left to instructions that follow in another unit. */
+static void reserve(struct emitter *e, const struct ir_insn *insn, unsigned width, unsigned link)
+{
+    emit_guest(e, insn, width);
+    emit_count(e, insn->done + 1u);
+    emit_cold_link(e, link);
+}
+
+void cold_reserve(struct emitter *e, const struct cold *cold)
+{
+    reserve(e, cold->insn, 0, cold->index);
+}
+
+static bool is_known_extended(const struct emitter *e, ir_ref ref)
+{
+    return ref == IR_ZERO || (e->extended >> ref & 1);
+}
+
+/* rax = what is expected. What memory holds is sign-extended, and never another value. */
+static void load_expected(struct emitter *e, const struct ir_insn *insn, unsigned link)
+{
+    int_load(e, RAX, insn->b, 0);
+    if (insn->width == 8 || is_known_extended(e, insn->b))
+        return;
+    movsxd(&e->b, RDX, in_reg(RAX));
+    alu_load(&e->b, OP_W, ALU_CMP, RDX, in_reg(RAX));
+    emit_cold(e, CC_NE, COLD_RESERVE, insn, link);
+}
+
+/* Nothing of what follows waits for the exchange, if the host predicts that it swaps: then memory
+ * held what was expected. */
+static void emit_compare_swap(struct emitter *e, const struct ir_insn *insn,
+                              const struct spot *spot, unsigned link)
+{
+    struct cold *different;
+
+    load_expected(e, insn, link);
+    compare_exchange(e, insn, spot, int_operand(e, insn->c, 0, RDX));
+    different = emit_cold(e, CC_NE, COLD_DIFFERENT, insn, 0);
+    mov_mi(&e->b, 0, reserved_place(e), NATIVE_NOT_RESERVED);
+    int_store(e, insn->dst, int_operand(e, insn->b, 0, RDX));
+    cold_back(e, different);
+}
+
+/* rax: what memory held; the address is where spot_in_window() or emit_translate() had it. */
+void cold_different(struct emitter *e, const struct cold *cold)
+{
+    const struct ir_insn *insn = cold->insn;
+    bool windowed = e->unit->windowed;
+    unsigned address = windowed && is_pinned(e, insn->a) ? e->map->reg[insn->a] : RCX;
+
+    if (insn->width == 4)
+        movsxd(&e->b, RAX, in_reg(RAX));
+    put_reservation(e, insn, address, RAX);
+    int_store(e, insn->dst, RAX);
+    jmp_to(&e->b, cold->back);
 }
 
 /* ---- all of them ---- */
@@ -219,27 +282,40 @@ static void emit_at(struct emitter *e, const struct ir_insn *insn, const struct 
 
 void emit_atomic(struct emitter *e, const struct ir_insn *insn)
 {
-    struct cold *cold;
+    bool swap = insn->op == IR_COMPARE_SWAP;
+    unsigned link = swap ? emit_link(e, insn->next, false) : 0;
+    struct cold *cold = NULL;
     struct spot spot;
 
     if (e->unit->windowed) {
         spot = spot_in_window(e, insn);
-        emit_at(e, insn, &spot);
-        spot.access->back = here(&e->b);
-        return;
+        spot.access->link = link;
+    } else {
+        emit_address(e, insn);
+        cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, true,
+                              swap ? COLD_RESERVE : COLD_GUEST);
+        cold->index = link;
+        lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
+        spot = (struct spot){.place = at_mem(RCX, 0), .base = RCX};
     }
-    emit_address(e, insn);
-    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, true, COLD_GUEST);
-    lea(&e->b, OP_W, RCX, at_index(RAX, RCX, 0, 0));
-    spot = (struct spot){.place = at_mem(RCX, 0)};
-    emit_at(e, insn, &spot);
-    cold_back(e, cold);
+    if (swap)
+        emit_compare_swap(e, insn, &spot, link);
+    else
+        emit_at(e, insn, &spot);
+    if (cold)
+        cold_back(e, cold);
+    else
+        spot.access->back = here(&e->b);
 }
 
 void access_atomic(struct emitter *e, const struct access *access)
 {
     if (access->borrowing)
         borrow_give(e);
+    if (access->insn->op == IR_COMPARE_SWAP) {
+        reserve(e, access->insn, access->insn->width, access->link);
+        return;
+    }
     emit_guest(e, access->insn, access->insn->width);
     if (access->borrowing)
         borrow_take(e);

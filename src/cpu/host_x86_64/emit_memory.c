@@ -612,7 +612,7 @@ bool emit_memory(struct emitter *e, const struct ir_insn *insn)
     case IR_STORE:
         emit_store(e, insn);
         break;
-    case IR_ATOMIC_SWAP ... IR_STORE_CONDITIONAL:
+    case IR_ATOMIC_SWAP ... IR_COMPARE_SWAP:
         emit_atomic(e, insn);
         break;
     case IR_ZERO_BLOCK:

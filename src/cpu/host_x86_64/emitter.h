@@ -86,13 +86,15 @@ enum cold_kind {
     COLD_LOOKUP,   /* and without one */
     COLD_EDGE,     /* a jump by the link `index`, whose edge does not hold */
     COLD_EDGE_CALL,
-    COLD_MISS,    /* rax: where to; the jump cache does not know it */
-    COLD_RETURN,  /* rax: where to; not where the last call came from */
-    COLD_UNREADY, /* at the unit's start: floating point is not ready */
-    COLD_UNFIT,   /* a base is beyond the window */
-    COLD_AFTER,   /* the first round of the loop `index` was the last */
-    COLD_POLL,    /* at the place `index` */
-    COLD_DIVIDE,  /* by 0 or -1 */
+    COLD_MISS,      /* rax: where to; the jump cache does not know it */
+    COLD_RETURN,    /* rax: where to; not where the last call came from */
+    COLD_UNREADY,   /* at the unit's start: floating point is not ready */
+    COLD_UNFIT,     /* a base is beyond the window */
+    COLD_AFTER,     /* the first round of the loop `index` was the last */
+    COLD_POLL,      /* at the place `index` */
+    COLD_DIVIDE,    /* by 0 or -1 */
+    COLD_DIFFERENT, /* rax: what IR_COMPARE_SWAP found, and did not expect */
+    COLD_RESERVE, /* does by its fallback what IR_COMPARE_SWAP begins with, and leaves by a link */
 };
 
 /*
@@ -124,6 +126,7 @@ struct access {
     uint32_t check;     /* behind the jump of the base's check; 0: none */
     uint32_t unaligned; /* the same of an atomic's alignment */
     uint32_t at, back;
+    unsigned link; /* of IR_COMPARE_SWAP, by which it is left */
     const struct ir_insn *insn;
     struct debts debts;
     bool borrowing;
@@ -381,6 +384,8 @@ void emit_atomic(struct emitter *e, const struct ir_insn *insn);
 bool is_atomic(const struct ir_insn *insn);
 /* Out of line, with debts paid: what the window could not do. */
 void access_atomic(struct emitter *e, const struct access *access);
+void cold_reserve(struct emitter *e, const struct cold *cold);
+void cold_different(struct emitter *e, const struct cold *cold);
 
 /* ---- emit_float.c ---- */
 

@@ -4,13 +4,16 @@
 #include <stddef.h>
 
 #include "base/bits.h"
+#include "cpu/riscv/fuse.h"
 #include "cpu/riscv/privileged.h"
 
 struct lifter {
     struct ir_unit *unit;
     struct riscv_insn insn;
-    unsigned at;  /* bytes from the page's start to the instruction */
-    bool guarded; /* floating point was found to be ready */
+    const uint8_t *host; /* the page */
+    unsigned at;         /* bytes from the page's start to the instruction */
+    unsigned limit;      /* instructions, at most */
+    bool guarded;        /* floating point was found to be ready */
     bool ended;
     struct lift_record *records;
     unsigned record_count;
@@ -773,8 +776,38 @@ static bool lift_control(struct lifter *l)
     return true;
 }
 
+/* To the next instruction, which is part of the same operation. */
+static void go_on(struct lifter *l, const struct riscv_insn *insn)
+{
+    l->unit->guest_count++;
+    l->at += l->insn.length;
+    l->insn = *insn;
+}
+
+/* The operation tells by its result what the branch behind it does. */
+static bool lift_compare_swap(struct lifter *l)
+{
+    struct compare_swap swap;
+    struct ir_insn *insn;
+
+    if (l->unit->guest_count + 4u > l->limit || !fuse_compare_swap(l->host, l->at, &l->insn, &swap))
+        return false;
+    insn = add_rr(l, IR_COMPARE_SWAP, swap.width);
+    insn->b = x(swap.expected);
+    insn->c = x(swap.store.rs2);
+    insn->fallback = add_record(l);
+    go_on(l, &swap.branch);
+    add_branch(l, IR_NE);
+    go_on(l, &swap.store);
+    add_mov_imm(l, IR_IMM, 0);
+    go_on(l, &swap.again);
+    return true;
+}
+
 static void lift_insn(struct lifter *l)
 {
+    if (lift_compare_swap(l))
+        return;
     if (lift_simple(l) || lift_int(l) || lift_memory(l) || lift_float(l) || lift_control(l) ||
         lift_csr(l))
         return;
@@ -794,7 +827,8 @@ bool lift(const uint8_t *host, const uint8_t *next, unsigned offset, unsigned li
           struct ir_unit *unit, struct lift_record *records, unsigned *count, lift_known *known,
           void *ctx)
 {
-    struct lifter l = {.unit = unit, .at = offset, .records = records};
+    struct lifter l = {
+        .unit = unit, .host = host, .at = offset, .limit = limit, .records = records};
 
     unit->start = offset;
     unit->count = 0;
@@ -836,12 +870,12 @@ static bool is_for_units(enum ir_op op)
 }
 
 /* The next instruction of a region. False: it is not one for regions. */
-static bool lift_inside(struct lifter *l, const uint8_t *host)
+static bool lift_inside(struct lifter *l)
 {
-    unsigned count = l->unit->count, records = l->record_count;
+    unsigned count = l->unit->count, records = l->record_count, start = l->at;
 
     /* It may have been written since it was found to end in the page. */
-    if (!code_decode(host + l->at, PAGE_SIZE - l->at, &l->insn))
+    if (!code_decode(l->host + l->at, PAGE_SIZE - l->at, &l->insn))
         return false;
     lift_insn(l);
     for (unsigned i = count; i < l->unit->count; i++)
@@ -852,8 +886,8 @@ static bool lift_inside(struct lifter *l, const uint8_t *host)
             return false;
         }
     l->unit->guest_count++;
-    l->unit->bytes += l->insn.length;
     l->at += l->insn.length;
+    l->unit->bytes += l->at - start;
     return true;
 }
 
@@ -883,7 +917,7 @@ static bool mark_inside(struct ir_unit *unit, const struct region *region)
 }
 
 /* From a label on, until it ends or the next label is there. */
-static void lift_from_label(struct lifter *l, const uint8_t *host, const struct region *region)
+static void lift_from_label(struct lifter *l, const struct region *region)
 {
     unsigned start = l->at;
 
@@ -892,7 +926,7 @@ static void lift_from_label(struct lifter *l, const uint8_t *host, const struct 
     while (!l->ended && (l->at == start || !region_has(region->labels, l->at)) &&
            region_has(region->inside, l->at) && l->unit->count <= IR_UNIT_MAX - LIFT_OPERATIONS &&
            l->record_count <= LIFT_INSTRUCTIONS - LIFT_OPERATIONS)
-        if (!lift_inside(l, host))
+        if (!lift_inside(l))
             break;
     if (l->ended)
         return;
@@ -904,7 +938,8 @@ static void lift_from_label(struct lifter *l, const uint8_t *host, const struct 
 bool lift_region(const uint8_t *host, unsigned offset, const struct region *region,
                  struct ir_unit *unit, struct lift_record *records, unsigned *count)
 {
-    struct lifter l = {.unit = unit, .at = offset, .records = records};
+    struct lifter l = {
+        .unit = unit, .host = host, .at = offset, .limit = LIFT_INSTRUCTIONS, .records = records};
 
     unit->start = offset;
     unit->bytes = 0;
@@ -918,7 +953,7 @@ bool lift_region(const uint8_t *host, unsigned offset, const struct region *regi
         if (unit->count > IR_UNIT_MAX - 2 * LIFT_OPERATIONS)
             return false;
         l.at = at;
-        lift_from_label(&l, host, region);
+        lift_from_label(&l, region);
     }
     *count = l.record_count;
     return mark_inside(unit, region);

@@ -97,6 +97,10 @@ enum ir_op {
     IR_ATOMIC_XOR,
     IR_LOAD_RESERVED,     /* the guest's reservation, see struct guest_layout */
     IR_STORE_CONDITIONAL, /* dst = 0 if b was stored, else 1 */
+    /* dst = the old value, sign-extended; if that is b, memory = c, and there is no reservation any
+     * more; else there is one, as behind IR_LOAD_RESERVED. The fallback is that IR_LOAD_RESERVED,
+     * behind which the unit is left to go on at `next`. */
+    IR_COMPARE_SWAP,
     IR_ZERO_BLOCK, /* 64 bytes of zeros around address a, if the context allows; else fallback */
     IR_FENCE,      /* orders all before it with all behind it */
     /* Floating point of IEEE 754, width 4 or 8. A NaN result is the canonical one; a float of

@@ -4,21 +4,21 @@
 #include "cpu/translate/ir.h"
 
 static const char *const names[IR_OP_COUNT] = {
-    "nop",      "mov",       "add",        "sub",       "and",      "or",       "xor",
-    "andn",     "orn",       "xnor",       "shl",       "shr",      "sar",      "rotl",
-    "rotr",     "mul",       "mulh",       "mulhu",     "mulhsu",   "div",      "divu",
-    "rem",      "remu",      "min",        "minu",      "max",      "maxu",     "shladd",
-    "shladdu",  "sext8",     "sext16",     "sext32",    "zext8",    "zext16",   "zext32",
-    "clz",      "ctz",       "popcnt",     "bswap",     "orcb",     "bset",     "bclr",
-    "binv",     "bext",      "clmul",      "clmulh",    "clmulr",   "set",      "keepnez",
-    "keepeqz",  "load",      "store",      "swap",      "fetchadd", "fetchand", "fetchor",
-    "fetchxor", "loadres",   "storecond",  "zeroblock", "fence",    "fguard",   "fadd",
-    "fsub",     "fmul",      "fdiv",       "fsqrt",     "fmadd",    "fmsub",    "fnmsub",
-    "fnmadd",   "fmin",      "fmax",       "fsgnj",     "fsgnjn",   "fsgnjx",   "feq",
-    "flt",      "fle",       "ftoizero",   "ftoiround", "itof",     "ftof",     "fbits",
-    "bitsf",    "flagsread", "flagswrite", "stguard",   "stread",   "stwrite",  "stswap",
-    "stclear",  "stenable",  "stview",     "label",     "branch",   "jump",     "call",
-    "jumpto",   "callto",    "returnto",   "guest",     "nextpage", "step",
+    "nop",      "mov",     "add",       "sub",        "and",       "or",       "xor",
+    "andn",     "orn",     "xnor",      "shl",        "shr",       "sar",      "rotl",
+    "rotr",     "mul",     "mulh",      "mulhu",      "mulhsu",    "div",      "divu",
+    "rem",      "remu",    "min",       "minu",       "max",       "maxu",     "shladd",
+    "shladdu",  "sext8",   "sext16",    "sext32",     "zext8",     "zext16",   "zext32",
+    "clz",      "ctz",     "popcnt",    "bswap",      "orcb",      "bset",     "bclr",
+    "binv",     "bext",    "clmul",     "clmulh",     "clmulr",    "set",      "keepnez",
+    "keepeqz",  "load",    "store",     "swap",       "fetchadd",  "fetchand", "fetchor",
+    "fetchxor", "loadres", "storecond", "cmpswap",    "zeroblock", "fence",    "fguard",
+    "fadd",     "fsub",    "fmul",      "fdiv",       "fsqrt",     "fmadd",    "fmsub",
+    "fnmsub",   "fnmadd",  "fmin",      "fmax",       "fsgnj",     "fsgnjn",   "fsgnjx",
+    "feq",      "flt",     "fle",       "ftoizero",   "ftoiround", "itof",     "ftof",
+    "fbits",    "bitsf",   "flagsread", "flagswrite", "stguard",   "stread",   "stwrite",
+    "stswap",   "stclear", "stenable",  "stview",     "label",     "branch",   "jump",
+    "call",     "jumpto",  "callto",    "returnto",   "guest",     "nextpage", "step",
 };
 
 static const char *const conditions[] = {"eq", "ne", "lt", "ge", "ltu", "geu"};

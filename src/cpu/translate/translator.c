@@ -592,6 +592,7 @@ static unsigned links_wanted(const struct ir_unit *ir, bool loops)
         case IR_BRANCH:
         case IR_JUMP:
         case IR_CALL_TO:
+        case IR_COMPARE_SWAP:
             count++;
             break;
         default:
