@@ -59,6 +59,19 @@ static int check_size(const struct image *image, uint64_t size, struct error *er
     return 0;
 }
 
+/* A request that can never be right changes nothing, so that it is judged before there is a
+ * directory: with a look at what the image will bring. */
+static int check_record(const struct record *record, bool image, struct error *error)
+{
+    struct record whole = *record; /* owns nothing */
+
+    if (image) {
+        whole.description.kernel = (char *)"/kernel";
+        whole.description.initrd = (char *)"/initrd";
+    }
+    return record_check(&whole, NULL, error);
+}
+
 /* The image's disk as it is between two machines. */
 static int copy_disk(const struct image *image, const char *to, struct error *error)
 {
@@ -198,6 +211,8 @@ int maker_make(const struct registry *registry, struct record *record,
     char now[STATE_TIME_SIZE];
     int r = check_size(request->image, request->disk_size, error);
 
+    if (!r)
+        r = check_record(record, image != NULL, error);
     if (r)
         return r;
     state_time(now);

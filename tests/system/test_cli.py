@@ -10,7 +10,10 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "image build", "image ls", "image rm", "doctor", "help"]
+COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
+COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "doctor", "help"]
+# Those whose only operand is a named machine.
+OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "delete", "info", "console", "logs"]
 
 # Arguments, and what the one line of the error says. Status 2: the request can never be right.
 USAGE = [
@@ -85,6 +88,28 @@ USAGE = [
     (["run", "debian", "ubuntu"], "two images, \"debian\" and \"ubuntu\""),
     (["run", "--kernel", "k", "--name", "a b"], "the name \"a b\" has other letters"),
     (["run", "--kernel", "k", "--name", ""], "the name \"\" has 0 letters"),
+    (["create"], "the machine needs a name, as in: hospes create web --image debian"),
+    (["create", "web"], "nothing to boot; give --image NAME, --kernel FILE or --bios FILE"),
+    (["create", "web", "db", "--kernel", "riscv"], "two names, \"web\" and \"db\"; give one"),
+    (["create", "Web", "--kernel", "riscv"], "\"Web\" cannot be the name of a machine; use 1 to 63 of a-z 0-9 -, as in web-1"),
+    (["create", "web", "--image", "debian", "--kernel", "riscv"], "the image \"debian\" brings its own kernel"),
+    (["create", "web", "--kernel", "riscv", "--disk", "d.raw"], "cannot read '--disk d.raw'; use a number and a unit, as in 10G"),
+    (["create", "web", "--kernel", "riscv", "--disk", "512K"], "cannot read '--disk 512K'"),
+    (["create", "web", "--kernel", "riscv", "--disk", "17T"], "a disk of 17 TiB cannot be; use 1M to 16T"),
+    (["create", "web", "--kernel", "riscv", "--disk", "1025K", "--drive", "text", "--drive", "text"], "disk \""),
+    (["create", "web", "--kernel", "riscv", "--drive", "d.raw,rw"], "unknown word \"rw\""),
+    (["create", "web", "--kernel", "riscv", "--cpus", "0"], "'--cpus' takes a number from 1 to 64"),
+    (["create", "web", "--kernel", "riscv", "--memory", "1024"], "did you mean '--memory 1024M'?"),
+    (["create", "web", "--ephemeral"], "unknown option '--ephemeral'"),
+    (["ls", "web"], "unexpected argument \"web\"; see: hospes info web"),
+    (["ls", "--nmaes"], "did you mean '--names'?"),
+    (["events", "a", "b"], "unexpected argument \"b\"; name one machine, or none"),
+    (["start", "--foregruond", "web"], "did you mean '--foreground'?"),
+    (["delete", "--forec", "web"], "did you mean '--force'?"),
+    (["strat", "web"], "unknown command 'strat'; did you mean 'start'?"),
+    *[([command], "no machine named; see: hospes ls") for command in OF_A_MACHINE],
+    *[([command, "a", "b"], "unexpected argument \"b\"; name one machine") for command in OF_A_MACHINE],
+    *[([command, "../a"], "\"../a\" cannot be the name of a machine") for command in [*OF_A_MACHINE, "events"]],
 ]
 
 # Status 1: the request is well formed, and the host or a file does not allow it.
@@ -108,6 +133,10 @@ FAILURE = [
     (["run", "--kernel", "riscv", "--engine", "warp"], "\"warp\""),
     (["run", "--kernel", "riscv", "--dump-dtb", "missing/tree.dtb"], "\"missing/tree.dtb\""),
     (["image", "rm", "debian"], "no image \"debian\""),
+    (["create", "web", "--image", "debian"], "no image \"debian\"; make it with: hospes image build debian"),
+    (["create", "web", "--kernel", "missing"], "cannot open kernel \"missing\": no such file or directory"),
+    (["create", "web", "--kernel", "riscv", "--drive", "missing"], "cannot open disk \"missing\": no such file or directory"),
+    *[([command, "web"], "there is no machine \"web\"; see what there is with: hospes ls") for command in [*OF_A_MACHINE, "events"]],
 ]
 
 
@@ -237,6 +266,24 @@ def man_options(page, heading):
 
 MAN = {
     "run": ("hospes-run.1.scd", "OPTIONS"),
+    "create": ("hospes-create.1.scd", "OPTIONS"),
+    "start": ("hospes-start.1.scd", "OPTIONS OF START"),
+    "stop": ("hospes-start.1.scd", "OPTIONS OF STOP"),
+    "restart": ("hospes-start.1.scd", "OPTIONS OF RESTART"),
+    "kill": ("hospes-start.1.scd", "OPTIONS OF KILL"),
+    "pause": ("hospes-start.1.scd", "OPTIONS OF PAUSE"),
+    "resume": ("hospes-start.1.scd", "OPTIONS OF RESUME"),
+    "delete": ("hospes-start.1.scd", "OPTIONS OF DELETE"),
+    "ls": ("hospes-ls.1.scd", "OPTIONS OF LS"),
+    "info": ("hospes-ls.1.scd", "OPTIONS OF INFO"),
+    "console": ("hospes-console.1.scd", "OPTIONS OF CONSOLE"),
+    "shell": ("hospes-console.1.scd", "OPTIONS OF SHELL"),
+    "cp": ("hospes-console.1.scd", "OPTIONS OF CP"),
+    "logs": ("hospes-ls.1.scd", "OPTIONS OF LOGS"),
+    "events": ("hospes-ls.1.scd", "OPTIONS OF EVENTS"),
+    "pool": ("hospes-pool.1.scd", "OPTIONS OF POOL"),
+    "balance": ("hospes-pool.1.scd", "OPTIONS OF BALANCE"),
+    "top": ("hospes-ls.1.scd", "OPTIONS OF TOP"),
     "image build": ("hospes-image.1.scd", "OPTIONS OF BUILD"),
     "image ls": ("hospes-image.1.scd", "OPTIONS OF LS"),
     "image rm": ("hospes-image.1.scd", "OPTIONS OF RM"),
@@ -278,9 +325,12 @@ def test_completion_offers_the_options(home, command):
 
 
 def test_completion_of_commands_and_values():
-    assert complete(["hospes", ""]) == {"run", "image", "doctor", "help", "--help", "--version"}
+    assert complete(["hospes", ""]) == {command.split()[0] for command in COMMANDS} | {"--help", "--version"}
     assert complete(["hospes", "image", ""]) == {"build", "ls", "rm", "--help"}
     assert complete(["hospes", "ru"]) == {"run"}
+    assert complete(["hospes", "help", "r"]) == {"run", "restart", "resume"}
+    assert complete(["hospes", "create", "--disk", "1"]) == {"16G"}
+    assert complete(["hospes", "create", "--drive", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--net", ""]) == {"user", "none", "tap="}
     assert complete(["hospes", "run", "--kernel", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--vsock", "/et"]) == {"/etc"}
