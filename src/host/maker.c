@@ -212,7 +212,7 @@ int maker_make(const struct registry *registry, struct record *record,
     int r = check_size(request->image, request->disk_size, error);
 
     if (!r)
-        r = check_record(record, image != NULL, error);
+        r = check_record(record, request->image != NULL, error);
     if (r)
         return r;
     state_time(now);
