@@ -9,10 +9,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "base/compiler.h"
+#include "cpu/riscv/interpreter.h"
+#include "cpu/riscv/native_parts.h"
 #include "cpu/riscv/privileged.h"
 #include "riscv_code.h"
 #include "riscv_rig.h"
@@ -278,11 +281,82 @@ static void test_large_mappings(void **state)
     }
 }
 
+/* ---- a window that is closed while its code waits for a helper ---- */
+
+#define NEAR UINT64_C(0x10000000)
+#define FAR  (WINDOW_SIZE + 2 * WINDOW_GUARD) /* beyond any window, and what lies around it */
+
+enum { SENTINEL = 0x5e };
+
+/* Of NEAR: closes the window that there may be, as can happen to pages that become code. */
+static uint64_t near_read(void *ctx, uint64_t offset, unsigned width)
+{
+    struct rig *rig = ctx;
+
+    if (rig->cpu[0]->data->window)
+        native_window_close(rig->cpu[0], rig->cpu[0]->data);
+    return 1;
+}
+
+static uint64_t far_read(void *ctx, uint64_t offset, unsigned width)
+{
+    return offset == 8 ? 7 : 1;
+}
+
+static void no_write(void *ctx, uint64_t offset, unsigned width, uint64_t value) {}
+
+static const struct io_ops near_ops = {.widths = 8, .read = near_read, .write = no_write};
+static const struct io_ops far_ops = {.widths = 8, .read = far_read, .write = no_write};
+
+/* Memory of the host where code that took FAR for an address in the window would look; what is
+ * there already does as well. */
+static void *put_sentinel(struct rig *rig)
+{
+    const uint8_t *base = rig->cpu[0]->native->windows[0].base;
+    void *got = mmap((void *)((uintptr_t)base + FAR), 4096, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (got != MAP_FAILED)
+        memset(got, SENTINEL, 4096);
+    return got;
+}
+
+static void test_window_is_closed_in_a_helper(void **state)
+{
+    struct rig *rig = rig_new(&riscv_translator, "heat=0,windows=2", 1, 8 << 20);
+    void *sentinel = MAP_FAILED;
+
+    assert_int_equal(memory_add_io(rig->as, "near", NEAR, 0x1000, &near_ops, rig, NULL), 0);
+    assert_int_equal(memory_add_io(rig->as, "far", FAR, 0x1000, &far_ops, NULL, NULL), 0);
+    PUT(rig, 0x1000, LD(A3, A5, 0), LD(A0, A1, 0), LD(A2, A1, 8), SD(A2, A1, 16), ECALL);
+    rig_user(rig, 0);
+    for (unsigned round = 0; round < 3; round++) {
+        rig->hart[0].pc = RAM_BASE + 0x1000;
+        rig->hart[0].x[A1] = round ? FAR : NEAR + 0x100; /* first to have the code made */
+        rig->hart[0].x[A5] = NEAR;
+        rig->type->state_in(rig->cpu[0]);
+        assert_int_equal(rig_run(rig, 0), CPU_STOP_FIRMWARE);
+        assert_int_equal(rig->hart[0].mcause, RISCV_EXC_ECALL_U);
+        if (!round) {
+            sentinel = put_sentinel(rig);
+            continue;
+        }
+        assert_int_equal(rig->hart[0].x[A0], 1);
+        assert_int_equal(rig->hart[0].x[A2], 7);
+        if (sentinel != MAP_FAILED)
+            assert_int_equal(((uint8_t *)sentinel)[16], SENTINEL);
+    }
+    if (sentinel != MAP_FAILED)
+        munmap(sentinel, 4096);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_large_mappings),
+        cmocka_unit_test(test_window_is_closed_in_a_helper),
     };
 
     if (riscv_translator_missing()) {

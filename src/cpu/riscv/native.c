@@ -139,7 +139,9 @@ static struct native_value leave_by_trap(struct engine_cpu *cpu, uint32_t info)
 /* An access of windowed code to somewhere else; see native.h. */
 static bool is_outside(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)
 {
-    return cpu->data->window && (vaddr >= WINDOW_SIZE || vaddr + width > WINDOW_SIZE);
+    /* The window may have been closed since; its code goes on, and relies on what it was told. */
+    return (cpu->native->windowed || cpu->data->window) &&
+           (vaddr >= WINDOW_SIZE || vaddr + width > WINDOW_SIZE);
 }
 
 static struct native_value leave_by_step(struct engine_cpu *cpu, uint32_t info)
@@ -242,7 +244,7 @@ bool native_find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
     struct tlb_place place;
     uint64_t offset;
 
-    if (pc >= WINDOW_SIZE && context_of(cpu)->window)
+    if (pc >= WINDOW_SIZE && (cpu->native->windowed || context_of(cpu)->window))
         return false;
     if (entry->fetch == (pc & PAGE_MASK))
         place.host = (uint8_t *)(uintptr_t)(pc + entry->addend);
@@ -695,10 +697,12 @@ bool native_run(struct engine_cpu *cpu)
         t->host->set_window(context->window);
         cpu->native->window_set = context->window;
     }
+    cpu->native->windowed = context->window != NULL;
     cpu->native->counts = is_counting(cpu);
     native_region_enter(cpu);
     context_begin(cpu);
     exit = t->host->enter(&t->runtime, cpu->hart, context, code);
+    cpu->native->windowed = false;
     /* A helper that changed the regime has taken the flags over before. */
     if (context->float_ready)
         cpu->hart->fflags |= t->host->float_flags();

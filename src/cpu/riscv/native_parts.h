@@ -87,6 +87,7 @@ struct native_cpu {
     bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */
     bool stepping;             /* and there the guest shall execute one instruction */
     bool translate;            /* the same, but hart->pc is worth a unit */
+    bool windowed;             /* in translated code, which may be for a window */
     bool counts;               /* translated code that was entered last counts instructions */
 };
 
