@@ -46,8 +46,10 @@ static int synchronise(struct agent *agent, json_int_t number, uint64_t deadline
 int agent_open(struct agent *agent, const char *path, unsigned timeout_ms, struct error *error)
 {
     uint32_t number = 0;
-    int r = lines_open(&agent->lines, path, ANSWER_MAX, error);
+    int r = lines_open(&agent->lines, path, ANSWER_MAX, deadline_of(timeout_ms), error);
 
+    if (r == -ETIMEDOUT)
+        error_wrap(error, "the guest's agent does not answer");
     if (r)
         return r;
     if (getrandom(&number, sizeof(number), 0) != sizeof(number))

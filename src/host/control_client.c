@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <time.h>
 
 #include "base/thread.h"
 #include "host/control.h"
@@ -40,21 +39,6 @@ static int take_failure(const json_t *failed, struct error *error)
                      words ? words : "it refused");
 }
 
-/* Many may ask at once, and wait to be let in; nothing tells when there is room. */
-static int open_in_turn(struct lines *lines, const char *path, uint64_t deadline_ns,
-                        struct error *error)
-{
-    const struct timespec step = {.tv_nsec = 5000000};
-    int r;
-
-    while ((r = lines_open(lines, path, ANSWER_MAX, NULL)) == -EAGAIN &&
-           monotonic_ns() < deadline_ns)
-        nanosleep(&step, NULL);
-    if (r == -EAGAIN)
-        return error_set(error, ETIMEDOUT, "no answer");
-    return r ? error_set(error, -r, "cannot connect to \"%s\": %s", path, error_words(-r)) : 0;
-}
-
 int control_call(const char *path, const char *method, json_t *params, unsigned timeout_ms,
                  json_t **result, struct error *error)
 {
@@ -64,7 +48,7 @@ int control_call(const char *path, const char *method, json_t *params, unsigned 
     json_t *request = json_pack("{s:s, s:s, s:o*, s:i}", "jsonrpc", "2.0", "method", method,
                                 "params", params, "id", 1);
     const json_t *failed;
-    int r = open_in_turn(&lines, path, deadline_ns, error);
+    int r = lines_open(&lines, path, ANSWER_MAX, deadline_ns, error);
 
     if (r)
         json_decref(request);

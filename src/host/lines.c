@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/thread.h"
@@ -13,11 +14,18 @@
 
 #define ROOM_STEP 16384u
 
-int lines_open(struct lines *lines, const char *path, size_t limit, struct error *error)
+int lines_open(struct lines *lines, const char *path, size_t limit, uint64_t deadline_ns,
+               struct error *error)
 {
-    int fd = unix_socket_connect(path);
+    const struct timespec step = {.tv_nsec = 5000000};
+    int fd;
 
+    /* Nothing tells when there is room. */
+    while ((fd = unix_socket_connect(path)) == -EAGAIN && monotonic_ns() < deadline_ns)
+        nanosleep(&step, NULL);
     *lines = (struct lines){.fd = -1};
+    if (fd == -EAGAIN)
+        return error_set(error, ETIMEDOUT, "no answer");
     if (fd < 0)
         return error_set(error, -fd, "cannot connect to \"%s\": %s", path, error_words(-fd));
     lines->fd = fd;
