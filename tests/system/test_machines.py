@@ -689,3 +689,35 @@ def test_debian(machines, debian):
     assert (after.st_mtime_ns, after.st_blocks) == (before.st_mtime_ns, before.st_blocks)
     assert (machines.directory / "web" / "disk.raw").stat().st_mtime_ns > before.st_mtime_ns
     assert "Power down" in machines.good("logs", "web")
+
+
+# ---- as a service ----
+
+
+@pytest.mark.parametrize("manager", ["user", "system"])
+def test_unit(machines, manager):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    text = (ROOT / "share" / "systemd" / manager / "hospes@.service.in").read_text(encoding="utf-8")
+    assert text.count("@bindir@/hospes ") == 2
+    unit = machines.path / "hospes@.service"
+    unit.write_text(text.replace("@bindir@", str(machines.home.program.parent)), encoding="utf-8")
+    environment = dict(machines.home.environment, XDG_RUNTIME_DIR=str(machines.path))
+    command = ["systemd-analyze", f"--{manager}", "--man=no", "verify", str(unit)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    wrong = [line for line in result.stderr.splitlines() if "hospes@" in line]
+    assert (result.returncode, wrong) == (0, []), result.stderr
+
+
+def test_what_a_unit_starts(machines):
+    """ExecStart and ExecStop as they stand there, in the environment of the unit."""
+    machines.create("web", "echo")
+    text = (ROOT / "share" / "systemd" / "user" / "hospes@.service.in").read_text(encoding="utf-8")
+    start, stop = (re.search(rf"^{key}=-?@bindir@/hospes (.*)$", text, re.MULTILINE).group(1).replace("%i", "web").split() for key in ("ExecStart", "ExecStop"))
+    with subprocess.Popen([machines.home.program, *start], env=machines.home.environment) as process:
+        machines.wait("web", "running")
+        # This guest has no agent: the stop fails, as a "-" in front of it allows, and SIGTERM follows.
+        stop[stop.index("--timeout") + 1] = "1"
+        assert machines.run(*stop).returncode == 1
+        process.terminate()
+        assert process.wait(timeout=SECONDS) == 0
