@@ -3,14 +3,18 @@
  * The disk: turns a request into system calls, one after the other, until it is done.
  *
  * Invariants (all state belongs to the loop's thread)
- *  B1  A request is in exactly one place: under way (a job in the engine), kept (the host is full),
- *      or finished (its done() is to be called).
- *  B2  done() is never called from inside block_submit() or block_resume().
+ *  B1  A request is in exactly one place: waiting (for a limit), under way (a job in the engine),
+ *      kept (the host is full), or finished (its done() is to be called).
+ *  B2  done() is never called from inside block_submit(), block_resume(), block_set_limits() or
+ *      block_cancel_waiting().
  *  B3  A job has one io in the engine at a time; `progress` grows with each and never falls.
  *  B4  With an overlay, the base is never written, and a sector is marked only after its bytes are
  *      in the overlay's file.
  *
- *  submit -> [under way] -> short, EINTR, EAGAIN, next method -> [under way]
+ *  submit -> [waiting] -> block_cancel_waiting(), block_close() -> done(-ECANCELED)
+ *                |
+ *                v
+ *           [under way] -> short, EINTR, EAGAIN, next method -> [under way]
  *                |-> ENOSPC -> [kept] -> block_resume() -> [under way]
  *                |                  |-> block_close() -> done(-ECANCELED)
  *                '-> done(result)
@@ -27,6 +31,7 @@
 #include "storage/block_open.h"
 #include "storage/disk_file.h"
 #include "storage/io_engine.h"
+#include "storage/limit.h"
 #include "storage/overlay.h"
 
 /* Enough to keep an NVMe disk and its page cache busy; more only adds contention. */
@@ -70,6 +75,7 @@ struct block {
     bool full;       /* on_full was called and block_resume() not yet */
     unsigned lacks;  /* 1 << method that the image does not have */
     unsigned active; /* jobs in the engine */
+    struct limit limit;
     struct block_request *kept, **kept_tail;
     struct block_request *finished, **finished_tail;
     struct deferred finish;
@@ -400,19 +406,47 @@ static void block_start(struct block *block, struct block_request *request)
     job_step(job);
 }
 
+/* The limits let it pass. */
+static void block_begin(void *ctx, struct block_request *request)
+{
+    struct block *block = ctx;
+    bool flush = request->operation == BLOCK_FLUSH;
+
+    /* Nothing of an overlay outlives us, so there is nothing to make safe. */
+    if (flush ? block->ephemeral : !request->length)
+        block_finish_later(block, request, 0);
+    else
+        block_start(block, request);
+}
+
 void block_submit(struct block *block, struct block_request *request)
 {
     int r = block->closing ? -ECANCELED : request_check(block, request);
-    bool flush = request->operation == BLOCK_FLUSH;
 
     request->progress = 0;
     if (request->operation != BLOCK_READ && request->operation != BLOCK_WRITE)
         request->iov = NULL;
-    /* Nothing of an overlay outlives us, so there is nothing to make safe. */
-    if (r || (flush ? block->ephemeral : !request->length))
+    if (r)
         block_finish_later(block, request, r);
-    else
-        block_start(block, request);
+    else if (limit_pass(&block->limit, request))
+        block_begin(block, request);
+}
+
+void block_set_limits(struct block *block, const struct block_limits *limits)
+{
+    limit_set(&block->limit, limits);
+}
+
+void block_cancel_waiting(struct block *block)
+{
+    struct block_request *request = limit_cancel(&block->limit);
+
+    while (request) {
+        struct block_request *next = request->next;
+
+        block_finish_later(block, request, -ECANCELED);
+        request = next;
+    }
 }
 
 void block_resume(struct block *block)
@@ -449,6 +483,7 @@ void block_close(struct block *block)
     if (!block)
         return;
     block->closing = true;
+    block_cancel_waiting(block);
     while (block->kept || block->active || block->finished) {
         block_cancel_kept(block);
         io_drain(block->engine);
@@ -457,6 +492,7 @@ void block_close(struct block *block)
         block_run_finished(block);
     }
     loop_unpost(block->loop, &block->finish);
+    limit_release(&block->limit);
     io_engine_free(block->discards);
     io_engine_free(block->engine);
     if (block->ephemeral)
@@ -508,6 +544,7 @@ int block_open_with(struct block **out, struct loop *loop, const struct block_op
     block->kept_tail = &block->kept;
     block->finished_tail = &block->finished;
     deferred_init(&block->finish, block_run_finished, block);
+    limit_init(&block->limit, loop, block_begin, block);
     for (i = 0; i < ZEROES_COUNT; i++)
         block->zeroes[i] = (struct iovec){.iov_base = (void *)zeroes, .iov_len = ZEROES_SIZE};
 

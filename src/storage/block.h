@@ -12,6 +12,8 @@
  *
  * A full host disk (-ENOSPC) is not told to the guest: the request is kept, on_full is called, and
  * block_resume() submits it again, so that a machine can be paused and lose nothing.
+ *
+ * A disk may have limits (block_set_limits()): requests beyond them wait, in order.
  */
 #ifndef HOSPES_STORAGE_BLOCK_H
 #define HOSPES_STORAGE_BLOCK_H
@@ -59,6 +61,16 @@ struct block_options {
     void *on_full_ctx;
 };
 
+/* What may pass in a second, reads and writes together; 0: no limit. The bursts say how much of it
+ * at once after a silence. A flush and a discard are requests of no bytes; what is already kept for
+ * a full host, or of an impossible form, is not counted. */
+struct block_limits {
+    uint64_t requests;
+    uint64_t request_burst;
+    uint64_t bytes;
+    uint64_t byte_burst;
+};
+
 struct block;
 
 /* Opens and locks the image: a writer excludes everybody, readers exclude a writer; the locks are
@@ -81,5 +93,11 @@ const char *block_engine_name(const struct block *block);
 
 /* After on_full: tries what was kept once more. */
 void block_resume(struct block *block);
+
+/* From now on, for those that wait too; none at first. Loop's thread. */
+void block_set_limits(struct block *block, const struct block_limits *limits);
+/* Those that wait for a limit complete with -ECANCELED, later as always: nobody wants them any
+ * more, and a driver's reset is not to wait for as long as they would. */
+void block_cancel_waiting(struct block *block);
 
 #endif

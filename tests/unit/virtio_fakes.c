@@ -96,6 +96,11 @@ bool fake_block_complete(struct block *block)
     return true;
 }
 
+void block_cancel_waiting(struct block *block)
+{
+    block->cancels++;
+}
+
 void block_close(struct block *block)
 {
     block->hold = false;

@@ -32,6 +32,7 @@ struct block {
     unsigned order;      /* counts every submission */
     unsigned last_flush; /* its place in that order */
     unsigned held_count;
+    unsigned cancels;           /* calls of block_cancel_waiting() */
     struct block_request *held; /* oldest first */
     bool *closed;               /* set by block_close(), if given */
 };

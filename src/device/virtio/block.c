@@ -81,8 +81,9 @@ struct virtio_block {
     struct virtio_device core; /* first */
     struct block *block;
     uint8_t serial[SERIAL_SIZE];
-    struct request *free; /* guarded by core.mutex, as is the next one */
+    struct request *free; /* guarded by core.mutex, as are the next two */
     unsigned made;        /* requests that were used ever: the rest costs the host no memory */
+    bool stale;           /* requests from before a reset may wait for a limit of the disk */
     /* As many as can be in flight, and one to find out that a driver wants more. */
     struct request requests[QUEUE_SIZE_MAX + 1];
 };
@@ -336,6 +337,20 @@ static bool request_take(struct virtio_device *core, struct request ***batch) RE
     return true;
 }
 
+/* The next driver's requests cannot be among those that wait: none was taken from the ring since
+ * the reset, because that is done with the lock held in which this leaves `stale` unset. */
+static void block_drop_stale(struct virtio_device *core) REQUIRES(core->mutex)
+{
+    struct virtio_block *block = container_of(core, struct virtio_block, core);
+
+    while (block->stale) {
+        block->stale = false;
+        mutex_unlock(&core->mutex);
+        block_cancel_waiting(block->block);
+        mutex_lock(&core->mutex);
+    }
+}
+
 static bool block_run(struct virtio_device *core, unsigned index)
 {
     struct virtio_block *block = container_of(core, struct virtio_block, core);
@@ -344,6 +359,7 @@ static bool block_run(struct virtio_device *core, unsigned index)
     unsigned budget = QUEUE_SIZE_MAX;
 
     mutex_lock(&core->mutex);
+    block_drop_stale(core);
     do {
         queue_mute(queue);
         while (budget && request_take(core, &batch))
@@ -371,9 +387,14 @@ static bool block_accept(struct virtio_device *core, uint64_t features)
     return true;
 }
 
-static void block_reset(struct virtio_device *core)
+static void block_reset(struct virtio_device *core) REQUIRES(core->mutex)
 {
+    struct virtio_block *block = container_of(core, struct virtio_block, core);
+
     core->config[CONFIG_WRITEBACK] = 1;
+    /* On the loop's thread they are given up, so that the reset need not wait for them. */
+    block->stale = true;
+    virtio_kick(core, QUEUE_REQUEST);
 }
 
 static void block_config_write(struct virtio_device *core, uint32_t offset, unsigned width,
