@@ -25,6 +25,9 @@ struct net_port {
      * keeps or drops it (and stops reading its source until net_ready()). Never called from
      * inside net_send() or net_ready(). */
     bool (*receive)(void *ctx, const uint8_t *frame, uint32_t length);
+    /* net_can_send() may say true again after it said false; NULL: the port never asks. Never
+     * called from inside net_send() or net_can_send(). */
+    void (*sendable)(void *ctx);
     void *ctx;
 };
 
@@ -33,6 +36,9 @@ struct net;
 struct net_type {
     const char *name;
     void (*send)(struct net *net, const struct iovec *iov, unsigned iov_count, uint32_t length);
+    /* Whether the port is to send its next frame now; NULL: always. After a false sendable() is
+     * called. A frame that is sent all the same goes out. Called with the port's lock held. */
+    bool (*can_send)(struct net *net);
     /* The port has buffers again after receive() said false. */
     void (*ready)(struct net *net);
     void (*free)(struct net *net);
@@ -54,6 +60,12 @@ static inline void net_attach(struct net *net, const struct net_port *port)
 static inline void net_send(struct net *net, const struct iovec *iov, unsigned count, uint32_t len)
 {
     net->type->send(net, iov, count, len);
+}
+
+/* Asked before each frame by a port that can keep what it has to send. */
+static inline bool net_can_send(struct net *net)
+{
+    return !net->type->can_send || net->type->can_send(net);
 }
 
 static inline void net_ready(struct net *net)

@@ -165,6 +165,64 @@ static void turns_are_fair(void **state)
 }
 
 /* Offers `count` receive buffers of `len` bytes, one behind the other in memory. */
+/* What the back end wants later stays in the ring, and is not asked for again by the driver. */
+static void frames_wait_in_the_ring(void **state)
+{
+    struct fixture *f = *state;
+    const struct net_port *port = &f->net->net.port;
+    struct driver *d = &f->driver;
+    uint32_t head, used;
+
+    for (unsigned event_index = 0; event_index < 2; event_index++) {
+        unsigned sent = f->net->sent;
+        uint16_t old;
+
+        driver_start(d, F_MAC | (event_index ? VIRTIO_F_EVENT_IDX : 0), 2, 256);
+        f->net->open_frames = 3;
+        for (unsigned i = 0; i < 100; i++)
+            transmit(f, 60, 0);
+        driver_kick(d, TX);
+        driver_kick(d, TX);
+        assert_int_equal(f->net->sent - sent, 3);
+        for (unsigned i = 0; i < 3; i++)
+            assert_true(driver_used(d, TX, &head, &used));
+        assert_false(driver_used(d, TX, &head, &used));
+        /* Nothing is in flight: a reset has nothing to wait for. */
+        assert_true(virtio_is_idle(d->device.instance));
+        old = d->queues[TX].available_index;
+        transmit(f, 60, 0);
+        assert_false(driver_must_notify(d, TX, old));
+
+        f->net->open_frames = 10;
+        port->sendable(port->ctx);
+        assert_int_equal(f->net->sent - sent, 3); /* not from inside */
+        driver_turn(d);
+        assert_int_equal(f->net->sent - sent, 13);
+        /* Spurious, as after a change of limits. */
+        port->sendable(port->ctx);
+        driver_turn(d);
+        assert_int_equal(f->net->sent - sent, 13);
+        f->net->open_frames = UINT32_MAX;
+        port->sendable(port->ctx);
+        driver_turn(d);
+        assert_int_equal(f->net->sent - sent, 101);
+        old = d->queues[TX].available_index;
+        transmit(f, 60, 0);
+        assert_true(driver_must_notify(d, TX, old));
+        f->net->open_frames = 0;
+        driver_kick(d, TX);
+    }
+    /* The next driver's frames do not wait for the last one's. */
+    f->net->open_frames = UINT32_MAX;
+    driver_start(d, F_MAC, 2, 256);
+    transmit(f, 60, 0);
+    driver_kick(d, TX);
+    assert_true(driver_used(d, TX, &head, &used));
+    driver_write32(d, REG_STATUS, 0);
+    port->sendable(port->ctx);
+    driver_turn(d);
+}
+
 static void buffers_add(struct fixture *f, unsigned count, uint32_t len)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -387,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(frames_not_sent, setup, teardown),
         cmocka_unit_test_setup_teardown(frame_without_header, setup, teardown),
         cmocka_unit_test_setup_teardown(turns_are_fair, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_wait_in_the_ring, setup, teardown),
         cmocka_unit_test_setup_teardown(frames_in, setup, teardown),
         cmocka_unit_test_setup_teardown(merged_buffers, setup, teardown),
         cmocka_unit_test_setup_teardown(back_pressure, setup, teardown),

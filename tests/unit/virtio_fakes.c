@@ -149,6 +149,15 @@ static void net_fake_send(struct net *net, const struct iovec *iov, unsigned iov
         net->port.receive(net->port.ctx, fake->frame, length);
 }
 
+static bool net_fake_can_send(struct net *net)
+{
+    struct fake_net *fake = container_of(net, struct fake_net, net);
+
+    if (fake->open_frames == UINT32_MAX)
+        return true;
+    return fake->open_frames && fake->open_frames--;
+}
+
 static void net_fake_ready(struct net *net)
 {
     container_of(net, struct fake_net, net)->readied++;
@@ -166,6 +175,7 @@ static void net_fake_free(struct net *net)
 static const struct net_type fake_net_type = {
     .name = "fake",
     .send = net_fake_send,
+    .can_send = net_fake_can_send,
     .ready = net_fake_ready,
     .free = net_fake_free,
 };
@@ -177,6 +187,7 @@ struct fake_net *fake_net_new(struct loop *loop)
     BUG_ON(!fake);
     fake->net.type = &fake_net_type;
     fake->net.loop = loop;
+    fake->open_frames = UINT32_MAX;
     return fake;
 }
 

@@ -47,7 +47,8 @@ struct fake_net {
     uint32_t length;
     unsigned sent;
     unsigned readied;
-    bool answer; /* receive() the frame again from within send() */
+    bool answer;          /* receive() the frame again from within send() */
+    uint32_t open_frames; /* how often can_send() still says so; UINT32_MAX, at first: always */
     bool *freed;
 };
 

@@ -78,11 +78,14 @@ static bool net_run_transmit(struct virtio_net *net)
     struct virtio_device *core = &net->core;
     struct queue *queue = &core->queues[QUEUE_TRANSMIT];
     unsigned budget = TURN_FRAMES_MAX;
+    bool open = true;
 
     mutex_lock(&core->mutex);
     do {
         queue_mute(queue);
-        while (budget && virtio_pop(core, QUEUE_TRANSMIT, &net->sent)) {
+        /* What may not go out now stays in the ring, where the driver sees that it waits. */
+        while (budget && (open = net_can_send(net->net)) &&
+               virtio_pop(core, QUEUE_TRANSMIT, &net->sent)) {
             bool up = link_is_up(core), good;
 
             budget--;
@@ -93,10 +96,18 @@ static bool net_run_transmit(struct virtio_net *net)
                 virtio_fail(core, "frame without a header");
             virtio_push(core, QUEUE_TRANSMIT, &net->sent, 0);
         }
-    } while (budget && virtio_running(core) && queue_unmute(queue, 0));
+        /* Muted until net_sendable(). */
+    } while (budget && open && virtio_running(core) && queue_unmute(queue, 0));
     virtio_notify_guest(core, QUEUE_TRANSMIT);
     mutex_unlock(&core->mutex);
     return !budget;
+}
+
+static void net_sendable(void *ctx)
+{
+    struct virtio_net *net = ctx;
+
+    virtio_kick(&net->core, QUEUE_TRANSMIT);
 }
 
 /* ---- from the network ---- */
@@ -309,7 +320,8 @@ int virtio_net_new(struct device *device, const struct virtio_setup *setup, stru
     memcpy(net->core.config + CONFIG_MAC, options->mac, sizeof(options->mac));
     store_le16(net->core.config + CONFIG_STATUS, STATUS_LINK_UP);
     store_le16(net->core.config + CONFIG_MTU, options->mtu);
-    net_attach(back_end, &(struct net_port){.receive = net_receive, .ctx = net});
+    net_attach(back_end,
+               &(struct net_port){.receive = net_receive, .sendable = net_sendable, .ctx = net});
     *device = (struct device){.type = &net_mmio_type, .instance = net, .size = VIRTIO_MMIO_SIZE};
     return 0;
 }
