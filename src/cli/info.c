@@ -78,6 +78,32 @@ static void print_texts(const json_t *json, const char *const *keys)
     }
 }
 
+/* One line for all, and none where there are none. */
+static void print_limits(const struct machine_limits *limits)
+{
+    const struct {
+        const char *what;
+        uint64_t rate;
+    } rates[] = {{"disk", limits->disk_bytes},
+                 {"network in", limits->net_rate_in},
+                 {"network out", limits->net_rate_out}};
+    const char *before = "limits     ";
+    char rate[SIZE_TEXT_MAX];
+
+    if (limits->disk_iops) {
+        printf("%sdisk %llu requests/s", before, (unsigned long long)limits->disk_iops);
+        before = ", ";
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(rates); i++) {
+        if (!rates[i].rate)
+            continue;
+        printf("%s%s %s/s", before, rates[i].what, size_format(rates[i].rate, rate));
+        before = ", ";
+    }
+    if (*before == ',')
+        putchar('\n');
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -104,6 +130,7 @@ static void info_print(const json_t *json, const struct record *record, const st
         printf("%-10s %s %s:%u to %u\n", i ? "" : "ports", d->forwards[i].udp ? "udp" : "tcp",
                d->forwards[i].host_address[0] ? d->forwards[i].host_address : "127.0.0.1",
                d->forwards[i].host_port, d->forwards[i].guest_port);
+    print_limits(&d->limits);
     print_texts(json, last);
 }
 

@@ -24,6 +24,24 @@ int machine_option_file(char **field, const struct option_walk *walk, struct err
     return machine_option_text(field, walk->value, error);
 }
 
+int machine_option_limit(struct machine_limits *limits, const struct option_walk *walk,
+                         struct error *error)
+{
+    int r;
+
+    switch (walk->option->id) {
+    case MACHINE_OPTION_DISK_IOPS:
+        return spec_iops(walk->option->name, walk->value, &limits->disk_iops, error);
+    case MACHINE_OPTION_DISK_RATE:
+        return spec_rate(walk->option->name, walk->value, &limits->disk_bytes, error);
+    case MACHINE_OPTION_NET_RATE:
+        r = spec_rate(walk->option->name, walk->value, &limits->net_rate_in, error);
+        limits->net_rate_out = limits->net_rate_in;
+        return r;
+    }
+    BUG_ON(true);
+}
+
 int machine_option(struct machine_description *d, const struct option_walk *walk,
                    struct error *error)
 {
@@ -53,7 +71,7 @@ int machine_option(struct machine_description *d, const struct option_walk *walk
     case MACHINE_OPTION_ENGINE:
         return machine_option_text(&d->engine, walk->value, error);
     }
-    BUG_ON(true);
+    return machine_option_limit(&d->limits, walk, error);
 }
 
 static int check_file(const char *what, const char *path, struct error *error)

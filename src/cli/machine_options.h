@@ -24,11 +24,19 @@ enum {
     MACHINE_OPTION_CONSOLE,
     MACHINE_OPTION_MMU,
     MACHINE_OPTION_ENGINE,
+    /* Those of limit_options.inc. */
+    MACHINE_OPTION_DISK_IOPS,
+    MACHINE_OPTION_DISK_RATE,
+    MACHINE_OPTION_NET_RATE,
 };
 
 /* Takes the walk's option into the description. It is one of these. */
 int machine_option(struct machine_description *description, const struct option_walk *walk,
                    struct error *error) MUST_CHECK;
+
+/* The same for one of limit_options.inc. */
+int machine_option_limit(struct machine_limits *limits, const struct option_walk *walk,
+                         struct error *error) MUST_CHECK;
 
 /* *field = a copy of `text`, which is not to be empty: a file's name. */
 int machine_option_file(char **field, const struct option_walk *walk,

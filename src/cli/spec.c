@@ -280,3 +280,43 @@ int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *numbe
     *number = (unsigned)value;
     return 0;
 }
+
+int spec_iops(const char *option, const char *text, uint64_t *iops, struct error *error)
+{
+    char *end;
+
+    errno = 0;
+    *iops = 0;
+    if (strcmp(text, "none") == 0)
+        return 0;
+    *iops = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end || errno || *iops > MACHINE_IOPS_MAX)
+        return error_usage(error,
+                           "'%s' takes a number of requests a second up to %u, or none, not "
+                           "\"%s\"",
+                           option, MACHINE_IOPS_MAX, text);
+    return 0;
+}
+
+int spec_rate(const char *option, const char *text, uint64_t *rate, struct error *error)
+{
+    char most[SIZE_TEXT_MAX];
+    int r;
+
+    *rate = 0;
+    if (strcmp(text, "none") == 0)
+        return 0;
+    r = size_parse(text, rate);
+    if (r == -ERANGE || (!r && *rate > MACHINE_RATE_MAX))
+        return error_usage(error, "'%s %s' is more than a limit can be; use %s or less, or none",
+                           option, text, size_format(MACHINE_RATE_MAX, most));
+    if (r)
+        return error_usage(error,
+                           "cannot read '%s %s'; use bytes a second with a unit, as in 20M, or "
+                           "none",
+                           option, text);
+    if (*rate && *rate < MACHINE_RATE_MIN)
+        return error_usage(error, "'%s %s' is in bytes a second; did you mean '%s %sM'?", option,
+                           text, option, text);
+    return 0;
+}

@@ -37,5 +37,9 @@ int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *numbe
 /* A number of bytes with a unit; plain numbers below 64 Ki are taken for a unit forgotten. */
 int spec_memory(const char *text, struct machine_description *description,
                 struct error *error) MUST_CHECK;
+/* A limit, of the option of that name: a number a second, or bytes a second with a unit; "none" or
+ * 0 is 0. */
+int spec_iops(const char *option, const char *text, uint64_t *iops, struct error *error) MUST_CHECK;
+int spec_rate(const char *option, const char *text, uint64_t *rate, struct error *error) MUST_CHECK;
 
 #endif

@@ -142,6 +142,35 @@ int record_check(const struct record *record, const char *directory, struct erro
     return r;
 }
 
+/* What is no limit is left out; NULL: no memory. */
+static json_t *limits_to_json(const struct machine_limits *limits)
+{
+    bool same = limits->net_rate_in == limits->net_rate_out;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } rows[] = {
+        {"disk_iops", limits->disk_iops},
+        {"disk_bytes", limits->disk_bytes},
+        {"net_rate", same ? limits->net_rate_in : 0},
+        {"net_rate_in", same ? 0 : limits->net_rate_in},
+        {"net_rate_out", same ? 0 : limits->net_rate_out},
+    };
+    json_t *json = json_object();
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows) && json; i++)
+        if (rows[i].value && put(json, rows[i].key, json_integer((json_int_t)rows[i].value))) {
+            json_decref(json);
+            json = NULL;
+        }
+    return json;
+}
+
+static bool has_limits(const struct machine_limits *limits)
+{
+    return limits->disk_iops || limits->disk_bytes || limits->net_rate_in || limits->net_rate_out;
+}
+
 json_t *record_to_json(const struct record *record, const char *directory)
 {
     const struct machine_description *d = &record->description;
@@ -166,7 +195,8 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put_text(json, "append", d->append) || put(json, "disks", disks_to_json(d, directory)) ||
         put_text(json, "network", networks[d->network]) || put_text(json, "tap", d->tap) ||
         put_text(json, "mac", d->mac) || put(json, "forwards", forwards_to_json(d)) ||
-        put_text(json, "console", d->virtio_console ? "virtio" : "serial")) {
+        put_text(json, "console", d->virtio_console ? "virtio" : "serial") ||
+        (has_limits(&d->limits) && put(json, "limits", limits_to_json(&d->limits)))) {
         json_decref(json);
         return NULL;
     }
@@ -374,6 +404,36 @@ static int take_forwards(struct reader *reader, struct machine_description *d)
     return r;
 }
 
+static int take_limits(struct reader *above, struct machine_limits *limits)
+{
+    const json_t *json = take(above, "limits");
+    struct reader reader = {json, NULL, 0, above->error};
+    uint64_t both = 0;
+    const struct {
+        const char *key;
+        uint64_t *value;
+    } rows[] = {
+        {"disk_iops", &limits->disk_iops},
+        {"disk_bytes", &limits->disk_bytes},
+        {"net_rate", &both},
+        {"net_rate_in", &limits->net_rate_in},
+        {"net_rate_out", &limits->net_rate_out},
+    };
+    int r = 0;
+
+    if (!json)
+        return 0;
+    if (!json_is_object(json))
+        return wrong(above, "limits");
+    for (size_t i = 0; i < ARRAY_SIZE(rows) && !r; i++)
+        r = take_number(&reader, rows[i].key, INT64_MAX, rows[i].value);
+    if (!r && both && (limits->net_rate_in || limits->net_rate_out))
+        r = wrong(above, "limits");
+    if (!r && both)
+        limits->net_rate_in = limits->net_rate_out = both;
+    return r ? r : reader_end(&reader);
+}
+
 static int take_version(struct reader *reader)
 {
     uint64_t version = 0;
@@ -438,6 +498,8 @@ static int take_machine(struct reader *reader, struct record *record)
         r = take_forwards(reader, d);
     if (!r)
         r = take_word(reader, "console", consoles, ARRAY_SIZE(consoles), &console);
+    if (!r)
+        r = take_limits(reader, &d->limits);
     d->network = (enum machine_network)network;
     d->virtio_console = console == 1;
     return r ? r : reader_end(reader);

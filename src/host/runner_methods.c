@@ -156,5 +156,6 @@ const struct control_method runner_methods[] = {
     {"machine.statistics", machine_statistics},
     {"machine.kill", machine_kill},
     {"machine.engine", machine_engine},
+    {"machine.set", runner_set},
     {0},
 };

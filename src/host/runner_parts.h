@@ -38,6 +38,9 @@ struct runner {
 /* runner_methods.c */
 extern const struct control_method runner_methods[];
 
+/* runner_set.c: the method "machine.set". */
+int runner_set(void *ctx, const json_t *params, json_t **result, struct error *error);
+
 /* Writes an event down and tells who listens. `more` (NULL: nothing) is taken over. */
 void runner_event(struct runner *runner, const char *event, json_t *more);
 

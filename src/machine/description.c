@@ -205,6 +205,36 @@ static int check_sockets(const struct machine_description *d, struct error *erro
     return 0;
 }
 
+static int check_rate(const char *what, uint64_t rate, struct error *error)
+{
+    char asked[SIZE_TEXT_MAX], bound[SIZE_TEXT_MAX];
+
+    if (rate && rate < MACHINE_RATE_MIN)
+        return error_usage(error, "%s of %s a second is too little; a limit is %s or more", what,
+                           size_format(rate, asked), size_format(MACHINE_RATE_MIN, bound));
+    if (rate > MACHINE_RATE_MAX)
+        return error_usage(error, "%s of %s a second is too much; a limit is %s or less", what,
+                           size_format(rate, asked), size_format(MACHINE_RATE_MAX, bound));
+    return 0;
+}
+
+int description_check_limits(const struct machine_limits *limits, struct error *error)
+{
+    int r = 0;
+
+    if (limits->disk_iops > MACHINE_IOPS_MAX)
+        r = error_usage(error,
+                        "a limit of %llu disk requests a second is too much; a limit is %u or less",
+                        (unsigned long long)limits->disk_iops, MACHINE_IOPS_MAX);
+    if (!r)
+        r = check_rate("a disk limit", limits->disk_bytes, error);
+    if (!r)
+        r = check_rate("a network limit", limits->net_rate_in, error);
+    if (!r)
+        r = check_rate("a network limit", limits->net_rate_out, error);
+    return r;
+}
+
 int description_check(const struct machine_description *description, struct error *error)
 {
     int r = check_boot(description, error);
@@ -231,6 +261,8 @@ int description_check(const struct machine_description *description, struct erro
         r = check_disk(description, i, error);
     if (!r)
         r = check_network(description, error);
+    if (!r)
+        r = description_check_limits(&description->limits, error);
     if (!r && description->agent &&
         (!*description->agent || strlen(description->agent) > UNIX_SOCKET_PATH_MAX))
         r = error_usage(error,

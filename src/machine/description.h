@@ -17,6 +17,10 @@
 #define MACHINE_FORWARDS_MAX 32
 #define MACHINE_MEMORY_MIN   (16ull << 20)
 #define MACHINE_MEMORY_MAX   (1ull << 40)
+#define MACHINE_IOPS_MAX     1000000000u
+/* Bytes a second: less would be a guest that hangs, more is no limit. */
+#define MACHINE_RATE_MIN 1024u
+#define MACHINE_RATE_MAX (1ull << 50)
 
 enum machine_network { MACHINE_NET_USER, MACHINE_NET_TAP, MACHINE_NET_NONE };
 
@@ -25,6 +29,15 @@ struct machine_disk {
     char *serial; /* at most 20 bytes of printable ASCII; NULL: none */
     bool read_only;
     bool ephemeral;
+};
+
+/* What the machine may do of it in a second; 0: no limit. After a silence, as much at once as in a
+ * tenth of a second. */
+struct machine_limits {
+    uint64_t disk_iops;    /* requests, of each disk, reads and writes together */
+    uint64_t disk_bytes;   /* likewise, bytes */
+    uint64_t net_rate_in;  /* bytes of frames, into the guest */
+    uint64_t net_rate_out; /* out of it */
 };
 
 struct machine_description {
@@ -56,6 +69,7 @@ struct machine_description {
     unsigned forward_count;
     bool virtio_console; /* the terminal is hvc0, a virtio console, and not the UART (ttyS0) */
     char *mac;           /* "52:54:00:xx:xx:xx"; NULL: made from the name */
+    struct machine_limits limits;
     char *agent; /* a socket is made there, for clients of the guest's agent; NULL: no such port */
 
     char *vsock; /* where the host reaches the guest's sockets (vsock_unix_new()); NULL: none */
@@ -68,6 +82,8 @@ void description_release(struct machine_description *description);
 /* Judges the whole: ranges, combinations, that something is there to boot. Opens nothing. */
 int description_check(const struct machine_description *description,
                       struct error *error) MUST_CHECK;
+/* A part of it, for who changes no more than the limits. */
+int description_check_limits(const struct machine_limits *limits, struct error *error) MUST_CHECK;
 /* A copy of `text` (NULL: nothing) in *field, in place of what was there. -ENOMEM. */
 int description_set(char **field, const char *text) MUST_CHECK;
 

@@ -15,8 +15,10 @@
 #include "cpu/profile.h"
 #include "device/virtio/balloon.h"
 #include "machine/engines.h"
+#include "machine/limits.h"
 #include "machine/throttle.h"
 #include "machine/vcpu.h"
+#include "network/limit.h"
 
 /* How soon a reboot looks again whether the old guest's requests have come back. */
 #define RELOAD_RETRY_NS 1000000u
@@ -212,20 +214,31 @@ static int machine_open_disks(struct machine *machine, struct error *error)
     return 0;
 }
 
-static int machine_open_network(struct machine *machine, struct error *error)
+static int machine_open_back_end(struct machine *machine, struct net **net, struct error *error)
 {
     const struct machine_description *d = &machine->description;
 
     switch (d->network) {
     case MACHINE_NET_USER:
-        return net_user_new(&machine->net, machine->loop, d->forwards, d->forward_count, d->name,
+        return net_user_new(net, machine->loop, d->forwards, d->forward_count, d->name,
                             machine->log, error);
     case MACHINE_NET_TAP:
-        return net_tap_new(&machine->net, machine->loop, d->tap, machine->log, error);
+        return net_tap_new(net, machine->loop, d->tap, machine->log, error);
     case MACHINE_NET_NONE:
         break;
     }
     return 0;
+}
+
+/* Always with the stage for limits, which may come while it runs. */
+static int machine_open_network(struct machine *machine, struct error *error)
+{
+    struct net *back_end = NULL;
+    int r = machine_open_back_end(machine, &back_end, error);
+
+    if (!r && back_end && net_limit_new(&machine->net, back_end))
+        r = error_set(error, ENOMEM, "cannot make the network: out of memory");
+    return r;
 }
 
 static int machine_open_agent(struct machine *machine, struct error *error)
@@ -532,6 +545,8 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     r = r ? r : machine_open_network(machine, error);
     r = r ? r : machine_open_agent(machine, error);
     r = r ? r : machine_open_sockets(machine, error);
+    if (!r)
+        limits_apply(&machine->description.limits, machine->blocks, machine->net);
     r = r ? r : machine_build_board(machine, console, error);
     if (!r)
         machine_load_profile(machine);
@@ -837,6 +852,20 @@ static void machine_serve(void *ctx)
         machine_end(machine, status ? MACHINE_FAILED : MACHINE_POWER_OFF, status);
         break;
     }
+}
+
+/* ---- limits ---- */
+
+int machine_set_limits(struct machine *machine, const struct machine_limits *limits,
+                       struct error *error)
+{
+    int r = description_check_limits(limits, error);
+
+    if (r)
+        return r;
+    machine->description.limits = *limits;
+    limits_apply(limits, machine->blocks, machine->net);
+    return 0;
 }
 
 /* ---- memory ---- */

@@ -112,6 +112,11 @@ void machine_balloon_set(struct machine *machine, uint64_t bytes);
 void machine_balloon_poll(struct machine *machine, uint32_t milliseconds);
 void machine_balloon(struct machine *machine, struct machine_balloon *balloon);
 
+/* In place of those that it had, also for what waits; in any state. -EINVAL for what
+ * description_check() refuses, and then nothing changes. */
+int machine_set_limits(struct machine *machine, const struct machine_limits *limits,
+                       struct error *error) MUST_CHECK;
+
 /* The bytes of the device tree as the guest got them. */
 const void *machine_device_tree(const struct machine *machine, uint32_t *size);
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
+COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "set", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
 COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "doctor", "help"]
 # Those whose only operand is a named machine.
 OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "delete", "info", "console", "logs"]
@@ -56,6 +56,17 @@ USAGE = [
     (["run", "--memory", "1025K", "--kernel", "k"], "too little"),
     (["run", "--memory", "33M", "--kernel", "k"], "round it up to 34M"),
     (["run", "--memory", "2T", "--kernel", "k"], "too much; a machine takes 1 TiB or less"),
+    (["run", "--disk-iops", "many", "debian"], "'--disk-iops' takes a number of requests a second up to 1000000000, or none, not \"many\""),
+    (["run", "--disk-iops", "1000000001", "debian"], "not \"1000000001\""),
+    (["run", "--disk-rate", "20", "debian"], "'--disk-rate 20' is in bytes a second; did you mean '--disk-rate 20M'?"),
+    (["run", "--net-rate", "fast", "debian"], "cannot read '--net-rate fast'; use bytes a second with a unit, as in 20M, or none"),
+    (["run", "--net-rate", "9999T", "debian"], "'--net-rate 9999T' is more than a limit can be; use 1024 TiB or less, or none"),
+    (["set"], "no machine named; see: hospes ls"),
+    (["set", "web", "db"], "unexpected argument \"db\"; name one machine"),
+    (["set", "Web", "--net-rate", "1M"], "\"Web\" cannot be the name of a machine"),
+    (["set", "--net-rates", "1M", "web"], "unknown option '--net-rates'; did you mean '--net-rate'?"),
+    (["set", "web", "--disk-rate"], "option '--disk-rate' needs a value: --disk-rate SIZE"),
+    (["set", "web", "--disk-rate", "-1"], "cannot read '--disk-rate -1'"),
     (["run", "--net", "bridge", "debian"], "unknown network \"bridge\"; use --net user, tap=NAME or none"),
     (["run", "--net", "tap=", "debian"], "use --net tap=NAME"),
     (["run", "--net", "tap=much-too-long-a-name", "debian"], "at most 15 letters"),
@@ -137,6 +148,7 @@ FAILURE = [
     (["create", "web", "--kernel", "missing"], "cannot open kernel \"missing\": no such file or directory"),
     (["create", "web", "--kernel", "riscv", "--drive", "missing"], "cannot open disk \"missing\": no such file or directory"),
     *[([command, "web"], "there is no machine \"web\"; see what there is with: hospes ls") for command in [*OF_A_MACHINE, "events"]],
+    (["set", "web", "--net-rate", "1M"], "there is no machine \"web\"; see what there is with: hospes ls"),
 ]
 
 
@@ -284,6 +296,7 @@ MAN = {
     "pool": ("hospes-pool.1.scd", "OPTIONS OF POOL"),
     "balance": ("hospes-pool.1.scd", "OPTIONS OF BALANCE"),
     "top": ("hospes-ls.1.scd", "OPTIONS OF TOP"),
+    "set": ("hospes-set.1.scd", "OPTIONS"),
     "image build": ("hospes-image.1.scd", "OPTIONS OF BUILD"),
     "image ls": ("hospes-image.1.scd", "OPTIONS OF LS"),
     "image rm": ("hospes-image.1.scd", "OPTIONS OF RM"),
@@ -332,6 +345,7 @@ def test_completion_of_commands_and_values():
     assert complete(["hospes", "create", "--disk", "1"]) == {"16G"}
     assert complete(["hospes", "create", "--drive", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--net", ""]) == {"user", "none", "tap="}
+    assert complete(["hospes", "set", "--net-rate", "no"]) == {"none"}
     assert complete(["hospes", "run", "--kernel", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--vsock", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--code-profile", "n"]) == {"none"}

@@ -350,6 +350,41 @@ static void test_check_boot(void **state)
     check_refuses(d, "shorten it");
 }
 
+static void test_limits(void **state)
+{
+    static const char *const no_iops[] = {"",           "-1", "1.5",
+                                          "1000000001", "1K", "99999999999999999999",
+                                          " 5"};
+    static const char *const no_rates[] = {"", "-1M", "1.5M", "1025T", "99999999T", "fast", "1023"};
+    struct error error = ERROR_INIT;
+    uint64_t value = 5;
+
+    assert_int_equal(spec_iops("--disk-iops", "none", &value, &error), 0);
+    assert_int_equal(value, 0);
+    assert_int_equal(spec_iops("--disk-iops", "1000000000", &value, &error), 0);
+    assert_int_equal(value, MACHINE_IOPS_MAX);
+    assert_int_equal(spec_iops("--disk-iops", "0", &value, &error), 0);
+    assert_int_equal(value, 0);
+    assert_int_equal(spec_rate("--net-rate", "20M", &value, &error), 0);
+    assert_int_equal(value, 20 << 20);
+    assert_int_equal(spec_rate("--net-rate", "0", &value, &error), 0);
+    assert_int_equal(value, 0);
+    assert_int_equal(spec_rate("--net-rate", "1024T", &value, &error), 0);
+    assert_int_equal(value, MACHINE_RATE_MAX);
+    assert_int_equal(spec_rate("--net-rate", "none", &value, &error), 0);
+    assert_int_equal(value, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(no_iops); i++) {
+        assert_int_equal(spec_iops("--disk-iops", no_iops[i], &value, &error), -EINVAL);
+        assert_true(error.usage && strstr(error.message, "--disk-iops"));
+        error_release(&error);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(no_rates); i++) {
+        assert_int_equal(spec_rate("--net-rate", no_rates[i], &value, &error), -EINVAL);
+        assert_true(error.usage && strstr(error.message, "--net-rate"));
+        error_release(&error);
+    }
+}
+
 #define WITH_DESCRIPTION(f)                                                                        \
     cmocka_unit_test_setup_teardown(f, description_setup, description_teardown)
 
@@ -362,6 +397,7 @@ int main(void)
         WITH_DESCRIPTION(test_check),      WITH_DESCRIPTION(test_check_disks),
         WITH_DESCRIPTION(test_check_boot), WITH_DESCRIPTION(test_console),
         WITH_DESCRIPTION(test_vsock),
+        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -300,6 +301,32 @@ static void has_a_balloon(void **state)
     assert_int_equal(balloon.facts.target, 32 << 20); /* all of its memory */
 }
 
+/* By a machine that has nothing to limit too, in any state. */
+static void limits_are_judged(void **state)
+{
+    static const struct machine_limits refused[] = {
+        {.disk_iops = MACHINE_IOPS_MAX + 1ull}, {.disk_bytes = MACHINE_RATE_MIN - 1},
+        {.disk_bytes = MACHINE_RATE_MAX + 1},   {.net_rate_in = 1},
+        {.net_rate_out = UINT64_MAX},
+    };
+    const struct machine_limits some = {1, MACHINE_RATE_MIN, MACHINE_RATE_MAX, MACHINE_RATE_MIN};
+    struct fixture *f = *state;
+
+    f->reboots_wanted = 5;
+    machine_make(f, reboots, sizeof(reboots), true, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(refused); i++) {
+        struct error error = ERROR_INIT;
+
+        assert_int_equal(machine_set_limits(f->machine, &refused[i], &error), -EINVAL);
+        assert_true(error.usage);
+        error_release(&error);
+    }
+    assert_int_equal(machine_set_limits(f->machine, &some, NULL), 0);
+    assert_int_equal(machine_watch(f), 0);
+    machine_stop(f->machine);
+    assert_int_equal(machine_set_limits(f->machine, &(struct machine_limits){0}, NULL), 0);
+}
+
 #define LIFE(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 /* ---- a cap on CPU time ---- */
@@ -358,6 +385,7 @@ int main(void)
         LIFE(fails_when_it_cannot_boot_again),
         LIFE(has_a_balloon),
         LIFE(uses_no_more_than_its_cap),
+        LIFE(limits_are_judged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
