@@ -396,8 +396,7 @@ int main(void)
         WITH_DESCRIPTION(test_network),    WITH_DESCRIPTION(test_memory),
         WITH_DESCRIPTION(test_check),      WITH_DESCRIPTION(test_check_disks),
         WITH_DESCRIPTION(test_check_boot), WITH_DESCRIPTION(test_console),
-        WITH_DESCRIPTION(test_vsock),
-        cmocka_unit_test(test_limits),
+        WITH_DESCRIPTION(test_vsock),      cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
