@@ -14,6 +14,7 @@
 #include "cli/session.h"
 #include "cli/spec.h"
 #include "debug/listen.h"
+#include "host/registry.h"
 #include "machine/description.h"
 
 enum {
@@ -161,6 +162,25 @@ static int run_complete(struct run_request *request, struct error *error)
     return r;
 }
 
+/* Machines without a name of their own are in the same networks. */
+static int run_session(struct run_request *request, struct error *error)
+{
+    struct registry registry = {0};
+    int r = 0;
+
+    if (!description_has_network(&request->description, MACHINE_NET_NAMED))
+        return session_run(&request->description, &request->session, error);
+    r = registry_open(&registry, error);
+    if (!r)
+        r = registry_make_networks(&registry, &request->description.networks, error);
+    if (!r)
+        r = session_run(&request->description, &request->session, error);
+    if (registry.run)
+        registry_sweep_networks(&registry);
+    registry_release(&registry);
+    return r;
+}
+
 static int run_run(const struct command *command, int argc, char **argv, struct error *error)
 {
     struct run_request request = {0};
@@ -171,7 +191,7 @@ static int run_run(const struct command *command, int argc, char **argv, struct 
     if (!r)
         r = run_complete(&request, error);
     if (!r)
-        r = session_run(&request.description, &request.session, error);
+        r = run_session(&request, error);
     description_release(&request.description);
     return r;
 }

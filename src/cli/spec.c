@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/size.h"
+#include "network/segment.h"
 
 static void free_text(char **text)
 {
@@ -150,13 +151,24 @@ malformed:
                        text);
 }
 
+static int network_add(const char *text, struct machine_description *description,
+                       enum machine_network kind, const char *name, struct error *error)
+{
+    int r = description_add_interface(description, kind, name);
+
+    if (r == -ENOSPC)
+        return error_usage(error, "too many networks at '--net %s'; a machine takes %d", text,
+                           MACHINE_NETS_MAX);
+    return r ? error_set(error, ENOMEM, "cannot read '--net %s': out of memory", text) : 0;
+}
+
 int spec_network(const char *text, struct machine_description *description, struct error *error)
 {
-    if (strcmp(text, "user") == 0) {
-        description->network = MACHINE_NET_USER;
-    } else if (strcmp(text, "none") == 0) {
-        description->network = MACHINE_NET_NONE;
-    } else if (strncmp(text, "tap=", 4) == 0) {
+    if (strcmp(text, "user") == 0)
+        return network_add(text, description, MACHINE_NET_USER, NULL, error);
+    if (strcmp(text, "none") == 0)
+        return network_add(text, description, MACHINE_NET_NONE, NULL, error);
+    if (strncmp(text, "tap=", 4) == 0) {
         const char *name = text + 4;
 
         if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, "/ :%"))
@@ -164,13 +176,14 @@ int spec_network(const char *text, struct machine_description *description, stru
                                "\"%s\" is no name of a network interface; use --net tap=NAME with "
                                "at most %d letters",
                                name, IFNAMSIZ - 1);
-        if (description_set(&description->tap, name))
-            return error_set(error, ENOMEM, "cannot read '--net %s': out of memory", text);
-        description->network = MACHINE_NET_TAP;
-    } else {
-        return error_usage(error, "unknown network \"%s\"; use --net user, tap=NAME or none", text);
+        return network_add(text, description, MACHINE_NET_TAP, name, error);
     }
-    return 0;
+    if (!segment_name_is_valid(text))
+        return error_usage(error,
+                           "\"%s\" cannot be the name of a network; use --net user, none, "
+                           "tap=NAME or a name of a-z 0-9 -",
+                           text);
+    return network_add(text, description, MACHINE_NET_NAMED, text, error);
 }
 
 int spec_console(const char *text, struct machine_description *description, struct error *error)

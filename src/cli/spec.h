@@ -17,7 +17,7 @@ int spec_disk(const char *text, struct machine_description *description,
 /* [ADDRESS:]HOST:GUEST[/tcp|/udp]; an IPv6 address stands in brackets. */
 int spec_forward(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
-/* user, none or tap=NAME. */
+/* user, none, tap=NAME or the name of a network between machines; each adds an interface. */
 int spec_network(const char *text, struct machine_description *description,
                  struct error *error) MUST_CHECK;
 /* serial or virtio. */

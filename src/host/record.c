@@ -38,8 +38,10 @@ static void json_release(json_t **json)
 
 /* ---- writing ---- */
 
-static const char *const networks[] = {
-    [MACHINE_NET_USER] = "user", [MACHINE_NET_TAP] = "tap", [MACHINE_NET_NONE] = "none"};
+static const char *const networks[] = {[MACHINE_NET_USER] = "user",
+                                       [MACHINE_NET_TAP] = "tap",
+                                       [MACHINE_NET_NAMED] = "named",
+                                       [MACHINE_NET_NONE] = "none"};
 
 static const char *relative(const char *path, const char *directory)
 {
@@ -128,13 +130,14 @@ int record_check(const struct record *record, const char *directory, struct erro
                                  relative(d->firmware, directory),
                                  relative(d->kernel, directory),
                                  relative(d->initrd, directory),
-                                 d->append,
-                                 d->tap,
-                                 d->mac};
+                                 d->append};
     int r = description_check(d, error);
 
     for (size_t i = 0; i < ARRAY_SIZE(texts) && !r; i++)
         r = check_utf8(texts[i], error);
+    /* Names and addresses of interfaces are judged letter by letter. */
+    for (unsigned i = 0; i < d->interface_count && !r; i++)
+        r = check_utf8(d->interfaces[i].tap, error);
     for (unsigned i = 0; i < d->disk_count && !r; i++)
         r = check_utf8(relative(d->disks[i].path, directory), error);
     for (unsigned i = 0; i < d->disk_count && !r; i++)
@@ -171,6 +174,28 @@ static bool has_limits(const struct machine_limits *limits)
     return limits->disk_iops || limits->disk_bytes || limits->net_rate_in || limits->net_rate_out;
 }
 
+static json_t *interfaces_to_json(const struct machine_description *d)
+{
+    json_t *interfaces = json_array();
+
+    for (unsigned i = 0; i < d->interface_count; i++) {
+        const struct machine_interface *interface = &d->interfaces[i];
+        json_t *json = json_object();
+
+        if (put_text(json, "kind", networks[interface->kind]) ||
+            put_text(json, "name", interface->name) || put_text(json, "tap", interface->tap) ||
+            put_text(json, "mac", interface->mac)) {
+            json_decref(json);
+            json = NULL;
+        }
+        if (json_array_append_new(interfaces, json)) {
+            json_decref(interfaces);
+            return NULL;
+        }
+    }
+    return interfaces;
+}
+
 json_t *record_to_json(const struct record *record, const char *directory)
 {
     const struct machine_description *d = &record->description;
@@ -193,8 +218,8 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put_text(json, "kernel", relative(d->kernel, directory)) ||
         put_text(json, "initrd", relative(d->initrd, directory)) ||
         put_text(json, "append", d->append) || put(json, "disks", disks_to_json(d, directory)) ||
-        put_text(json, "network", networks[d->network]) || put_text(json, "tap", d->tap) ||
-        put_text(json, "mac", d->mac) || put(json, "forwards", forwards_to_json(d)) ||
+        put(json, "networks", interfaces_to_json(d)) ||
+        put(json, "forwards", forwards_to_json(d)) ||
         put_text(json, "console", d->virtio_console ? "virtio" : "serial") ||
         (has_limits(&d->limits) && put(json, "limits", limits_to_json(&d->limits)))) {
         json_decref(json);
@@ -434,6 +459,55 @@ static int take_limits(struct reader *above, struct machine_limits *limits)
     return r ? r : reader_end(&reader);
 }
 
+static int take_interface(const struct reader *above, const json_t *json,
+                          struct machine_interface *interface)
+{
+    struct reader reader = {json, NULL, 0, above->error};
+    unsigned kind = MACHINE_NET_USER;
+    int r = json_is_object(json) ? 0 : wrong(above, "networks");
+
+    if (!r)
+        r = take_word(&reader, "kind", networks, ARRAY_SIZE(networks), &kind);
+    if (!r)
+        r = take_text(&reader, "name", &interface->name);
+    if (!r)
+        r = take_text(&reader, "tap", &interface->tap);
+    if (!r)
+        r = take_text(&reader, "mac", &interface->mac);
+    interface->kind = (enum machine_network)kind;
+    return r ? r : reader_end(&reader);
+}
+
+/* The description has the implied interface. Records had one network, with its parts beside it. */
+static int take_interfaces(struct reader *reader, struct machine_description *d)
+{
+    const json_t *interfaces = take(reader, "networks");
+    size_t count = json_array_size(interfaces);
+    struct machine_interface *first = &d->interfaces[0];
+    unsigned kind = MACHINE_NET_USER;
+    int r;
+
+    if (interfaces && (!json_is_array(interfaces) || count > MACHINE_NETS_MAX))
+        return wrong(reader, "networks");
+    if (interfaces) {
+        d->interface_count = 0;
+        *first = (struct machine_interface){0};
+        r = 0;
+        for (size_t i = 0; i < count && !r; i++)
+            r = take_interface(reader, json_array_get(interfaces, i),
+                               &d->interfaces[d->interface_count++]);
+        return r;
+    }
+    r = take_word(reader, "network", networks, ARRAY_SIZE(networks), &kind);
+    if (!r)
+        r = take_text(reader, "tap", &first->tap);
+    if (!r)
+        r = take_text(reader, "mac", &first->mac);
+    first->kind = (enum machine_network)kind;
+    first->implied = false;
+    return r;
+}
+
 static int take_version(struct reader *reader)
 {
     uint64_t version = 0;
@@ -449,23 +523,17 @@ static int take_machine(struct reader *reader, struct record *record)
 {
     static const char *const consoles[] = {"serial", "virtio"};
     struct machine_description *d = &record->description;
-    unsigned network = MACHINE_NET_USER, console = 0;
+    unsigned console = 0;
     const struct {
         const char *key;
         char **text;
         bool is_path;
     } texts[] = {
-        {"name", &d->name, false},
-        {"created", &record->created, false},
-        {"image", &record->image, false},
-        {"engine", &d->engine, false},
-        {"code_profile", &d->profile, true},
-        {"firmware", &d->firmware, true},
-        {"kernel", &d->kernel, true},
-        {"initrd", &d->initrd, true},
+        {"name", &d->name, false},           {"created", &record->created, false},
+        {"image", &record->image, false},    {"engine", &d->engine, false},
+        {"code_profile", &d->profile, true}, {"firmware", &d->firmware, true},
+        {"kernel", &d->kernel, true},        {"initrd", &d->initrd, true},
         {"append", &d->append, false},
-        {"tap", &d->tap, false},
-        {"mac", &d->mac, false},
     };
     int r = take_version(reader);
 
@@ -493,14 +561,13 @@ static int take_machine(struct reader *reader, struct record *record)
     if (!r)
         r = take_disks(reader, d);
     if (!r)
-        r = take_word(reader, "network", networks, ARRAY_SIZE(networks), &network);
+        r = take_interfaces(reader, d);
     if (!r)
         r = take_forwards(reader, d);
     if (!r)
         r = take_word(reader, "console", consoles, ARRAY_SIZE(consoles), &console);
     if (!r)
         r = take_limits(reader, &d->limits);
-    d->network = (enum machine_network)network;
     d->virtio_console = console == 1;
     return r ? r : reader_end(reader);
 }

@@ -284,30 +284,68 @@ int registry_check_run(const struct registry *registry, struct error *error)
     return private_check(registry->run, error);
 }
 
-int registry_make_run(const struct registry *registry, const char *name, struct error *error)
+static int make_above(const struct registry *registry, struct error *error)
 {
-    CLEANUP(text_free) char *path = registry_run_path(registry, name, NULL);
-    CLEANUP(text_free) char *above = path ? text_format("%s", registry->run) : NULL;
-    int r;
+    CLEANUP(text_free) char *above = text_format("%s", registry->run);
 
     if (!above)
         return error_set(error, ENOMEM, "out of memory");
     *strrchr(above, '/') = 0;
-    r = *above ? directory_make(above, error) : 0;
-    if (r)
-        return r;
-    /* The last machine that ends takes RUN along, perhaps just now. */
-    for (unsigned i = 0; i < RUN_TRIES; i++) {
-        r = private_directory(registry->run, NULL);
-        if (!r)
-            r = private_directory(path, NULL);
-        if (r != -ENOENT)
+    return *above ? directory_make(above, error) : 0;
+}
+
+/* The last that ends takes RUN along, perhaps just now. */
+static int make_in_run(const struct registry *registry, const char *path, struct error *error)
+{
+    int r = make_above(registry, error);
+
+    for (unsigned i = 0; !r && i < RUN_TRIES; i++) {
+        int made = private_directory(registry->run, NULL);
+
+        if (!made)
+            made = private_directory(path, NULL);
+        if (!made)
+            return 0;
+        if (made != -ENOENT)
             break;
     }
     if (!r)
-        return 0;
-    r = private_directory(registry->run, error);
+        r = private_directory(registry->run, error);
     return r ? r : private_directory(path, error);
+}
+
+int registry_make_run(const struct registry *registry, const char *name, struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_run_path(registry, name, NULL);
+
+    return path ? make_in_run(registry, path, error) : error_set(error, ENOMEM, "out of memory");
+}
+
+char *registry_networks_path(const struct registry *registry)
+{
+    return registry_run_path(registry, ".net", NULL);
+}
+
+int registry_make_networks(const struct registry *registry, char **path, struct error *error)
+{
+    CLEANUP(text_free) char *found = registry_networks_path(registry);
+    int r = found ? make_in_run(registry, found, error) : error_set(error, ENOMEM, "out of memory");
+
+    if (r)
+        return r;
+    free(*path);
+    *path = found;
+    found = NULL;
+    return 0;
+}
+
+void registry_sweep_networks(const struct registry *registry)
+{
+    CLEANUP(text_free) char *path = registry_networks_path(registry);
+
+    if (path)
+        rmdir(path);
+    rmdir(registry->run);
 }
 
 void registry_sweep(const struct registry *registry, const char *name)
@@ -317,7 +355,7 @@ void registry_sweep(const struct registry *registry, const char *name)
     if (registry_check_run(registry, NULL) || (path && directory_remove(path, NULL)))
         return;
     /* The last one takes the directory along; it stays while another machine has sockets. */
-    rmdir(registry->run);
+    registry_sweep_networks(registry);
 }
 
 int registry_delete(const struct registry *registry, const char *name, struct error *error)

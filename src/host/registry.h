@@ -8,6 +8,8 @@
  *   MACHINES/NAME/state.json    how it was started or ended last (state.h)
  *   MACHINES/NAME/log, console.log, events   see runner.h
  *   RUN/NAME/control, console, agent, vsock   sockets, of a machine that runs
+ *   RUN/.net/NETWORK            a network between machines (network/segment.h); no machine is
+ *                               called so
  *
  * MACHINES is $HOSPES_MACHINE_DIR, or $XDG_DATA_HOME/hospes/machines, or ~/.local/share/...; RUN is
  * $HOSPES_RUN_DIR, or $XDG_RUNTIME_DIR/hospes, or /tmp/hospes-UID: short, since a socket's path
@@ -77,6 +79,14 @@ int registry_make_run(const struct registry *registry, const char *name,
                       struct error *error) MUST_CHECK;
 /* RUN is there and nobody else's: before anything in it is connected to. -ENOENT, -EPERM. */
 int registry_check_run(const struct registry *registry, struct error *error) MUST_CHECK;
+/* Makes RUN and RUN/.net likewise; *path is that, and the caller's to free. */
+int registry_make_networks(const struct registry *registry, char **path,
+                           struct error *error) MUST_CHECK;
+/* Its name alone; NULL: no memory. */
+char *registry_networks_path(const struct registry *registry) MUST_CHECK;
+/* Removes RUN/.net and RUN where nobody uses them any more. */
+void registry_sweep_networks(const struct registry *registry);
+
 /* Removes RUN/NAME and what is in it, if RUN is the user's own. Under the lock. */
 void registry_sweep(const struct registry *registry, const char *name);
 /* Removes the machine and everything of it. Takes the lock: -EBUSY. */

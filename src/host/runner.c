@@ -180,11 +180,15 @@ static int complete_description(struct runner *runner, struct error *error)
 {
     struct machine_description *d = &runner->record.description;
 
+    int r = 0;
+
     d->agent = registry_run_path(runner->registry, runner->name, "agent");
     d->vsock = registry_run_path(runner->registry, runner->name, "vsock");
     if (!d->agent || !d->vsock)
         return error_set(error, ENOMEM, "out of memory");
-    return description_check(d, error);
+    if (description_has_network(d, MACHINE_NET_NAMED))
+        r = registry_make_networks(runner->registry, &d->networks, error);
+    return r ? r : description_check(d, error);
 }
 
 static int open_machine(struct runner *runner, struct error *error)

@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "base/unix_socket.h"
 #include "device/virtio/vsock.h"
+#include "network/segment.h"
 
 #define MEMORY_GRAIN   (2ull << 20)
 #define SERIAL_MAX     20 /* virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES */
@@ -33,7 +34,8 @@ void description_init(struct machine_description *description)
         .cpus = host_cpus() < 2 ? 1 : 2,
         .memory = 1ull << 30,
         .paging = 39,
-        .network = MACHINE_NET_USER,
+        .interfaces = {{.kind = MACHINE_NET_USER, .implied = true}},
+        .interface_count = 1,
         .vsock_cid = 3,
     };
 }
@@ -51,8 +53,12 @@ void description_release(struct machine_description *description)
         free(description->disks[i].path);
         free(description->disks[i].serial);
     }
-    free(description->tap);
-    free(description->mac);
+    for (unsigned i = 0; i < description->interface_count; i++) {
+        free(description->interfaces[i].name);
+        free(description->interfaces[i].tap);
+        free(description->interfaces[i].mac);
+    }
+    free(description->networks);
     free(description->agent);
     free(description->vsock);
     *description = (struct machine_description){0};
@@ -67,6 +73,32 @@ int description_set(char **field, const char *text)
     free(*field);
     *field = copy;
     return 0;
+}
+
+int description_add_interface(struct machine_description *d, enum machine_network kind,
+                              const char *name)
+{
+    bool replaces = d->interface_count == 1 && d->interfaces[0].implied;
+    struct machine_interface *to = &d->interfaces[replaces ? 0 : d->interface_count];
+    struct machine_interface made = {.kind = kind};
+
+    if (!replaces && d->interface_count == MACHINE_NETS_MAX)
+        return -ENOSPC;
+    if (description_set(kind == MACHINE_NET_TAP ? &made.tap : &made.name, name))
+        return -ENOMEM;
+    if (replaces)
+        free(to->mac);
+    *to = made;
+    d->interface_count += !replaces;
+    return 0;
+}
+
+bool description_has_network(const struct machine_description *d, enum machine_network kind)
+{
+    for (unsigned i = 0; i < d->interface_count; i++)
+        if (d->interfaces[i].kind == kind)
+            return true;
+    return false;
 }
 
 static int check_boot(const struct machine_description *d, struct error *error)
@@ -160,11 +192,9 @@ static bool mac_is_valid(const char *mac)
     return mac[17] == 0 && !strchr("13579bdfBDF", mac[1]);
 }
 
-static int check_network(const struct machine_description *d, struct error *error)
+static int check_forwards(const struct machine_description *d, struct error *error)
 {
-    if (d->network == MACHINE_NET_TAP && !d->tap)
-        return error_usage(error, "the tap network names no interface; use --net tap=NAME");
-    if (d->forward_count && d->network != MACHINE_NET_USER)
+    if (d->forward_count && !description_has_network(d, MACHINE_NET_USER))
         return error_usage(error, "port forwards work in the user network only; leave out '-p' or "
                                   "use --net user");
     for (unsigned i = 0; i < d->forward_count; i++) {
@@ -179,11 +209,32 @@ static int check_network(const struct machine_description *d, struct error *erro
                                    a->host_port);
         }
     }
-    if (d->mac && !mac_is_valid(d->mac))
+    return 0;
+}
+
+static int check_interface(const struct machine_description *d, unsigned index, struct error *error)
+{
+    const struct machine_interface *interface = &d->interfaces[index];
+
+    if (interface->kind == MACHINE_NET_NONE && d->interface_count > 1)
+        return error_usage(error, "'--net none' goes with no other network; leave out one");
+    if (interface->kind == MACHINE_NET_TAP && !interface->tap)
+        return error_usage(error, "the tap network names no interface; use --net tap=NAME");
+    if (interface->kind == MACHINE_NET_NAMED &&
+        (!interface->name || !segment_name_is_valid(interface->name)))
+        return error_usage(error,
+                           "\"%s\" cannot be the name of a network; use 1 to %d of a-z 0-9 -, as "
+                           "in lab",
+                           interface->name ? interface->name : "", (int)SEGMENT_NAME_MAX);
+    if (interface->mac && !mac_is_valid(interface->mac))
         return error_usage(error,
                            "\"%s\" is no address of a network interface; use the form "
                            "52:54:00:12:34:56",
-                           d->mac);
+                           interface->mac);
+    /* Both would be 10.0.2.15, with the forwards at one of them. */
+    for (unsigned i = 0; i < index; i++)
+        if (interface->kind == MACHINE_NET_USER && d->interfaces[i].kind == MACHINE_NET_USER)
+            return error_usage(error, "the user network is given twice; give it once");
     return 0;
 }
 
@@ -233,6 +284,17 @@ int description_check_limits(const struct machine_limits *limits, struct error *
     if (!r)
         r = check_rate("a network limit", limits->net_rate_out, error);
     return r;
+}
+
+static int check_network(const struct machine_description *d, struct error *error)
+{
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < d->interface_count; i++)
+        r = check_interface(d, i, error);
+    if (!r && description_has_network(d, MACHINE_NET_NAMED) && !d->name)
+        r = error_usage(error, "a machine needs a name in a network; use --name NAME");
+    return r ? r : check_forwards(d, error);
 }
 
 int description_check(const struct machine_description *description, struct error *error)

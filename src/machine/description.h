@@ -15,6 +15,7 @@
 #define MACHINE_CPUS_MAX     64
 #define MACHINE_DISKS_MAX    5 /* beside net, console, rng and balloon in the board's 16 slots */
 #define MACHINE_FORWARDS_MAX 32
+#define MACHINE_NETS_MAX     4
 #define MACHINE_MEMORY_MIN   (16ull << 20)
 #define MACHINE_MEMORY_MAX   (1ull << 40)
 #define MACHINE_IOPS_MAX     1000000000u
@@ -22,7 +23,20 @@
 #define MACHINE_RATE_MIN 1024u
 #define MACHINE_RATE_MAX (1ull << 50)
 
-enum machine_network { MACHINE_NET_USER, MACHINE_NET_TAP, MACHINE_NET_NONE };
+enum machine_network {
+    MACHINE_NET_USER,  /* behind the host's own address; one interface at most */
+    MACHINE_NET_TAP,   /* an interface of the host */
+    MACHINE_NET_NAMED, /* a network between machines (network/segment.h) */
+    MACHINE_NET_NONE,  /* no interface: alone, and the same as none at all */
+};
+
+struct machine_interface {
+    enum machine_network kind;
+    char *name; /* of the named network */
+    char *tap;
+    char *mac;    /* "52:54:00:xx:xx:xx"; NULL: made from the machine's name and the index */
+    bool implied; /* nobody asked for it: the first that somebody asks for takes its place */
+};
 
 struct machine_disk {
     char *path;
@@ -63,12 +77,12 @@ struct machine_description {
     struct machine_disk disks[MACHINE_DISKS_MAX];
     unsigned disk_count;
 
-    enum machine_network network;
-    char *tap;
-    struct net_forward forwards[MACHINE_FORWARDS_MAX];
+    struct machine_interface interfaces[MACHINE_NETS_MAX];
+    unsigned interface_count;
+    char *networks; /* the directory with those of named networks; needed where there are such */
+    struct net_forward forwards[MACHINE_FORWARDS_MAX]; /* in the user network */
     unsigned forward_count;
     bool virtio_console; /* the terminal is hvc0, a virtio console, and not the UART (ttyS0) */
-    char *mac;           /* "52:54:00:xx:xx:xx"; NULL: made from the name */
     struct machine_limits limits;
     char *agent; /* a socket is made there, for clients of the guest's agent; NULL: no such port */
 
@@ -86,5 +100,11 @@ int description_check(const struct machine_description *description,
 int description_check_limits(const struct machine_limits *limits, struct error *error) MUST_CHECK;
 /* A copy of `text` (NULL: nothing) in *field, in place of what was there. -ENOMEM. */
 int description_set(char **field, const char *text) MUST_CHECK;
+/* One more interface, or the first in place of the implied one; `name` is of the named network or
+ * of the tap interface, else NULL. -ENOSPC: it has as many as it can; -ENOMEM. */
+int description_add_interface(struct machine_description *description, enum machine_network kind,
+                              const char *name) MUST_CHECK;
+bool description_has_network(const struct machine_description *description,
+                             enum machine_network kind);
 
 #endif

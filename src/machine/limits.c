@@ -13,7 +13,8 @@ static uint64_t burst_of(uint64_t rate)
 }
 
 void limits_apply(const struct machine_limits *limits,
-                  struct block *const blocks[MACHINE_DISKS_MAX], struct net *net)
+                  struct block *const blocks[MACHINE_DISKS_MAX],
+                  struct net *const nets[MACHINE_NETS_MAX])
 {
     const struct block_limits disk = {.requests = limits->disk_iops,
                                       .request_burst = burst_of(limits->disk_iops),
@@ -27,6 +28,7 @@ void limits_apply(const struct machine_limits *limits,
     for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
         if (blocks[i])
             block_set_limits(blocks[i], &disk);
-    if (net)
-        net_set_limits(net, &rates);
+    for (unsigned i = 0; i < MACHINE_NETS_MAX; i++)
+        if (nets[i])
+            net_set_limits(nets[i], &rates);
 }

@@ -7,8 +7,9 @@
 #include "network/net.h"
 #include "storage/block.h"
 
-/* Disks that are not there are NULL, as is the network; that is one of net_limit_new(). */
+/* Disks and networks that are not there are NULL; networks are those of net_limit_new(). */
 void limits_apply(const struct machine_limits *limits,
-                  struct block *const blocks[MACHINE_DISKS_MAX], struct net *net);
+                  struct block *const blocks[MACHINE_DISKS_MAX],
+                  struct net *const nets[MACHINE_NETS_MAX]);
 
 #endif

@@ -19,6 +19,7 @@
 #include "machine/throttle.h"
 #include "machine/vcpu.h"
 #include "network/limit.h"
+#include "network/switch.h"
 
 /* How soon a reboot looks again whether the old guest's requests have come back. */
 #define RELOAD_RETRY_NS 1000000u
@@ -55,7 +56,7 @@ struct machine {
     struct sbi_hart *sbi_harts;
     struct virt *board;
     struct block *blocks[MACHINE_DISKS_MAX]; /* the board's, once there is one */
-    struct net *net;                         /* likewise */
+    struct net *nets[MACHINE_NETS_MAX];      /* likewise */
     struct vsock *vsock;                     /* likewise */
     bool handed_over;
     struct stream *agent; /* NULL: none; its socket file is description.agent */
@@ -214,16 +215,72 @@ static int machine_open_disks(struct machine *machine, struct error *error)
     return 0;
 }
 
-static int machine_open_back_end(struct machine *machine, struct net **net, struct error *error)
+/* The address given, or one made from the name and the interface: locally administered, the same at
+ * each start, so that the guest knows its interface again. */
+static int machine_mac(const struct machine_description *d, unsigned index, uint8_t mac[6],
+                       struct error *error)
+{
+    const char *given = d->interfaces[index].mac;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    char rest;
+
+    if (given) {
+        if (sscanf(given, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
+                   &mac[3], &mac[4], &mac[5], &rest) != 6 ||
+            mac[0] & 1)
+            return error_usage(error, "\"%s\" is not a network address such as 52:54:00:12:34:56",
+                               given);
+        return 0;
+    }
+    for (const char *p = d->name ? d->name : ""; *p; p++)
+        hash = (hash ^ (uint8_t)*p) * 16777619u;
+    /* No name has a zero byte, so no interface of another machine's is made from the same. */
+    if (index)
+        hash = (hash * 16777619u ^ index) * 16777619u;
+    mac[0] = 0x52;
+    mac[1] = 0x54;
+    mac[2] = 0x00;
+    mac[3] = (uint8_t)(hash >> 16);
+    mac[4] = (uint8_t)(hash >> 8);
+    mac[5] = (uint8_t)hash;
+    return 0;
+}
+
+static int machine_join_network(struct machine *machine, unsigned index, struct net **net,
+                                struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+    struct net_switch_options options = {.machine = d->name, .index = index};
+    char *directory;
+    int r = machine_mac(d, index, options.mac, error);
+
+    if (r)
+        return r;
+    if (!d->networks)
+        return error_set(error, EINVAL, "no directory for network \"%s\"",
+                         d->interfaces[index].name);
+    if (asprintf(&directory, "%s/%s", d->networks, d->interfaces[index].name) < 0)
+        return error_set(error, ENOMEM, "cannot join network \"%s\": out of memory",
+                         d->interfaces[index].name);
+    options.directory = directory;
+    r = net_switch_new(net, machine->loop, &options, machine->log, error);
+    free(directory);
+    return r;
+}
+
+static int machine_open_back_end(struct machine *machine, unsigned index, struct net **net,
+                                 struct error *error)
 {
     const struct machine_description *d = &machine->description;
 
-    switch (d->network) {
+    switch (d->interfaces[index].kind) {
     case MACHINE_NET_USER:
         return net_user_new(net, machine->loop, d->forwards, d->forward_count, d->name,
                             machine->log, error);
     case MACHINE_NET_TAP:
-        return net_tap_new(net, machine->loop, d->tap, machine->log, error);
+        return net_tap_new(net, machine->loop, d->interfaces[index].tap, machine->log, error);
+    case MACHINE_NET_NAMED:
+        return machine_join_network(machine, index, net, error);
     case MACHINE_NET_NONE:
         break;
     }
@@ -231,13 +288,22 @@ static int machine_open_back_end(struct machine *machine, struct net **net, stru
 }
 
 /* Always with the stage for limits, which may come while it runs. */
-static int machine_open_network(struct machine *machine, struct error *error)
+static int machine_open_interface(struct machine *machine, unsigned index, struct error *error)
 {
     struct net *back_end = NULL;
-    int r = machine_open_back_end(machine, &back_end, error);
+    int r = machine_open_back_end(machine, index, &back_end, error);
 
-    if (!r && back_end && net_limit_new(&machine->net, back_end))
+    if (!r && back_end && net_limit_new(&machine->nets[index], back_end))
         r = error_set(error, ENOMEM, "cannot make the network: out of memory");
+    return r;
+}
+
+static int machine_open_networks(struct machine *machine, struct error *error)
+{
+    int r = 0;
+
+    for (unsigned i = 0; !r && i < machine->description.interface_count; i++)
+        r = machine_open_interface(machine, i, error);
     return r;
 }
 
@@ -272,32 +338,6 @@ static int machine_open_sockets(struct machine *machine, struct error *error)
                     : 0;
 }
 
-/* The address given, or one made from the name: locally administered, the same at each start, so
- * that the guest knows its interface again. */
-static int machine_mac(const struct machine_description *d, uint8_t mac[6], struct error *error)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    char rest;
-
-    if (d->mac) {
-        if (sscanf(d->mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2],
-                   &mac[3], &mac[4], &mac[5], &rest) != 6 ||
-            mac[0] & 1)
-            return error_usage(error, "\"%s\" is not a network address such as 52:54:00:12:34:56",
-                               d->mac);
-        return 0;
-    }
-    for (const char *p = d->name ? d->name : ""; *p; p++)
-        hash = (hash ^ (uint8_t)*p) * 16777619u;
-    mac[0] = 0x52;
-    mac[1] = 0x54;
-    mac[2] = 0x00;
-    mac[3] = (uint8_t)(hash >> 16);
-    mac[4] = (uint8_t)(hash >> 8);
-    mac[5] = (uint8_t)hash;
-    return 0;
-}
-
 static int machine_build_board(struct machine *machine, struct stream *console, struct error *error)
 {
     const struct machine_description *d = &machine->description;
@@ -322,13 +362,16 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         config.slots[slot++] = (struct virt_slot){.kind = VIRT_SLOT_BLOCK,
                                                   .block = machine->blocks[i],
                                                   .serial = d->disks[i].serial};
-    if (machine->net) {
-        int r = machine_mac(d, config.slots[slot].mac, error);
+    for (unsigned i = 0; i < d->interface_count; i++) {
+        int r = 0;
 
+        if (!machine->nets[i])
+            continue;
+        r = machine_mac(d, i, config.slots[slot].mac, error);
         if (r)
             return r;
         config.slots[slot].kind = VIRT_SLOT_NET;
-        config.slots[slot++].net = machine->net;
+        config.slots[slot++].net = machine->nets[i];
     }
     config.slots[slot++].kind = VIRT_SLOT_RNG;
     if (d->virtio_console) {
@@ -508,9 +551,11 @@ static int description_copy(struct machine_description *to, const struct machine
 
     *to = *from;
     to->name = to->engine = to->profile = to->firmware = to->kernel = to->initrd = NULL;
-    to->append = to->tap = to->mac = to->agent = to->vsock = NULL;
+    to->append = to->networks = to->agent = to->vsock = NULL;
     for (unsigned i = 0; i < from->disk_count; i++)
         to->disks[i].path = to->disks[i].serial = NULL;
+    for (unsigned i = 0; i < from->interface_count; i++)
+        to->interfaces[i].name = to->interfaces[i].tap = to->interfaces[i].mac = NULL;
     r = r ? r : description_set(&to->name, from->name);
     r = r ? r : description_set(&to->engine, from->engine);
     r = r ? r : description_set(&to->profile, from->profile);
@@ -518,13 +563,17 @@ static int description_copy(struct machine_description *to, const struct machine
     r = r ? r : description_set(&to->kernel, from->kernel);
     r = r ? r : description_set(&to->initrd, from->initrd);
     r = r ? r : description_set(&to->append, from->append);
-    r = r ? r : description_set(&to->tap, from->tap);
-    r = r ? r : description_set(&to->mac, from->mac);
+    r = r ? r : description_set(&to->networks, from->networks);
     r = r ? r : description_set(&to->agent, from->agent);
     r = r ? r : description_set(&to->vsock, from->vsock);
     for (unsigned i = 0; i < from->disk_count; i++) {
         r = r ? r : description_set(&to->disks[i].path, from->disks[i].path);
         r = r ? r : description_set(&to->disks[i].serial, from->disks[i].serial);
+    }
+    for (unsigned i = 0; i < from->interface_count; i++) {
+        r = r ? r : description_set(&to->interfaces[i].name, from->interfaces[i].name);
+        r = r ? r : description_set(&to->interfaces[i].tap, from->interfaces[i].tap);
+        r = r ? r : description_set(&to->interfaces[i].mac, from->interfaces[i].mac);
     }
     return r;
 }
@@ -542,11 +591,11 @@ static int machine_build(struct machine *machine, struct stream *console, struct
              &machine->sbi_host);
     sbi_set_limit(&machine->sbi, machine->description.cpus);
     r = machine_open_disks(machine, error);
-    r = r ? r : machine_open_network(machine, error);
+    r = r ? r : machine_open_networks(machine, error);
     r = r ? r : machine_open_agent(machine, error);
     r = r ? r : machine_open_sockets(machine, error);
     if (!r)
-        limits_apply(&machine->description.limits, machine->blocks, machine->net);
+        limits_apply(&machine->description.limits, machine->blocks, machine->nets);
     r = r ? r : machine_build_board(machine, console, error);
     if (!r)
         machine_load_profile(machine);
@@ -610,7 +659,8 @@ void machine_free(struct machine *machine)
         unlink(machine->description.agent);
     }
     if (!machine->handed_over) {
-        net_free(machine->net);
+        for (unsigned i = 0; i < MACHINE_NETS_MAX; i++)
+            net_free(machine->nets[i]);
         vsock_free(machine->vsock);
         for (unsigned i = 0; i < MACHINE_DISKS_MAX; i++)
             block_close(machine->blocks[i]);
@@ -864,7 +914,7 @@ int machine_set_limits(struct machine *machine, const struct machine_limits *lim
     if (r)
         return r;
     machine->description.limits = *limits;
-    limits_apply(limits, machine->blocks, machine->net);
+    limits_apply(limits, machine->blocks, machine->nets);
     return 0;
 }
 

@@ -164,22 +164,53 @@ static void test_forward(void **state)
                                   NULL});
 }
 
+static void check_interface(const struct machine_description *d, unsigned index,
+                            enum machine_network kind, const char *name, const char *tap)
+{
+    const struct machine_interface *interface = &d->interfaces[index];
+
+    assert_true(index < d->interface_count);
+    assert_int_equal(interface->kind, kind);
+    assert_string_equal(interface->name ? interface->name : "", name);
+    assert_string_equal(interface->tap ? interface->tap : "", tap);
+    assert_null(interface->mac);
+}
+
 static void test_network(void **state)
 {
     struct machine_description *d = *state;
     struct error error = ERROR_INIT;
 
-    assert_int_equal(d->network, MACHINE_NET_USER);
-    assert_int_equal(spec_network("none", d, &error), 0);
-    assert_int_equal(d->network, MACHINE_NET_NONE);
-    assert_int_equal(spec_network("user", d, &error), 0);
-    assert_int_equal(d->network, MACHINE_NET_USER);
-    assert_int_equal(spec_network("tap=tap0", d, &error), 0);
-    assert_int_equal(d->network, MACHINE_NET_TAP);
-    assert_string_equal(d->tap, "tap0");
+    assert_int_equal(d->interface_count, 1);
+    check_interface(d, 0, MACHINE_NET_USER, "", "");
     refuses(d, spec_network,
             (const char *const[]){"", "tap", "tap=", "tap=a/b", "tap=abcdefghijklmnop", "tap=a%d",
-                                  "bridge", "User", NULL});
+                                  "User", "a.b", "-lab", "lab/", "..", NULL});
+    /* The first one takes the place of the one that nobody asked for. */
+    assert_int_equal(spec_network("lab", d, &error), 0);
+    assert_int_equal(d->interface_count, 1);
+    check_interface(d, 0, MACHINE_NET_NAMED, "lab", "");
+    assert_int_equal(spec_network("user", d, &error), 0);
+    assert_int_equal(spec_network("tap=tap0", d, &error), 0);
+    assert_int_equal(spec_network("lab", d, &error), 0);
+    check_interface(d, 1, MACHINE_NET_USER, "", "");
+    check_interface(d, 2, MACHINE_NET_TAP, "", "tap0");
+    check_interface(d, 3, MACHINE_NET_NAMED, "lab", "");
+    assert_int_equal(d->interface_count, MACHINE_NETS_MAX);
+    refuses(d, spec_network, (const char *const[]){"more", NULL});
+    assert_int_equal(d->interface_count, MACHINE_NETS_MAX);
+    assert_true(description_has_network(d, MACHINE_NET_TAP));
+    assert_false(description_has_network(d, MACHINE_NET_NONE));
+}
+
+static void test_no_network(void **state)
+{
+    struct machine_description *d = *state;
+    struct error error = ERROR_INIT;
+
+    assert_int_equal(spec_network("none", d, &error), 0);
+    check_interface(d, 0, MACHINE_NET_NONE, "", "");
+    assert_int_equal(d->interface_count, 1);
 }
 
 static void test_console(void **state)
@@ -226,6 +257,7 @@ static void test_check(void **state)
     struct error error = ERROR_INIT;
     uint64_t memory = d->memory;
     unsigned cpus = d->cpus;
+    struct machine_interface *first = &d->interfaces[0];
 
     assert_int_equal(description_check(d, &error), 0);
     d->cpus = 0;
@@ -248,22 +280,49 @@ static void test_check(void **state)
     assert_int_equal(description_set(&d->name, "fine-1.x_y"), 0);
     assert_int_equal(description_check(d, &error), 0);
 
-    assert_int_equal(description_set(&d->mac, "52:54:00:12:34"), 0);
+    assert_int_equal(description_set(&first->mac, "52:54:00:12:34"), 0);
     check_refuses(d, "52:54:00:12:34");
-    assert_int_equal(description_set(&d->mac, "53:54:00:12:34:56"), 0);
+    assert_int_equal(description_set(&first->mac, "53:54:00:12:34:56"), 0);
     check_refuses(d, "53:54:00:12:34:56");
-    assert_int_equal(description_set(&d->mac, "52:54:00:12:34:56"), 0);
+    assert_int_equal(description_set(&first->mac, "52:54:00:12:34:56"), 0);
     assert_int_equal(description_check(d, &error), 0);
 
     assert_int_equal(spec_forward("2222:22", d, &error), 0);
     assert_int_equal(description_check(d, &error), 0);
-    d->network = MACHINE_NET_NONE;
+    first->kind = MACHINE_NET_NONE;
     check_refuses(d, "user network only");
-    d->network = MACHINE_NET_TAP;
+    first->kind = MACHINE_NET_TAP;
     check_refuses(d, "tap=NAME");
-    d->network = MACHINE_NET_USER;
+    first->kind = MACHINE_NET_USER;
     assert_int_equal(spec_forward("2222:23", d, &error), 0);
     check_refuses(d, "host port 2222");
+}
+
+static void test_check_networks(void **state)
+{
+    struct machine_description *d = *state;
+    struct error error = ERROR_INIT;
+
+    assert_int_equal(spec_network("lab", d, &error), 0);
+    assert_int_equal(description_set(&d->name, NULL), 0);
+    check_refuses(d, "needs a name");
+    assert_int_equal(description_set(&d->name, "web"), 0);
+    assert_int_equal(description_check(d, &error), 0);
+    /* Forwards need the user network, wherever it stands. */
+    assert_int_equal(spec_forward("2222:22", d, &error), 0);
+    check_refuses(d, "user network only");
+    assert_int_equal(spec_network("user", d, &error), 0);
+    assert_int_equal(description_check(d, &error), 0);
+    assert_int_equal(spec_network("user", d, &error), 0);
+    check_refuses(d, "given twice");
+    d->interfaces[2].kind = MACHINE_NET_NONE;
+    check_refuses(d, "goes with no other network");
+    d->interfaces[2].kind = MACHINE_NET_NAMED;
+    check_refuses(d, "cannot be the name of a network");
+    assert_int_equal(description_set(&d->interfaces[2].name, "a/b"), 0);
+    check_refuses(d, "\"a/b\" cannot be the name of a network");
+    assert_int_equal(description_set(&d->interfaces[2].name, "lab"), 0);
+    assert_int_equal(description_check(d, &error), 0);
 }
 
 static void test_check_disks(void **state)
@@ -391,12 +450,13 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_size),       cmocka_unit_test(test_size_format),
-        WITH_DESCRIPTION(test_disk),       WITH_DESCRIPTION(test_forward),
-        WITH_DESCRIPTION(test_network),    WITH_DESCRIPTION(test_memory),
-        WITH_DESCRIPTION(test_check),      WITH_DESCRIPTION(test_check_disks),
-        WITH_DESCRIPTION(test_check_boot), WITH_DESCRIPTION(test_console),
-        WITH_DESCRIPTION(test_vsock),      cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_size),           cmocka_unit_test(test_size_format),
+        WITH_DESCRIPTION(test_disk),           WITH_DESCRIPTION(test_forward),
+        WITH_DESCRIPTION(test_network),        WITH_DESCRIPTION(test_no_network),
+        WITH_DESCRIPTION(test_check_networks), WITH_DESCRIPTION(test_memory),
+        WITH_DESCRIPTION(test_check),          WITH_DESCRIPTION(test_check_disks),
+        WITH_DESCRIPTION(test_check_boot),     WITH_DESCRIPTION(test_console),
+        WITH_DESCRIPTION(test_vsock),          cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

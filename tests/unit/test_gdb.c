@@ -43,9 +43,7 @@ static void on_ended(void *ctx, enum machine_end why, int status)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct machine_description description = {.cpus = 2,
-                                              .memory = 32 << 20,
-                                              .network = MACHINE_NET_NONE};
+    struct machine_description description = {.cpus = 2, .memory = 32 << 20};
     const struct machine_events events = {.ended = on_ended, .ctx = f};
     int fd;
 

@@ -95,9 +95,7 @@ static const struct log silent;
 static void machine_make(struct fixture *f, const uint32_t *words, size_t size, bool firmware,
                          unsigned cpus)
 {
-    struct machine_description description = {.cpus = cpus,
-                                              .memory = 32 << 20,
-                                              .network = MACHINE_NET_NONE};
+    struct machine_description description = {.cpus = cpus, .memory = 32 << 20};
     const struct machine_events events = {.ended = on_ended, .rebooted = on_rebooted, .ctx = f};
     int fd;
 

@@ -460,8 +460,7 @@ static void machine_make(struct fixture *f, const char *engine, unsigned cpus)
     struct machine_description description = {.cpus = cpus,
                                               .memory = 32 << 20,
                                               .engine = (char *)engine,
-                                              .kernel = f->path,
-                                              .network = MACHINE_NET_NONE};
+                                              .kernel = f->path};
     const struct machine_events events = {.ended = on_ended, .rebooted = on_rebooted, .ctx = f};
     int fd;
 

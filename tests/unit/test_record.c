@@ -43,12 +43,11 @@ static void fill(struct record *record)
     set(&d->kernel, "/m/web/kernel");
     set(&d->initrd, "/boot/initrd");
     set(&d->append, "console=ttyS0 \"quoted\" \xc3\xa9");
-    set(&d->tap, "tap0");
-    set(&d->mac, "52:54:00:12:34:56");
+    set(&d->interfaces[0].mac, "52:54:00:12:34:56");
+    d->interfaces[0].implied = false;
     d->cpus = 64;
     d->paging = 48;
     d->memory = 5ull << 30;
-    d->network = MACHINE_NET_USER;
     d->virtio_console = true;
     set(&d->disks[0].path, "/m/web/disk.raw");
     set(&d->disks[1].path, "/m/webb/disk.raw");
@@ -91,12 +90,16 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_text(x->kernel, y->kernel);
     assert_text(x->initrd, y->initrd);
     assert_text(x->append, y->append);
-    assert_text(x->tap, y->tap);
-    assert_text(x->mac, y->mac);
+    assert_int_equal(x->interface_count, y->interface_count);
+    for (unsigned i = 0; i < x->interface_count; i++) {
+        assert_int_equal(x->interfaces[i].kind, y->interfaces[i].kind);
+        assert_text(x->interfaces[i].name, y->interfaces[i].name);
+        assert_text(x->interfaces[i].tap, y->interfaces[i].tap);
+        assert_text(x->interfaces[i].mac, y->interfaces[i].mac);
+    }
     assert_int_equal(x->cpus, y->cpus);
     assert_int_equal(x->paging, y->paging);
     assert_int_equal(x->memory, y->memory);
-    assert_int_equal(x->network, y->network);
     assert_int_equal(x->virtio_console, y->virtio_console);
     assert_int_equal(x->disk_count, y->disk_count);
     for (unsigned i = 0; i < x->disk_count; i++) {
@@ -122,14 +125,15 @@ static void every_field(void **state)
     fill(&record);
     json = record_to_json(&record, "/m/web");
     assert_non_null(json);
-    assert_int_equal(json_object_size(json), 25);
+    assert_int_equal(json_object_size(json), 23);
     assert_int_equal(record_from_json(json, "/m/web", &found, NULL), 0);
     assert_same(&record, &found);
     record_release(&found);
     json_decref(json);
 
     record.description.forward_count = 0;
-    record.description.network = MACHINE_NET_TAP;
+    record.description.interfaces[0].kind = MACHINE_NET_TAP;
+    set(&record.description.interfaces[0].tap, "tap0");
     json = record_to_json(&record, NULL);
     assert_int_equal(record_from_json(json, NULL, &found, NULL), 0);
     assert_same(&record, &found);
@@ -215,8 +219,7 @@ static void wrong_types(void **state)
                                        "code_profile", "firmware",     "cpus_max",   "memory_min",
                                        "merge",        "merge_domain", "cpu_weight", "cpu_cap",
                                        "kernel",       "initrd",       "append",     "disks",
-                                       "network",      "tap",          "mac",        "forwards",
-                                       "console"};
+                                       "networks",     "network",      "forwards",   "console"};
     static const char *const texts[] = {"true", "null", "1.5",          "{}",
                                         "[1]",  "-1",   "\"\\u0001?\"", "18446744073709551616.0"};
     static const char *const inner[] = {
