@@ -11,7 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "set", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
-COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "doctor", "help"]
+COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "net ls", "net capture", "doctor", "help"]
 # Those whose only operand is a named machine.
 OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "delete", "info", "console", "logs"]
 
@@ -31,6 +31,12 @@ USAGE = [
     (["image", "rm"], "hospes image ls"),
     (["image", "ls", "extra"], "unexpected argument \"extra\""),
     (["image", "ls", "--nmaes"], "did you mean '--names'?"),
+    (["net"], "'net' needs to know what to do; see: hospes net --help"),
+    (["net", "ls", "extra"], "unexpected argument \"extra\""),
+    (["net", "ls", "--jsno"], "did you mean '--json'?"),
+    (["net", "capture"], "no network named; see: hospes net ls"),
+    (["net", "capture", "user"], "\"user\" cannot be the name of a network"),
+    (["net", "capture", "lab", "a.pcap", "b.pcap"], "unexpected argument \"b.pcap\""),
     (["doctor", "extra"], "unexpected argument \"extra\""),
     (["doctor", "--jsno"], "unknown option '--jsno'; did you mean '--json'?"),
     (["help", "rum"], "unknown command 'rum'; did you mean 'run'?"),
@@ -67,7 +73,12 @@ USAGE = [
     (["set", "--net-rates", "1M", "web"], "unknown option '--net-rates'; did you mean '--net-rate'?"),
     (["set", "web", "--disk-rate"], "option '--disk-rate' needs a value: --disk-rate SIZE"),
     (["set", "web", "--disk-rate", "-1"], "cannot read '--disk-rate -1'"),
-    (["run", "--net", "bridge", "debian"], "unknown network \"bridge\"; use --net user, tap=NAME or none"),
+    (["run", "--net", "Lab", "debian"], "\"Lab\" cannot be the name of a network; use --net user, none, tap=NAME or a name of a-z 0-9 -"),
+    (["run", "--net", "tap", "debian"], "\"tap\" cannot be the name of a network"),
+    (["run", *["--net", "lab"] * 5, "debian"], "too many networks at '--net lab'; a machine takes 4"),
+    (["run", "--net", "user", "--net", "user", "--kernel", "k"], "the user network is given twice"),
+    (["run", "--net", "none", "--net", "lab", "--kernel", "k"], "'--net none' goes with no other network"),
+    (["run", "--net", "lab", "-p", "2222:22", "--kernel", "k"], "port forwards work in the user network only"),
     (["run", "--net", "tap=", "debian"], "use --net tap=NAME"),
     (["run", "--net", "tap=much-too-long-a-name", "debian"], "at most 15 letters"),
     (["run", "--console", "hvc0", "debian"], "unknown console \"hvc0\"; use --console serial or virtio"),
@@ -149,6 +160,7 @@ FAILURE = [
     (["create", "web", "--kernel", "riscv", "--drive", "missing"], "cannot open disk \"missing\": no such file or directory"),
     *[([command, "web"], "there is no machine \"web\"; see what there is with: hospes ls") for command in [*OF_A_MACHINE, "events"]],
     (["set", "web", "--net-rate", "1M"], "there is no machine \"web\"; see what there is with: hospes ls"),
+    (["net", "capture", "lab", "missing/a.pcap"], "cannot make \"missing/a.pcap\": no such file or directory"),
 ]
 
 
@@ -300,6 +312,8 @@ MAN = {
     "image build": ("hospes-image.1.scd", "OPTIONS OF BUILD"),
     "image ls": ("hospes-image.1.scd", "OPTIONS OF LS"),
     "image rm": ("hospes-image.1.scd", "OPTIONS OF RM"),
+    "net ls": ("hospes-net.1.scd", "OPTIONS OF LS"),
+    "net capture": ("hospes-net.1.scd", "OPTIONS OF CAPTURE"),
     "doctor": ("hospes-doctor.1.scd", "OPTIONS"),
 }
 
@@ -339,6 +353,7 @@ def test_completion_offers_the_options(home, command):
 
 def test_completion_of_commands_and_values():
     assert complete(["hospes", ""]) == {command.split()[0] for command in COMMANDS} | {"--help", "--version"}
+    assert complete(["hospes", "net", ""]) == {"ls", "capture", "--help"}
     assert complete(["hospes", "image", ""]) == {"build", "ls", "rm", "--help"}
     assert complete(["hospes", "ru"]) == {"run"}
     assert complete(["hospes", "help", "r"]) == {"run", "restart", "resume"}
