@@ -2,6 +2,7 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <time.h>
 
@@ -77,11 +78,42 @@ uint64_t monotonic_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg)
+/* On the stack of who starts the thread, until `ready`. */
+struct thread_begin {
+    const struct thread_guard *guard;
+    enum thread_role role;
+    const char *name;
+    void *(*body)(void *);
+    void *arg;
+    sem_t ready;
+    int result;
+};
+
+static void *thread_main(void *ctx)
 {
+    struct thread_begin *begin = ctx;
+    void *(*body)(void *) = begin->body;
+    void *arg = begin->arg;
+    int r;
+
+    /* By itself: the name of another thread is written to a file of /proc, and who starts this one
+     * may have no right to open files any more. */
+    pthread_setname_np(pthread_self(), begin->name);
+    r = begin->guard ? begin->guard->enter(begin->guard->ctx, begin->role) : 0;
+    begin->result = r;
+    sem_post(&begin->ready);
+    return r ? NULL : body(arg);
+}
+
+int thread_start_guarded(pthread_t *thread, const struct thread_guard *guard, enum thread_role role,
+                         const char *name, void *(*body)(void *), void *arg)
+{
+    struct thread_begin begin = {
+        .guard = guard, .role = role, .name = name, .body = body, .arg = arg};
     sigset_t all, old;
     int r;
 
+    BUG_ON(sem_init(&begin.ready, 0, 0));
     /* Signals belong to the main thread; a new thread inherits the mask. Not those that the thread
      * raises itself by a bug of ours: blocked, they would kill the process before its handler could
      * give the terminal back. */
@@ -93,9 +125,20 @@ int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), voi
     sigdelset(&all, SIGABRT);
     sigdelset(&all, SIGTRAP);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(thread, NULL, body, arg);
+    r = -pthread_create(thread, NULL, thread_main, &begin);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (!r)
-        pthread_setname_np(*thread, name);
-    return -r;
+    if (!r) {
+        while (sem_wait(&begin.ready))
+            BUG_ON(errno != EINTR);
+        r = begin.result;
+        if (r)
+            pthread_join(*thread, NULL);
+    }
+    sem_destroy(&begin.ready);
+    return r;
+}
+
+int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg)
+{
+    return thread_start_guarded(thread, NULL, THREAD_LOOP, name, body, arg);
 }

@@ -2,6 +2,9 @@
 /*
  * A mutex that clang's thread-safety analysis knows. Plain pthread underneath; failure of a lock
  * call is a bug of ours. The order of all locks is in docs/locking.md.
+ *
+ * Threads are started here and nowhere else, so that each can be confined before it does anything:
+ * who makes a machine hands a guard down to those who start threads.
  */
 #ifndef HOSPES_BASE_THREAD_H
 #define HOSPES_BASE_THREAD_H
@@ -38,8 +41,27 @@ void condition_broadcast(struct condition *condition);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t monotonic_ns(void);
 
+/* What a thread of a machine is for, and so which rights it needs. */
+enum thread_role {
+    THREAD_LOOP,   /* the event loop: back ends, files, the machine's life */
+    THREAD_CPU,    /* runs the guest */
+    THREAD_REGION, /* translates hot loops */
+    THREAD_DISK,   /* waits in system calls on files that are open already */
+    THREAD_ROLES,
+};
+
+/* Takes from the calling thread what its role does not need: 0 or -errno. */
+struct thread_guard {
+    int (*enter)(void *ctx, enum thread_role role);
+    void *ctx;
+};
+
 /* Starts a thread with all signals blocked and a name of at most 15 bytes (pthread_setname_np).
- * Returns 0 or -errno. */
+ * Returns 0 or -errno, once the thread is about to enter its body. */
 int thread_start(pthread_t *thread, const char *name, void *(*body)(void *), void *arg) MUST_CHECK;
+/* The same; the guard (NULL: none) is called on the new thread first, and is not needed any more
+ * afterwards. What it fails with is returned, and then there is no thread. */
+int thread_start_guarded(pthread_t *thread, const struct thread_guard *guard, enum thread_role role,
+                         const char *name, void *(*body)(void *), void *arg) MUST_CHECK;
 
 #endif

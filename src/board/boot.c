@@ -120,19 +120,37 @@ int boot_identify(const uint8_t *header, size_t size, uint64_t file_size,
 
 /* ---- loading ---- */
 
-static int boot_open(const char *path, uint64_t *size, struct error *error)
+int boot_open(struct boot_file *file, const char *path, struct error *error)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd < 0)
+    *file = (struct boot_file){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    if (file->fd < 0)
         return error_set(error, errno, "cannot open \"%s\": %s", path, error_words(errno));
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
+    if (fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        boot_close(file);
         return error_set(error, EINVAL, "cannot load \"%s\": not a regular file", path);
     }
+    return 0;
+}
+
+void boot_close(struct boot_file *file)
+{
+    if (!file || file->fd < 0)
+        return;
+    close(file->fd);
+    file->fd = -1;
+}
+
+/* Now, since it may have been written to. */
+static int boot_size(const struct boot_file *file, uint64_t *size, struct error *error)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) < 0)
+        return error_set(error, errno, "cannot read \"%s\": %s", file->path, error_words(errno));
     *size = (uint64_t)st.st_size;
-    return fd;
+    return 0;
 }
 
 /* Reads [offset, offset + size) of the file into guest RAM. Straight system calls: a sanitizer
@@ -204,39 +222,30 @@ static int boot_load_segments(const struct address_space *as, int fd, const char
     return 0;
 }
 
-int boot_load(const struct address_space *as, const char *path, gpa base, gpa limit,
+int boot_load(const struct address_space *as, const struct boot_file *file, gpa base, gpa limit,
               struct boot_loaded *loaded, struct error *error)
 {
     uint64_t size = 0;
-    int fd = boot_open(path, &size, error);
-    int r;
+    int r = boot_size(file, &size, error);
 
-    if (fd < 0)
-        return fd;
-    r = boot_load_segments(as, fd, path, size, base, limit, loaded, error);
-    close(fd);
-    return r;
+    return r ? r : boot_load_segments(as, file->fd, file->path, size, base, limit, loaded, error);
 }
 
-int boot_load_top(const struct address_space *as, const char *path, gpa floor, gpa limit,
-                  struct boot_loaded *loaded, struct error *error)
+int boot_load_top(const struct address_space *as, const struct boot_file *file, gpa floor,
+                  gpa limit, struct boot_loaded *loaded, struct error *error)
 {
     uint64_t size = 0;
-    int fd = boot_open(path, &size, error);
+    int r = boot_size(file, &size, error);
     gpa start;
-    int r;
 
-    if (fd < 0)
-        return fd;
-    if (!size || limit < floor || limit - floor < size + PAGE_SIZE) {
-        close(fd);
-        return error_set(error, size ? ENOMEM : ENOEXEC, "cannot load \"%s\": %s", path,
+    if (r)
+        return r;
+    if (!size || limit < floor || limit - floor < size + PAGE_SIZE)
+        return error_set(error, size ? ENOMEM : ENOEXEC, "cannot load \"%s\": %s", file->path,
                          size ? "it does not fit into the machine; use more with --memory"
                               : "it is empty");
-    }
     start = round_down(limit - size, PAGE_SIZE);
-    r = boot_read(as, fd, path, 0, size, start, error);
-    close(fd);
+    r = boot_read(as, file->fd, file->path, 0, size, start, error);
     *loaded = (struct boot_loaded){.entry = start, .start = start, .end = start + size};
     return r;
 }

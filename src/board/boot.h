@@ -46,6 +46,18 @@ struct boot_layout {
 int boot_identify(const uint8_t *header, size_t size, uint64_t file_size,
                   struct boot_layout *layout, struct error *error) MUST_CHECK;
 
+/* A file to load, open for as long as the machine: it is loaded again at each reboot, when the
+ * process may have no right to open files any more. */
+struct boot_file {
+    const char *path; /* for messages; the caller's */
+    int fd;
+};
+
+/* For reading; it has to be a regular file. */
+int boot_open(struct boot_file *file, const char *path, struct error *error) MUST_CHECK;
+/* NULL, and one that is closed, are fine. */
+void boot_close(struct boot_file *file);
+
 /* Where something was put. */
 struct boot_loaded {
     gpa entry;
@@ -54,10 +66,10 @@ struct boot_loaded {
 
 /* Loads a kernel or firmware. Image and raw files go to `base` (Image: its text_offset is then
  * already in `base`). All must fit below `limit`. */
-int boot_load(const struct address_space *as, const char *path, gpa base, gpa limit,
+int boot_load(const struct address_space *as, const struct boot_file *file, gpa base, gpa limit,
               struct boot_loaded *loaded, struct error *error) MUST_CHECK;
 /* Loads a file as it is so that it ends below `limit`, page aligned, and not below `floor`. */
-int boot_load_top(const struct address_space *as, const char *path, gpa floor, gpa limit,
-                  struct boot_loaded *loaded, struct error *error) MUST_CHECK;
+int boot_load_top(const struct address_space *as, const struct boot_file *file, gpa floor,
+                  gpa limit, struct boot_loaded *loaded, struct error *error) MUST_CHECK;
 
 #endif

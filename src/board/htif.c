@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <endian.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,16 +106,13 @@ static bool symbols_search(int fd, const Elf64_Shdr *symbols, const Elf64_Shdr *
     return found;
 }
 
-bool htif_symbol(const char *path, const char *name, uint64_t *value)
+bool htif_symbol(int fd, const char *name, uint64_t *value)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     Elf64_Shdr *sections = NULL;
     Elf64_Ehdr ehdr;
     bool found = false;
     unsigned count;
 
-    if (fd < 0)
-        return false;
     if (pread(fd, &ehdr, sizeof(ehdr), 0) == sizeof(ehdr) &&
         !memcmp(ehdr.e_ident, ELFMAG, SELFMAG) && ehdr.e_ident[EI_CLASS] == ELFCLASS64 &&
         ehdr.e_ident[EI_DATA] == ELFDATA2LSB && le16toh(ehdr.e_shentsize) == sizeof(Elf64_Shdr))
@@ -135,6 +131,5 @@ bool htif_symbol(const char *path, const char *name, uint64_t *value)
         break;
     }
     free(sections);
-    close(fd);
     return found;
 }

@@ -36,8 +36,8 @@ void htif_init(struct htif *htif, struct loop *loop, const struct address_space 
 void htif_start(struct htif *htif, gpa tohost);
 void htif_stop(struct htif *htif);
 
-/* The value of the symbol `name` of the ELF64 file at `path`; false when it is not such a file, has
+/* The value of the symbol `name` of the ELF64 file `fd`; false when it is not such a file, has
  * no such symbol, or its tables lie outside of it. */
-bool htif_symbol(const char *path, const char *name, uint64_t *value);
+bool htif_symbol(int fd, const char *name, uint64_t *value);
 
 #endif

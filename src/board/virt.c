@@ -395,7 +395,7 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
             return r;
         if (boot->firmware && first.end > kernel.start && kernel.end > first.start)
             return error_set(error, EINVAL, "firmware \"%s\" and kernel \"%s\" overlap in memory",
-                             boot->firmware, boot->kernel);
+                             boot->firmware->path, boot->kernel->path);
     }
     if (boot->initrd) {
         gpa floor = kernel.end > first.end ? kernel.end : first.end;
@@ -409,7 +409,7 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
         return r;
     if (boot->firmware && virt_write_reset_code(virt, first.entry, kernel.entry, tree))
         return error_set(error, EIO, "cannot write the reset code");
-    if (boot->firmware && htif_symbol(boot->firmware, "tohost", &tohost) &&
+    if (boot->firmware && htif_symbol(boot->firmware->fd, "tohost", &tohost) &&
         !memory_pin(as, tohost, sizeof(uint64_t), true, &word)) {
         memory_unpin(as, &word);
         htif_start(&virt->htif, tohost);

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "board/boot.h"
 #include "cpu/riscv/hart.h"
 #include "device/device.h"
 #include "device/virtio/serial.h"
@@ -97,9 +98,9 @@ struct virt_config {
 
 /* What a machine is started with. */
 struct virt_boot {
-    const char *firmware; /* NULL: hosted SBI */
-    const char *kernel;
-    const char *initrd;
+    const struct boot_file *firmware; /* NULL: hosted SBI */
+    const struct boot_file *kernel;   /* NULL: none, as the next */
+    const struct boot_file *initrd;
     const char *append;
 };
 

@@ -21,6 +21,7 @@
 #include "base/compiler.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "memory/memory.h"
 
 struct engine;     /* one a machine */
@@ -45,6 +46,8 @@ struct engine_config {
     /* What was executed often in earlier runs, and learns of this one; NULL: nobody wants to know.
      * It is the engine's alone while a CPU runs. */
     struct profile *profile;
+    /* For threads of the engine's own; NULL: none. Outlives it. */
+    const struct thread_guard *guard;
 };
 
 struct engine_counters {

@@ -40,7 +40,8 @@ struct machine {
     struct loop *loop;
     const struct log *log;
     struct machine_events events;
-    enum machine_state state; /* loop's thread */
+    struct thread_guard guard; /* of all threads; enter() NULL: none */
+    enum machine_state state;  /* loop's thread */
 
     struct address_space *memory;
     struct clock clock;
@@ -55,9 +56,10 @@ struct machine {
     struct sbi_host sbi_host;
     struct sbi_hart *sbi_harts;
     struct virt *board;
-    struct block *blocks[MACHINE_DISKS_MAX]; /* the board's, once there is one */
-    struct net *nets[MACHINE_NETS_MAX];      /* likewise */
-    struct vsock *vsock;                     /* likewise */
+    struct boot_file firmware, kernel, initrd; /* fd -1: none */
+    struct block *blocks[MACHINE_DISKS_MAX];   /* the board's, once there is one */
+    struct net *nets[MACHINE_NETS_MAX];        /* likewise */
+    struct vsock *vsock;                       /* likewise */
     bool handed_over;
     struct stream *agent; /* NULL: none; its socket file is description.agent */
 
@@ -196,6 +198,11 @@ static void disk_full(void *ctx, const char *path)
 
 /* ---- building ---- */
 
+static const struct thread_guard *machine_guard(const struct machine *machine)
+{
+    return machine->guard.enter ? &machine->guard : NULL;
+}
+
 static int machine_open_disks(struct machine *machine, struct error *error)
 {
     for (unsigned i = 0; i < machine->description.disk_count; i++) {
@@ -206,6 +213,7 @@ static int machine_open_disks(struct machine *machine, struct error *error)
             .ephemeral = disk->ephemeral,
             .on_full = disk_full,
             .on_full_ctx = machine,
+            .guard = machine_guard(machine),
         };
         int r = block_open(&machine->blocks[i], machine->loop, &options, machine->log, error);
 
@@ -432,7 +440,8 @@ static int machine_make_engine(struct machine *machine, const char *name,
     struct engine_config config = {.memory = machine->memory,
                                    .cpu_count = machine->cpu_count,
                                    .log = machine->log,
-                                   .profile = machine->profile};
+                                   .profile = machine->profile,
+                                   .guard = machine_guard(machine)};
     const struct engine_type *type;
     int r = machine_engine_find(name, &type, &config.options, error);
 
@@ -511,16 +520,28 @@ static char *boot_append(const struct machine *machine)
     return text;
 }
 
+static int machine_open_boot(struct machine *machine, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+    int r = d->firmware ? boot_open(&machine->firmware, d->firmware, error) : 0;
+
+    if (!r && d->kernel)
+        r = boot_open(&machine->kernel, d->kernel, error);
+    if (!r && d->initrd)
+        r = boot_open(&machine->initrd, d->initrd, error);
+    return r;
+}
+
 /* Puts the guest's software in place and the harts at its start. No CPU runs. */
 static int machine_load(struct machine *machine, struct error *error)
 {
     const struct machine_description *d = &machine->description;
     bool fewer = d->cpus < machine->cpu_count && d->kernel;
     char *append = fewer ? boot_append(machine) : NULL;
-    struct virt_boot boot = {
-        .firmware = d->firmware,
-        .kernel = d->kernel,
-        .initrd = d->initrd,
+    const struct virt_boot boot = {
+        .firmware = machine->firmware.fd < 0 ? NULL : &machine->firmware,
+        .kernel = machine->kernel.fd < 0 ? NULL : &machine->kernel,
+        .initrd = machine->initrd.fd < 0 ? NULL : &machine->initrd,
         .append = fewer ? append : d->append,
     };
     struct virt_entry entry;
@@ -601,6 +622,7 @@ static int machine_build(struct machine *machine, struct stream *console, struct
         machine_load_profile(machine);
     r = r ? r : machine_build_cpus(machine, error);
     debug_init(&machine->debug, machine->cpus, machine->cpu_count, machine->memory);
+    r = r ? r : machine_open_boot(machine, error);
     return r ? r : machine_load(machine, error);
 }
 
@@ -628,9 +650,11 @@ int machine_new(struct machine **out, const struct machine_description *descript
     deferred_init(&machine->debug_serve, machine_debug_serve, machine);
     timer_init(&machine->reload, loop, machine_reload, machine);
     throttle_init(&machine->throttle, loop, machine_hold, machine);
+    machine->firmware.fd = machine->kernel.fd = machine->initrd.fd = -1;
     machine->loop = loop;
     machine->log = log;
     machine->events = *events;
+    machine->guard = (struct thread_guard){events->thread_begins, events->ctx};
     if (description_copy(&machine->description, description))
         r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
     else
@@ -666,6 +690,9 @@ void machine_free(struct machine *machine)
             block_close(machine->blocks[i]);
     }
     machine_engine_release(&machine->engine);
+    boot_close(&machine->firmware);
+    boot_close(&machine->kernel);
+    boot_close(&machine->initrd);
     profile_free(machine->profile);
     address_space_free(machine->memory);
     free(machine->cpus);
@@ -681,8 +708,9 @@ void machine_free(struct machine *machine)
 int machine_start(struct machine *machine, struct error *error)
 {
     for (unsigned i = 0; i < machine->cpu_count; i++) {
-        int r =
-            machine->cpus[i].started ? 0 : vcpu_start(&machine->cpus[i], machine->description.name);
+        int r = machine->cpus[i].started ? 0
+                                         : vcpu_start(&machine->cpus[i], machine->description.name,
+                                                      machine_guard(machine));
 
         if (r) {
             vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);

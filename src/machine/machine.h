@@ -11,6 +11,9 @@
  *
  * A debugger stops a machine too: that is a pause of its own, which machine_resume() does not end.
  *
+ * Files are opened by machine_new() alone, but for the code profile, which is written at the end: a
+ * process may give up its right to open others before it calls machine_start().
+ *
  * All functions on the loop's thread. vCPUs are threads of their own; devices are served by the
  * loop. A reset by the guest (reboot) is done by the machine itself and seen by nobody outside.
  */
@@ -23,6 +26,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/thread.h"
 #include "cpu/engine.h"
 #include "device/virtio/balloon.h"
 #include "machine/debug.h"
@@ -44,6 +48,9 @@ struct machine_events {
     void (*host_full)(void *ctx, const char *path);
     /* The guest asked for a reset and is booting again; may be NULL. */
     void (*rebooted)(void *ctx);
+    /* A thread of the machine's begins, and calls this first, to be confined to what its role
+     * needs: see thread_guard. From machine_new() on, whenever a thread is needed. May be NULL. */
+    int (*thread_begins)(void *ctx, enum thread_role role);
     void *ctx;
 };
 

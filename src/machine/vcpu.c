@@ -243,13 +243,13 @@ static void *vcpu_main(void *arg)
     }
 }
 
-int vcpu_start(struct vcpu *vcpu, const char *machine_name)
+int vcpu_start(struct vcpu *vcpu, const char *machine_name, const struct thread_guard *guard)
 {
     char name[16];
     int r;
 
     snprintf(name, sizeof(name), "cpu%u %.9s", vcpu->index, machine_name ? machine_name : "");
-    r = thread_start(&vcpu->thread, name, vcpu_main, vcpu);
+    r = thread_start_guarded(&vcpu->thread, guard, THREAD_CPU, name, vcpu_main, vcpu);
     vcpu->started = !r;
     return r;
 }

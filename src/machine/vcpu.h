@@ -91,6 +91,7 @@ void vcpu_gate_hold(struct vcpu_gate *gate, struct vcpu *vcpu, bool held);
 void vcpu_gate_end(struct vcpu_gate *gate, struct vcpu *cpus, unsigned count);
 
 /* Starts the thread, which parks at once. Returns 0 or -errno. */
-int vcpu_start(struct vcpu *vcpu, const char *machine_name) MUST_CHECK;
+int vcpu_start(struct vcpu *vcpu, const char *machine_name,
+               const struct thread_guard *guard) MUST_CHECK;
 
 #endif

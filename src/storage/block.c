@@ -513,14 +513,14 @@ static int block_choose_engine(struct block *block, const struct log *log, struc
                     error_words(-r));
     }
     if (!block->engine) {
-        r = thread_pool_new(&block->engine, block->loop, POOL_THREADS);
+        r = thread_pool_new(&block->engine, block->loop, POOL_THREADS, block->options.guard);
         if (r)
             return error_set(error, -r, "cannot open disk \"%s\": no thread for it: %s",
                              block->path, error_words(-r));
     }
     /* Best effort: without it a discard is the hint that it is allowed to be. */
     if (block->file.is_device && block->file.can_discard && !block->ephemeral &&
-        thread_pool_new(&block->discards, block->loop, 1))
+        thread_pool_new(&block->discards, block->loop, 1, block->options.guard))
         block->lacks |= 1u << METHOD_DISCARD;
     return 0;
 }

@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/thread.h"
 
 enum block_operation {
     BLOCK_READ,
@@ -54,6 +55,8 @@ struct block_options {
     bool read_only;
     bool ephemeral; /* changes go to an unnamed overlay that is gone at the end */
     bool no_uring;  /* thread pool even where io_uring works */
+    /* For the threads that there may be; NULL: none. Outlives the disk. */
+    const struct thread_guard *guard;
     /* The host has no room (-ENOSPC or -EDQUOT); `path` names the image, or the directory of the
      * temporary file of an ephemeral disk. Called once until block_resume(). Loop's thread; may
      * resume, but not close. */

@@ -16,6 +16,7 @@
 
 #include "base/compiler.h"
 #include "base/loop.h"
+#include "base/thread.h"
 
 enum io_kind {
     IO_READ,     /* preadv */
@@ -75,6 +76,7 @@ static inline void io_engine_free(struct io_engine *engine)
 int uring_new(struct io_engine **engine, struct loop *loop) MUST_CHECK;
 /* At most `threads` threads, started as they are needed; at least one exists. Returns 0 or
  * -errno. */
-int thread_pool_new(struct io_engine **engine, struct loop *loop, unsigned threads) MUST_CHECK;
+int thread_pool_new(struct io_engine **engine, struct loop *loop, unsigned threads,
+                    const struct thread_guard *guard) MUST_CHECK;
 
 #endif

@@ -21,6 +21,7 @@ struct io_list {
 struct thread_pool {
     struct io_engine engine;
     struct loop *loop;
+    const struct thread_guard *guard;
     struct deferred reap;
     unsigned outstanding; /* loop's thread: submitted and not yet done() */
     unsigned room;        /* of threads[] */
@@ -125,7 +126,8 @@ static void *pool_thread(void *ctx)
 
 static int pool_start_thread(struct thread_pool *pool)
 {
-    int r = thread_start(&pool->threads[pool->count], "disk-io", pool_thread, pool);
+    int r = thread_start_guarded(&pool->threads[pool->count], pool->guard, THREAD_DISK, "disk-io",
+                                 pool_thread, pool);
 
     if (!r)
         pool->count++;
@@ -203,7 +205,8 @@ static const struct io_engine_type thread_pool_type = {
     .free = pool_free,
 };
 
-int thread_pool_new(struct io_engine **engine, struct loop *loop, unsigned threads)
+int thread_pool_new(struct io_engine **engine, struct loop *loop, unsigned threads,
+                    const struct thread_guard *guard)
 {
     struct thread_pool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
     int r;
@@ -212,6 +215,7 @@ int thread_pool_new(struct io_engine **engine, struct loop *loop, unsigned threa
         return -ENOMEM;
     pool->engine.type = &thread_pool_type;
     pool->loop = loop;
+    pool->guard = guard;
     pool->room = threads;
     mutex_init(&pool->lock);
     condition_init(&pool->work);

@@ -184,6 +184,53 @@ static struct address_space *make_memory(void)
     return as;
 }
 
+static int load(const struct address_space *as, const char *path, gpa limit,
+                struct boot_loaded *loaded, struct error *error)
+{
+    struct boot_file file;
+    int r = boot_open(&file, path, error);
+
+    if (!r)
+        r = boot_load(as, &file, RAM, limit, loaded, error);
+    boot_close(&file);
+    assert_int_equal(file.fd, -1);
+    return r;
+}
+
+static int load_top(const struct address_space *as, const char *path, gpa limit,
+                    struct boot_loaded *loaded, struct error *error)
+{
+    struct boot_file file;
+    int r = boot_open(&file, path, error);
+
+    if (!r)
+        r = boot_load_top(as, &file, RAM, limit, loaded, error);
+    boot_close(&file);
+    return r;
+}
+
+/* What is loaded at a reboot is what was there when the machine was built. */
+static void test_load_again(void **state)
+{
+    struct address_space *as = make_memory();
+    struct error error = ERROR_INIT;
+    struct boot_loaded loaded;
+    struct boot_file file;
+    char path[64], back[6];
+
+    write_file(path, "first", 5);
+    assert_int_equal(boot_open(&file, path, &error), 0);
+    unlink(path);
+    for (unsigned i = 0; i < 2; i++) {
+        memory_clear(as);
+        assert_int_equal(boot_load_top(as, &file, RAM, RAM + SIZE, &loaded, &error), 0);
+        assert_int_equal(memory_read(as, loaded.start, back, 5), 0);
+        assert_memory_equal(back, "first", 5);
+    }
+    boot_close(&file);
+    address_space_free(as);
+}
+
 static void test_load(void **state)
 {
     struct address_space *as = make_memory();
@@ -194,7 +241,7 @@ static void test_load(void **state)
     char path[64];
 
     write_file(path, file, size);
-    assert_int_equal(boot_load(as, path, RAM, RAM + SIZE, &loaded, &error), 0);
+    assert_int_equal(load(as, path, RAM + SIZE, &loaded, &error), 0);
     assert_int_equal(loaded.entry, RAM + 0x1004);
     assert_int_equal(loaded.start, RAM + 0x1000);
     assert_int_equal(loaded.end, RAM + 0x1040);
@@ -202,16 +249,16 @@ static void test_load(void **state)
     assert_memory_equal(back, "sixteen bytes!!!", 16);
 
     /* No room below the limit: an error that names the file and the remedy. */
-    assert_int_equal(boot_load(as, path, RAM, RAM + 0x1010, &loaded, &error), -ENOMEM);
+    assert_int_equal(load(as, path, RAM + 0x1010, &loaded, &error), -ENOMEM);
     assert_non_null(strstr(error.message, path));
     assert_non_null(strstr(error.message, "--memory"));
     error_release(&error);
     unlink(path);
 
-    assert_int_equal(boot_load(as, path, RAM, RAM + SIZE, &loaded, &error), -ENOENT);
+    assert_int_equal(load(as, path, RAM + SIZE, &loaded, &error), -ENOENT);
     assert_non_null(strstr(error.message, path));
     error_release(&error);
-    assert_int_equal(boot_load(as, "/", RAM, RAM + SIZE, &loaded, &error), -EINVAL);
+    assert_int_equal(load(as, "/", RAM + SIZE, &loaded, &error), -EINVAL);
     error_release(&error);
     address_space_free(as);
 }
@@ -224,13 +271,13 @@ static void test_load_top(void **state)
     char path[64], back[5];
 
     write_file(path, "hello", 5);
-    assert_int_equal(boot_load_top(as, path, RAM, RAM + SIZE, &loaded, &error), 0);
+    assert_int_equal(load_top(as, path, RAM + SIZE, &loaded, &error), 0);
     assert_int_equal(loaded.start % PAGE_SIZE, 0);
     assert_int_equal(loaded.end, loaded.start + 5);
     assert_true(loaded.end <= RAM + SIZE);
     assert_int_equal(memory_read(as, loaded.start, back, 5), 0);
     assert_memory_equal(back, "hello", 5);
-    assert_int_equal(boot_load_top(as, path, RAM, RAM + 16, &loaded, &error), -ENOMEM);
+    assert_int_equal(load_top(as, path, RAM + 16, &loaded, &error), -ENOMEM);
     error_release(&error);
     unlink(path);
     address_space_free(as);
@@ -242,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_image_header), cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_elf),          cmocka_unit_test(test_elf_hostile),
         cmocka_unit_test(test_load),         cmocka_unit_test(test_load_top),
+        cmocka_unit_test(test_load_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -888,7 +888,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     if (options.unit < UNIT_INSTRUCTIONS)
         options.regions = 0;
     native->regions_at_once = options.regions == 2;
-    if (options.regions == 1 && native_regions_start(native))
+    if (options.regions == 1 && native_regions_start(native, config->guard))
         log_say(config->log, LOG_WARN, "no thread for regions of hot code");
     return 0;
 }

@@ -144,7 +144,7 @@ uint32_t native_generation_of(const struct native *native, uint64_t page);
 
 /* ---- native_region.c ---- */
 
-int native_regions_start(struct native *native) MUST_CHECK;
+int native_regions_start(struct native *native, const struct thread_guard *guard) MUST_CHECK;
 /* Before its CPUs and its translator go. */
 void native_regions_stop(struct native *native);
 /* The CPU left by a poll, at a place of main RAM. */

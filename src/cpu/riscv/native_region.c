@@ -242,14 +242,15 @@ static void regions_release(struct regions *r)
     mutex_release(&r->lock);
 }
 
-int native_regions_start(struct native *native)
+int native_regions_start(struct native *native, const struct thread_guard *guard)
 {
     struct regions *r = &native->regions;
     int r_start;
 
     mutex_init(&r->lock);
     condition_init(&r->changed);
-    r_start = thread_start(&r->thread, "hospes-regions", region_thread, native);
+    r_start = thread_start_guarded(&r->thread, guard, THREAD_REGION, "hospes-regions",
+                                   region_thread, native);
     r->running = !r_start;
     if (r_start)
         regions_release(r);
