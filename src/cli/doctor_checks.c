@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/size.h"
 #include "cli/doctor.h"
+#include "host/jail.h"
 
 #define MEMORY_LITTLE    (2ull << 30)
 #define MAP_COUNT_ENOUGH 262144
@@ -253,6 +254,17 @@ static void look_io_uring(struct doctor_finding *finding)
                      "kernel with CONFIG_IO_URING");
 }
 
+static void look_seccomp(struct doctor_finding *finding)
+{
+    if (jail_host_filters()) {
+        finding_text(finding, "usable");
+        return;
+    }
+    finding_text(finding, "not in this kernel, or forbidden here");
+    finding_lack(finding, DOCTOR_ABSENT,
+                 "use a host kernel with CONFIG_SECCOMP_FILTER; in a container, allow seccomp()");
+}
+
 static void look_landlock(struct doctor_finding *finding)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -390,6 +402,7 @@ const struct doctor_check *doctor_checks(void)
         {"user namespaces", look_user_namespaces},
         {"tun", look_tun},
         {"io_uring", look_io_uring},
+        {"seccomp", look_seccomp},
         {"landlock", look_landlock},
         {"KSM", look_ksm},
         {"max_map_count", look_map_count},

@@ -39,7 +39,7 @@ struct events {
 static int source_add(struct events *events, const char *name)
 {
     struct source *grown = realloc(events->sources, (events->count + 1) * sizeof(*grown));
-    char *path = registry_path(&events->registry, name, "events");
+    char *path = registry_var_path(&events->registry, name, "events");
     int r = grown && path ? 0 : -ENOMEM;
 
     if (grown)

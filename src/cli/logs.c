@@ -69,7 +69,7 @@ static int logs_run(const struct command *command, int argc, char **argv, struct
 
     if (r)
         return r;
-    path = registry_path(&named.registry, named.name, logs.hospes ? "log" : "console.log");
+    path = registry_var_path(&named.registry, named.name, logs.hospes ? "log" : "console.log");
     r = path ? follow_new(&file, path) : -ENOMEM;
     free(path);
     if (r)

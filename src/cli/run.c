@@ -159,6 +159,8 @@ static int run_complete(struct run_request *request, struct error *error)
         r = machine_options_check(d, error);
     if (!r)
         r = run_profile(request, error);
+    if (!r)
+        r = jail_mode_find(getenv("HOSPES_JAIL"), &request->session.jail, error);
     return r;
 }
 

@@ -20,6 +20,7 @@
 #include "cli/command.h"
 #include "cli/say.h"
 #include "debug/gdb.h"
+#include "debug/listen.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
 
@@ -31,6 +32,7 @@ struct session {
     struct loop *loop;
     struct stream *console;
     struct machine *machine;
+    struct jail *jail;
     struct gdb *gdb;          /* NULL: nobody debugs */
     const char *engine_first; /* the name of what it began with */
     const char *engine_given; /* and how that was asked for, with its options */
@@ -69,6 +71,13 @@ static void catch_crashes(void)
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         sigaction(numbers[i], &action, NULL);
     atexit(terminal_restore);
+}
+
+static int on_thread_begins(void *ctx, enum thread_role role)
+{
+    struct session *session = ctx;
+
+    return jail_enter(session->jail, role);
 }
 
 static void session_end(struct session *session, int status)
@@ -350,6 +359,33 @@ static int session_debug(struct session *session, struct error *error)
     return r;
 }
 
+/* What is left to do by path: names are looked up while the guest runs, the code profile is written
+ * and sockets are removed at the end. */
+static int session_confine(struct session *session, const struct machine_description *d,
+                           struct error *error)
+{
+    const char *socket = session->options->gdb ? listen_path(session->options->gdb) : NULL;
+    int r = 0;
+
+    if (description_has_network(d, MACHINE_NET_USER))
+        r = jail_allow(session->jail, "/etc/resolv.conf", JAIL_READ, error);
+    if (!r && d->profile)
+        r = jail_allow_beside(session->jail, d->profile, JAIL_KEEP, error);
+    if (!r && d->agent)
+        r = jail_allow_beside(session->jail, d->agent, JAIL_REMOVE, error);
+    if (!r && d->vsock)
+        r = jail_allow_beside(session->jail, d->vsock, JAIL_REMOVE, error);
+    if (!r && d->networks)
+        r = jail_allow(session->jail, d->networks, JAIL_KEEP | JAIL_REMOVE | JAIL_REMOVE_EMPTY,
+                       error);
+    if (!r && socket)
+        r = jail_allow_beside(session->jail, socket, JAIL_REMOVE, error);
+    if (r)
+        return r;
+    r = jail_enter(session->jail, THREAD_LOOP);
+    return r ? error_set(error, -r, "cannot confine the machine: %s", error_words(-r)) : 0;
+}
+
 static int session_open(struct session *session, const struct machine_description *description,
                         struct error *error)
 {
@@ -361,9 +397,19 @@ static int session_open(struct session *session, const struct machine_descriptio
     const struct machine_events events = {.ended = on_ended,
                                           .host_full = on_host_full,
                                           .rebooted = on_rebooted,
+                                          .thread_begins = on_thread_begins,
                                           .ctx = session};
-    int r = loop_new(&session->loop);
+    const struct jail_options jail = {
+        .mode = session->options->jail,
+        .network = description_has_network(description, MACHINE_NET_USER),
+        .sockets = description->vsock != NULL,
+        .segment = description_has_network(description, MACHINE_NET_NAMED),
+    };
+    int r = jail_new(&session->jail, &jail, &session->say.log, error);
 
+    if (r)
+        return r;
+    r = loop_new(&session->loop);
     if (r)
         return error_set(error, -r, "cannot make an event loop: %s", error_words(-r));
     r = signals_open(session, error);
@@ -401,6 +447,7 @@ static void session_close(struct session *session)
     }
     if (session->loop)
         loop_free(session->loop);
+    jail_free(session->jail);
     say_release(&session->say);
 }
 
@@ -419,7 +466,9 @@ int session_run(const struct machine_description *description,
         /* Not before: a request that fails is answered by one line. */
         banner_print(&session, description);
         began = monotonic_ns();
-        r = machine_start(session.machine, error);
+        r = session_confine(&session, description, error);
+        if (!r)
+            r = machine_start(session.machine, error);
         if (!r) {
             loop_run(session.loop);
             if (options->stats)

@@ -10,13 +10,15 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "host/jail.h"
 #include "machine/description.h"
 
 struct session_options {
-    bool stats;           /* print the engine's counters at the end */
-    bool quiet;           /* warnings and errors only */
-    const char *gdb;      /* where a debugger may connect, as in debug/listen.h; NULL: nowhere */
-    bool gdb_wait;        /* start stopped */
+    bool stats;      /* print the engine's counters at the end */
+    bool quiet;      /* warnings and errors only */
+    const char *gdb; /* where a debugger may connect, as in debug/listen.h; NULL: nowhere */
+    bool gdb_wait;   /* start stopped */
+    enum jail_mode jail;
     const char *dump_dtb; /* write the device tree there and do not start; NULL: run */
 };
 

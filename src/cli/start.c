@@ -76,10 +76,10 @@ static int detach(int *pipe)
     return close_range(STDERR_FILENO + 2, ~0u, 0) < 0 ? -errno : 0;
 }
 
-static int machine_process(const struct named *named, int pipe)
+static int machine_process(const struct named *named, enum jail_mode jail, int pipe)
 {
     struct error error = ERROR_INIT;
-    struct runner_options options = {.started = on_started, .ctx = &pipe};
+    struct runner_options options = {.jail = jail, .started = on_started, .ctx = &pipe};
     struct state end;
     int r = detach(&pipe);
 
@@ -128,9 +128,13 @@ static int hear(int pipe, struct error *error)
 
 int start_background(const struct named *named, struct error *error)
 {
+    enum jail_mode jail;
     int pipe[2], r;
     pid_t child;
 
+    r = jail_mode_find(getenv("HOSPES_JAIL"), &jail, error);
+    if (r)
+        return r;
     if (pipe2(pipe, O_CLOEXEC) < 0)
         return error_set(error, errno, "cannot make a pipe: %s", error_words(errno));
     fflush(NULL);
@@ -140,7 +144,7 @@ int start_background(const struct named *named, struct error *error)
         /* A child of init: the shell has nothing to wait for. */
         if (fork())
             _exit(0);
-        _exit(machine_process(named, pipe[1]));
+        _exit(machine_process(named, jail, pipe[1]));
     }
     close(pipe[1]);
     if (child < 0) {
@@ -156,9 +160,12 @@ int start_background(const struct named *named, struct error *error)
 /* For systemd and its like, which know the machine by this process. */
 static int start_foreground(const struct named *named, struct error *error)
 {
-    const struct runner_options options = {0};
+    struct runner_options options = {0};
     struct state end;
-    int r = runner_run(&named->registry, named->name, &options, &end, error);
+    int r = jail_mode_find(getenv("HOSPES_JAIL"), &options.jail, error);
+
+    if (!r)
+        r = runner_run(&named->registry, named->name, &options, &end, error);
 
     if (r)
         return r;

@@ -11,7 +11,7 @@
 
 #include "base/unix_socket.h"
 
-static const char *unix_path(const char *address)
+const char *listen_path(const char *address)
 {
     return strncmp(address, "unix:", 5) ? NULL : address + 5;
 }
@@ -44,7 +44,7 @@ static bool address_split(const char *address, char *host, size_t host_size, uns
 
 int listen_check(const char *address, struct error *error)
 {
-    const char *path = unix_path(address);
+    const char *path = listen_path(address);
     char host[256];
     unsigned port;
 
@@ -92,8 +92,8 @@ int listen_open(const char *address, int *fd, struct error *error)
 
     if (r)
         return r;
-    if (unix_path(address)) {
-        r = unix_socket_listen(unix_path(address), 1);
+    if (listen_path(address)) {
+        r = unix_socket_listen(listen_path(address), 1);
         if (r < 0)
             return listen_failed(address, -r, error);
         *fd = r;
@@ -115,6 +115,6 @@ void listen_close(const char *address, int fd)
     if (fd < 0)
         return;
     close(fd);
-    if (unix_path(address))
-        unlink(unix_path(address));
+    if (listen_path(address))
+        unlink(listen_path(address));
 }

@@ -13,4 +13,7 @@ int listen_open(const char *address, int *fd, struct error *error) MUST_CHECK;
 /* Closes, and removes the socket file. */
 void listen_close(const char *address, int fd);
 
+/* The socket file of such an address, in it; NULL: it has none. */
+const char *listen_path(const char *address);
+
 #endif

@@ -111,6 +111,12 @@ char *registry_path(const struct registry *registry, const char *name, const cha
     return join(registry->machines, name, file);
 }
 
+char *registry_var_path(const struct registry *registry, const char *name, const char *file)
+{
+    return file ? text_format("%s/%s/var/%s", registry->machines, name, file)
+                : text_format("%s/%s/var", registry->machines, name);
+}
+
 char *registry_run_path(const struct registry *registry, const char *name, const char *file)
 {
     return join(registry->run, name, file);
@@ -346,6 +352,33 @@ void registry_sweep_networks(const struct registry *registry)
     if (path)
         rmdir(path);
     rmdir(registry->run);
+}
+
+int registry_make_var(const struct registry *registry, const char *name, struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_var_path(registry, name, NULL);
+
+    if (!path)
+        return error_set(error, ENOMEM, "out of memory");
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return error_set(error, errno, "cannot make directory \"%s\": %s", path,
+                         error_words(errno));
+    return 0;
+}
+
+void registry_leave(const struct registry *registry, const char *name)
+{
+    static const char *const sockets[] = {"control", "console", "agent"};
+    CLEANUP(text_free) char *directory = registry_run_path(registry, name, NULL);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sockets); i++) {
+        CLEANUP(text_free) char *path = registry_run_path(registry, name, sockets[i]);
+
+        if (path)
+            unlink(path);
+    }
+    if (directory)
+        rmdir(directory);
 }
 
 void registry_sweep(const struct registry *registry, const char *name)

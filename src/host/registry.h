@@ -5,8 +5,8 @@
  *   MACHINES/NAME/machine.json  what it is (record.h); a directory without is no machine
  *   MACHINES/NAME/disk.raw, kernel, initrd   its own, where it was made from an image
  *   MACHINES/NAME/lock          locked by its process for as long as it runs
- *   MACHINES/NAME/state.json    how it was started or ended last (state.h)
- *   MACHINES/NAME/log, console.log, events   see runner.h
+ *   MACHINES/NAME/var/state.json   how it was started or ended last (state.h)
+ *   MACHINES/NAME/var/log, console.log, events   see runner.h
  *   RUN/NAME/control, console, agent, vsock   sockets, of a machine that runs
  *   RUN/.net/NETWORK            a network between machines (network/segment.h); no machine is
  *                               called so
@@ -15,6 +15,10 @@
  * $HOSPES_RUN_DIR, or $XDG_RUNTIME_DIR/hospes, or /tmp/hospes-UID: short, since a socket's path
  * has 107 bytes. The lock is the truth: the kernel gives it up however the process ended. What a
  * killed one left in RUN is swept by whoever sees it next.
+ *
+ * Below var is what the machine's process writes while the guest runs, and all that it can write by
+ * path (jail.h): a guest that has taken it over does not change what the machine is at the next
+ * start. Who reads files of var reads what such a guest may have written.
  *
  * Invariant R1: machine.json is changed under the lock only, and files of RUN made under it.
  */
@@ -46,6 +50,9 @@ int registry_name_check(const char *name, struct error *error) MUST_CHECK;
 
 /* MACHINES/NAME/FILE (FILE NULL: the directory), which the caller frees; NULL: no memory. */
 char *registry_path(const struct registry *registry, const char *name, const char *file) MUST_CHECK;
+/* The same below MACHINES/NAME/var. */
+char *registry_var_path(const struct registry *registry, const char *name,
+                        const char *file) MUST_CHECK;
 /* The same below RUN. */
 char *registry_run_path(const struct registry *registry, const char *name,
                         const char *file) MUST_CHECK;
@@ -87,6 +94,12 @@ char *registry_networks_path(const struct registry *registry) MUST_CHECK;
 /* Removes RUN/.net and RUN where nobody uses them any more. */
 void registry_sweep_networks(const struct registry *registry);
 
+/* Makes MACHINES/NAME/var, of mode 0700. */
+int registry_make_var(const struct registry *registry, const char *name,
+                      struct error *error) MUST_CHECK;
+/* At the end of the machine's process, which is jailed: removes its sockets, and RUN/NAME if
+ * nothing else is there. */
+void registry_leave(const struct registry *registry, const char *name);
 /* Removes RUN/NAME and what is in it, if RUN is the user's own. Under the lock. */
 void registry_sweep(const struct registry *registry, const char *name);
 /* Removes the machine and everything of it. Takes the lock: -EBUSY. */

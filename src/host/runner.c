@@ -35,19 +35,54 @@ static const char *const levels[] = {[LOG_ERROR] = "error",
                                      [LOG_INFO] = "info",
                                      [LOG_DEBUG] = "debug"};
 
+/* Files are the loop's thread's: to begin the log anew takes a name, and no other thread of a
+ * jailed process may open one. */
+static void words_flush(void *ctx)
+{
+    static const char lost[] = "some words were lost\n";
+    struct runner *runner = ctx;
+    char text[RUNNER_PENDING];
+    size_t size;
+    bool told;
+
+    if (!runner->words)
+        return;
+    mutex_lock(&runner->lock);
+    size = runner->pending_size;
+    memcpy(text, runner->pending, size);
+    runner->pending_size = 0;
+    told = runner->words_lost;
+    runner->words_lost = false;
+    mutex_unlock(&runner->lock);
+    rotate_write(runner->words, text, size);
+    if (told)
+        rotate_write(runner->words, lost, sizeof(lost) - 1);
+}
+
 static void on_word(void *ctx, enum log_level level, const char *text)
 {
     struct runner *runner = ctx;
     CLEANUP(text_free) char *line = NULL;
     char now[STATE_TIME_SIZE];
+    size_t length;
 
     state_time(now);
     line = text_format("%s %s: %s\n", now, levels[level], text);
     if (!line)
         return;
+    length = strlen(line);
     mutex_lock(&runner->lock);
-    rotate_write(runner->words, line, strlen(line));
+    if (length <= RUNNER_PENDING - runner->pending_size) {
+        memcpy(runner->pending + runner->pending_size, line, length);
+        runner->pending_size += length;
+    } else {
+        runner->words_lost = true;
+    }
     mutex_unlock(&runner->lock);
+    if (pthread_equal(pthread_self(), runner->thread))
+        words_flush(runner);
+    else
+        loop_post(runner->loop, &runner->flush);
 }
 
 void runner_event(struct runner *runner, const char *event, json_t *more)
@@ -100,6 +135,13 @@ static void on_rebooted(void *ctx)
     runner_event(ctx, "rebooted", NULL);
 }
 
+static int on_thread_begins(void *ctx, enum thread_role role)
+{
+    struct runner *runner = ctx;
+
+    return jail_enter(runner->jail, role);
+}
+
 static void on_signal(void *ctx, int fd, uint32_t events)
 {
     struct signalfd_siginfo info;
@@ -114,7 +156,7 @@ static void on_signal(void *ctx, int fd, uint32_t events)
 static int open_log(struct runner *runner, const char *file, uint64_t bound, const struct log *log,
                     struct rotate **rotate, struct error *error)
 {
-    CLEANUP(text_free) char *path = registry_path(runner->registry, runner->name, file);
+    CLEANUP(text_free) char *path = registry_var_path(runner->registry, runner->name, file);
 
     if (!path)
         return error_set(error, ENOMEM, "out of memory");
@@ -196,10 +238,52 @@ static int open_machine(struct runner *runner, struct error *error)
     const struct machine_events events = {.ended = on_ended,
                                           .host_full = on_host_full,
                                           .rebooted = on_rebooted,
+                                          .thread_begins = on_thread_begins,
                                           .ctx = runner};
 
     return machine_new(&runner->machine, &runner->record.description, runner->loop, runner->console,
                        &events, &runner->log, error);
+}
+
+static int open_jail(struct runner *runner, enum jail_mode mode, struct error *error)
+{
+    const struct machine_description *d = &runner->record.description;
+    /* Every named machine has sockets of its guest's. */
+    const struct jail_options options = {
+        .mode = mode,
+        .network = description_has_network(d, MACHINE_NET_USER),
+        .sockets = true,
+        .segment = description_has_network(d, MACHINE_NET_NAMED),
+    };
+
+    return jail_new(&runner->jail, &options, &runner->log, error);
+}
+
+/* What is left to do by path; all else is open. */
+static int runner_confine(struct runner *runner, struct error *error)
+{
+    const struct machine_description *d = &runner->record.description;
+    CLEANUP(text_free) char *var = registry_var_path(runner->registry, runner->name, NULL);
+    CLEANUP(text_free) char *run = registry_run_path(runner->registry, runner->name, NULL);
+    int r = var ? jail_allow(runner->jail, var, JAIL_KEEP, error) : -ENOMEM;
+
+    if (!r)
+        r = run ? jail_allow(runner->jail, run, JAIL_REMOVE, error) : -ENOMEM;
+    /* RUN/NAME itself. */
+    if (!r)
+        r = jail_allow(runner->jail, runner->registry->run, JAIL_REMOVE_EMPTY, error);
+    if (!r && d->profile)
+        r = jail_allow_beside(runner->jail, d->profile, JAIL_KEEP, error);
+    if (!r && description_has_network(d, MACHINE_NET_USER))
+        r = jail_allow(runner->jail, "/etc/resolv.conf", JAIL_READ, error);
+    if (!r && d->networks)
+        r = jail_allow(runner->jail, d->networks, JAIL_KEEP | JAIL_REMOVE | JAIL_REMOVE_EMPTY,
+                       error);
+    if (!r)
+        r = jail_enter(runner->jail, THREAD_LOOP);
+    if (r && error && !error->message)
+        error_set(error, -r, "cannot confine the machine: %s", error_words(-r));
+    return r;
 }
 
 /* The machine's lock, if the pool has room for it: before anything of it is opened. */
@@ -228,7 +312,7 @@ static int runner_enter(struct runner *runner, struct error *error)
     return r ? r : registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
 }
 
-static int runner_open(struct runner *runner, struct error *error)
+static int runner_open(struct runner *runner, enum jail_mode mode, struct error *error)
 {
     int r = runner_enter(runner, error);
 
@@ -237,9 +321,14 @@ static int runner_open(struct runner *runner, struct error *error)
     registry_sweep(runner->registry, runner->name);
     r = registry_make_run(runner->registry, runner->name, error);
     if (!r)
+        r = registry_make_var(runner->registry, runner->name, error);
+    if (!r)
         r = open_log(runner, "log", LOG_BOUND, NULL, &runner->words, error);
     if (!r)
         r = open_log(runner, "events", LOG_BOUND, &runner->log, &runner->events, error);
+    if (r)
+        return r;
+    r = open_jail(runner, mode, error);
     if (r)
         return r;
     r = loop_new(&runner->loop);
@@ -261,21 +350,26 @@ static void runner_close(struct runner *runner)
 {
     if (runner->machine)
         machine_free(runner->machine);
+    words_flush(runner);
     control_free(runner->control);
     stream_free(runner->console);
     if (runner->signals >= 0) {
         loop_remove_fd(runner->loop, runner->signals);
         close(runner->signals);
     }
-    if (runner->loop)
+    if (runner->loop) {
+        loop_unpost(runner->loop, &runner->flush);
         loop_free(runner->loop);
+    }
+    words_flush(runner);
     rotate_close(runner->events);
     rotate_close(runner->words);
     record_release(&runner->record);
+    jail_free(runner->jail);
     mutex_release(&runner->lock);
     if (runner->lock_fd < 0)
         return;
-    registry_sweep(runner->registry, runner->name);
+    registry_leave(runner->registry, runner->name);
     close(runner->lock_fd);
 }
 
@@ -304,7 +398,9 @@ static int runner_start(struct runner *runner, struct error *error)
         error_release(&weight);
     }
     machine_set_cpu_cap(runner->machine, runner->record.cpu_cap);
-    r = machine_start(runner->machine, error);
+    r = runner_confine(runner, error);
+    if (!r)
+        r = machine_start(runner->machine, error);
     if (r) {
         runner->state = (struct state){.kind = STATE_STOPPED, .end = STATE_END_FAILED};
         if (write_state(runner, NULL))
@@ -322,9 +418,11 @@ int runner_run(const struct registry *registry, const char *name,
     int r;
 
     runner.log = (struct log){.sink = on_word, .ctx = &runner};
+    runner.thread = pthread_self();
+    deferred_init(&runner.flush, words_flush, &runner);
     mutex_init(&runner.lock);
     record_init(&runner.record);
-    r = runner_open(&runner, error);
+    r = runner_open(&runner, options->jail, error);
     if (!r)
         r = runner_start(&runner, error);
     if (!r) {

@@ -10,10 +10,14 @@
 #include "base/rotate.h"
 #include "base/thread.h"
 #include "host/control.h"
+#include "host/jail.h"
 #include "host/record.h"
 #include "host/state.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
+
+/* Bytes that other threads may say in one turn of the loop. */
+#define RUNNER_PENDING 16384
 
 /* All of the loop's thread but what says otherwise. */
 struct runner {
@@ -21,13 +25,19 @@ struct runner {
     const char *name;
     int lock_fd; /* the machine's lock; -1: not taken */
     struct record record;
-    struct log log; /* to `words`; any thread */
+    struct log log; /* any thread */
     struct mutex lock;
-    struct rotate *words GUARDED_BY(lock);
+    char pending[RUNNER_PENDING] GUARDED_BY(lock); /* words that are not in `words` yet */
+    size_t pending_size GUARDED_BY(lock);
+    bool words_lost GUARDED_BY(lock);
+    pthread_t thread; /* the loop's */
+    struct deferred flush;
+    struct rotate *words;
     struct rotate *events;
     struct loop *loop;
     int signals;
     struct stream *console;
+    struct jail *jail;
     struct machine *machine;
     struct control *control;
     struct state state;

@@ -66,7 +66,7 @@ static unsigned word_of(const json_t *json, const char *key, const char *const *
 /* What is not there or broken tells nothing: the machine is as it is without. */
 void state_recall(const struct registry *registry, const char *name, struct state *state)
 {
-    CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
+    CLEANUP(text_free) char *path = registry_var_path(registry, name, "state.json");
     CLEANUP(text_free) char *text = NULL;
     CLEANUP(json_release) json_t *json = NULL;
     const char *since;
@@ -124,7 +124,7 @@ void state_look(const struct registry *registry, const char *name, struct state 
 int state_write(const struct registry *registry, const char *name, const struct state *state,
                 struct error *error)
 {
-    CLEANUP(text_free) char *path = registry_path(registry, name, "state.json");
+    CLEANUP(text_free) char *path = registry_var_path(registry, name, "state.json");
     CLEANUP(json_release)
     json_t *json =
         json_pack("{s:i, s:s, s:i, s:s, s:i, s:b, s:s}", "version", STATE_VERSION, "state",

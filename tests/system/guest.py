@@ -9,9 +9,9 @@ BOOT_SECONDS = 600
 
 
 class Guest:
-    def __init__(self, program, arguments, environment, cwd=None):
+    def __init__(self, program, arguments, environment, cwd=None, **keywords):
         self.process = pexpect.spawn(
-            str(program), ["run", *arguments], env=environment, cwd=cwd, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS, dimensions=(40, 200)
+            str(program), ["run", *arguments], env=environment, cwd=cwd, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS, dimensions=(40, 200), **keywords
         )
         self.text = ""
 

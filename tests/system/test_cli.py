@@ -253,7 +253,7 @@ def test_doctor(home):
     assert result.returncode in (0, 1) and result.stderr == ""
     findings = json.loads(home.run("doctor", "--json").stdout)
     names = [f["name"] for f in findings]
-    for name in ("cores", "memory", "KVM", "huge pages", "cgroups", "binfmt_misc", "user namespaces", "tun", "io_uring", "landlock", "KSM", "max_map_count"):
+    for name in ("cores", "memory", "KVM", "huge pages", "cgroups", "binfmt_misc", "user namespaces", "tun", "io_uring", "seccomp", "landlock", "KSM", "max_map_count"):
         assert name in names
     for finding in findings:
         assert re.search(rf"^\w+ +{re.escape(finding['name'])} ", result.stdout, re.MULTILINE)

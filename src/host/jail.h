@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The jail of a machine's process: before the guest's first instruction it gives up every right
+ * that it does not need, thread by thread and by what each thread is for. What a guest that has
+ * taken over a thread may still do is told in docs/threat-model.md.
+ *
+ *   jail_new()    first of all, before a thread is made
+ *   jail_allow()  what is still needed by path; everything else has to be open by then
+ *   jail_enter()  on each thread of the machine before its body (struct thread_guard), and at last
+ *                 on the loop's thread, before machine_start()
+ *
+ * Threads are started by the loop's thread, one after the other; nothing here is locked. What the
+ * host's kernel lacks is left out, and told to the log. There is no way out, and none is needed:
+ * the jail ends with the process. A call that is not allowed kills it, and the kernel tells the
+ * audit log (or its own) which it was.
+ */
+#ifndef HOSPES_HOST_JAIL_H
+#define HOSPES_HOST_JAIL_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+
+enum jail_mode {
+    JAIL_ON,
+    /* For developers: nothing is taken away; calls that would kill are told to the kernel's log. */
+    JAIL_LOG,
+    JAIL_OFF,
+};
+
+/* Whether the host has filters of system calls; without, the jail is what else there is. */
+bool jail_host_filters(void);
+
+/* "on", "log" or "off"; NULL: what this build has by default. -EINVAL, a usage error. */
+int jail_mode_find(const char *text, enum jail_mode *mode, struct error *error) MUST_CHECK;
+
+struct jail_options {
+    enum jail_mode mode;
+    /* Sockets to the outside are made while the guest runs (user network). */
+    bool network;
+    /* Unix sockets are connected while it runs (the guest's own sockets, network/vsock.h). */
+    bool sockets;
+    /* It has ports in networks between machines (network/segment.h). */
+    bool segment;
+};
+
+struct jail;
+
+/* What may be done by path, below a directory or to a file; bits. */
+enum jail_right {
+    JAIL_READ = 1,         /* files are read */
+    JAIL_KEEP = 2,         /* files are made, read, written, renamed and removed */
+    JAIL_REMOVE = 4,       /* files and sockets are removed */
+    JAIL_REMOVE_EMPTY = 8, /* and directories, which are empty */
+};
+
+/* From here on the process gains no privileges by exec, and is not traced or dumped. */
+int jail_new(struct jail **jail, const struct jail_options *options, const struct log *log,
+             struct error *error) MUST_CHECK;
+/* NULL is fine. The process stays jailed. */
+void jail_free(struct jail *jail);
+
+/* One that is not there is left out: what is made there later cannot be reached. */
+int jail_allow(struct jail *jail, const char *path, unsigned rights,
+               struct error *error) MUST_CHECK;
+/* The same for the directory that the file `path` is in. */
+int jail_allow_beside(struct jail *jail, const char *path, unsigned rights,
+                      struct error *error) MUST_CHECK;
+
+/* Confines the calling thread to its role: 0 or -errno, and then it must not go on. */
+int jail_enter(struct jail *jail, enum thread_role role) MUST_CHECK;
+
+#endif

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jail of a machine's process, from outside: what the kernel tells of it, and that nothing of a machine is missed inside.
+
+What each thread may call is tested in tests/unit/test_jail.c; every other test of whole machines runs in the jail, too.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import time
+
+import pytest
+
+from guest import Guest
+from test_cli import assert_one_line
+from test_cli_run import FOREVER, T0, T1, UART, addi, guests, looping, lui, program_file, say, store  # noqa: F401 (fixtures)
+
+pytestmark = pytest.mark.skipif("HOSPES_JAIL" in os.environ, reason="HOSPES_JAIL is set")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def jailed(program):
+    if re.search(rb"__(asan|tsan|ubsan)_", program.read_bytes()):
+        pytest.skip("a sanitizer needs more than the jail leaves")
+
+
+@pytest.fixture
+def machine(guests, looping):  # noqa: F811
+    """As looping, with nothing but the test's own options."""
+    guests.arguments = ["run", "--memory", "32M", "--quiet"]
+    return looping
+
+
+def tasks(pid, name):
+    """A file of each thread of the process, by the thread's name."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/{name}", encoding="utf-8") as file, open(f"/proc/{pid}/task/{task}/comm", encoding="utf-8") as comm:
+            found[comm.read().strip()] = file.read()
+    return found
+
+
+def may_look(pid):
+    """The process cannot be looked into by its own user, and that is the point; root may."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")
+        return True
+    except PermissionError:
+        return False
+
+
+@pytest.mark.parametrize("network", ["none", "user"])
+def test_every_thread_is_confined(machine, network):
+    process = machine("--net", network, "--engine", "translate", "--cpus", "2")
+    status = tasks(process.pid, "status")
+    names = {"hospes", "hospes-regions", "cpu0 guest", "cpu1 guest"}
+    assert set(status) >= names
+    for name in names:
+        fields = dict(re.findall(r"^(\w+):\t(.*)$", status[name], re.MULTILINE))
+        assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2", name
+        assert (fields["CapEff"], fields["CapPrm"]) == ("0" * 16, "0" * 16), name
+    # A CPU's has the loop's besides its own.
+    filters = {name: int(re.search(r"^Seccomp_filters:\t(\d+)$", text, re.MULTILINE).group(1)) for name, text in status.items() if "Seccomp_filters" in text}
+    assert not filters or (filters["hospes"], filters["hospes-regions"], filters["cpu0 guest"]) == (1, 1, 2)
+    if os.geteuid() == 0:
+        assert "Groups:\t\n" in status["hospes"] or "Groups:\t \n" in status["hospes"]
+
+
+def test_nobody_else_looks_inside(machine):
+    """The files of /proc are root's, and there is no core of it."""
+    process = machine("--net", "none")
+    assert os.stat(f"/proc/{process.pid}/maps").st_uid == 0
+    with open(f"/proc/{process.pid}/limits", encoding="utf-8") as file:
+        assert re.search(r"^Max core file size +0 +0 ", file.read(), re.MULTILINE)
+
+
+def test_no_mapping_is_writable_and_executable(guests, machine, every_engine):
+    process = machine("--net", "none", "--engine", every_engine)
+    if not may_look(process.pid):
+        guests.environment["HOSPES_JAIL"] = "log"  # the mappings are the same
+        process = machine("--net", "none", "--engine", every_engine)
+    with open(f"/proc/{process.pid}/maps", encoding="utf-8") as file:
+        maps = [line.split()[1] for line in file]
+    assert len(maps) > 20
+    assert not [mode for mode in maps if "w" in mode and "x" in mode]
+    # The translator's code is the one mapping to execute that is no file's.
+    assert ("r-xs" in maps) == every_engine.startswith("translate")
+
+
+def descriptors(pid):
+    """What is open, but for numbers."""
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        found.append(re.sub(r":\[\d+\]$", "", target).replace(" (deleted)", ""))
+    return sorted(found)
+
+
+def test_every_descriptor_is_explained(guests, machine):
+    (guests.path / "disk.raw").write_bytes(bytes(1 << 20))
+    arguments = ["--net", "user", "-p", f"{free_port()}:22", "--disk", "disk.raw"]
+    process = machine(*arguments)
+    if not may_look(process.pid):
+        pytest.skip("only root sees the descriptors of a jailed machine")
+    anonymous = ["anon_inode:[eventfd]"] * 2  # the loop's, the ring's
+    expected = [
+        "/dev/null",  # standard input, and once more, opened anew so as not to block
+        "/dev/null",
+        "pipe",  # standard output, likewise, and standard error
+        "pipe",
+        "pipe",
+        "anon_inode:[eventpoll]",  # the loop's and libslirp's
+        "anon_inode:[eventpoll]",
+        "anon_inode:[timerfd]",
+        "anon_inode:[signalfd]",
+        "anon_inode:[io_uring]",
+        "/memfd:rom",
+        "/memfd:ram",
+        str(guests.path / "disk.raw"),
+        str(guests.path / "talk-loop"),  # read again at a reboot
+        "socket",  # the forwarded port
+        *anonymous,
+    ]
+    found = descriptors(process.pid)
+    if "anon_inode:[landlock-ruleset]" in found:
+        expected.append("anon_inode:[landlock-ruleset]")  # allows nothing; for threads that begin later
+    if "anon_inode:[io_uring]" not in found:
+        pytest.skip("this host has no io_uring")
+    assert found == sorted(expected)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_an_unknown_mode(guests):
+    guests.environment["HOSPES_JAIL"] = "maybe"
+    assert_one_line(guests.run(*guests.arguments, "--kernel", "off"), 2, 'no jail "maybe"')
+    guests.environment["HOSPES_JAIL"] = "off"
+    assert guests.run(*guests.arguments, "--kernel", "off").returncode == 0
+
+
+def test_the_jail_can_be_left_out(guests, machine):
+    guests.environment["HOSPES_JAIL"] = "off"
+    process = machine("--net", "none")
+    for text in tasks(process.pid, "status").values():
+        assert re.search(r"^Seccomp:\t0$", text, re.MULTILINE) and re.search(r"^NoNewPrivs:\t0$", text, re.MULTILINE)
+
+
+# ---- named machines ----
+
+
+@pytest.fixture
+def named(guests, tmp_path_factory):
+    """Runs hospes with machines of its own; ends them all after the test."""
+    run = tmp_path_factory.mktemp("r")
+    guests.environment.update(HOSPES_MACHINE_DIR=str(guests.path / "machines"), HOSPES_RUN_DIR=f"/tmp/hospes-test-{os.getpid()}")
+    yield guests
+    for path in (guests.path / "machines").glob("*/machine.json"):
+        guests.run("kill", path.parent.name)
+        guests.run("delete", "--force", path.parent.name)
+    assert not os.path.exists(f"{guests.environment['HOSPES_RUN_DIR']}/web")
+    run.rmdir()
+
+
+def create(named, kernel, *arguments):
+    result = named.run("create", "--cpus", "1", "--memory", "32M", "--net", "none", "--kernel", str(named.path / kernel), *arguments, "web")
+    assert result.returncode == 0, result.stderr
+    return named.path / "machines" / "web"
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_named_machine_is_confined(named):
+    home = create(named, "talk-on")
+    before = {path.name for path in home.iterdir()}
+    assert named.run("start", "web").returncode == 0
+    state = json.loads((home / "var" / "state.json").read_text())
+    assert state["state"] == "running"
+    for name, text in tasks(state["pid"], "status").items():
+        assert re.search(r"^Seccomp:\t2$", text, re.MULTILINE), name
+    # What a machine is stays out of its reach: all that it writes is in one directory.
+    assert {path.name for path in home.iterdir()} == before | {"lock", "var"}
+    for verb in ("pause", "resume", "kill"):
+        assert named.run(verb, "web").returncode == 0, verb
+    wait_for(lambda: json.loads((home / "var" / "state.json").read_text())["state"] == "stopped")
+    assert json.loads((home / "var" / "state.json").read_text())["end"] == "killed"
+    assert named.run("logs", "web").stdout.startswith("g")
+    events = [json.loads(line)["event"] for line in (home / "var" / "events").read_text().splitlines()]
+    assert events == ["started", "paused", "resumed", "ended"]
+    # And once more, over what is left of it.
+    assert named.run("start", "web").returncode == 0
+
+
+def test_logs_are_begun_anew_inside(named):
+    """Which renames one file and makes another."""
+    chatter = [lui(T0, UART), addi(T1, 0, ord("x")), *[store(0, T1, T0)] * 64, 0xF01FF06F]  # j -256
+    program_file(named.path / "chatter", chatter)
+    home = create(named, "chatter")
+    assert named.run("start", "web").returncode == 0
+    wait_for((home / "var" / "console.log.1").exists, 120)
+    assert named.run("kill", "web").returncode == 0
+    wait_for(lambda: json.loads((home / "var" / "state.json").read_text())["state"] == "stopped")
+    assert set((home / "var" / "console.log.1").read_bytes()) == {ord("x")}
+
+
+# ---- a whole system ----
+
+
+def without_uring():
+    """For a child: io_uring is not there, as on many hosts (kernel.io_uring_disabled)."""
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
+    library.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
+    library.seccomp_load.argtypes = [ctypes.c_void_p]
+    context = library.seccomp_init(0x7FFF0000)  # allow
+    number = library.seccomp_syscall_resolve_name(b"io_uring_setup")
+    assert library.seccomp_rule_add(context, 0x00050000 | errno.ENOSYS, number, 0) == 0
+    assert library.seccomp_load(context) == 0
+
+
+@pytest.fixture
+def boot(program, debian):
+    running = []
+
+    def start(*arguments, **keywords):
+        running.append(Guest(program, [*arguments, "debian"], debian, **keywords))
+        return running[-1]
+
+    yield start
+    for guest in running:
+        guest.kill()
+
+
+@pytest.mark.parametrize("uring", [True, False])
+def test_debian_misses_nothing(boot, tmp_path, uring):
+    """Disks, network, another engine, a reboot, and a code profile at the end."""
+    profile = tmp_path / "profile"
+    (tmp_path / "second.raw").write_bytes(bytes(64 << 20))
+    guest = boot("--ephemeral", "--disk", str(tmp_path / "second.raw"), "--code-profile", str(profile), "--engine", "translate",
+                 preexec_fn=None if uring else without_uring).boot()
+    disk = guest.check("lsblk -bdnpo NAME,SIZE | sed -n 's/ *67108864$//p'")
+    guest.check(f"mkfs.ext4 -q {disk} && mount {disk} /mnt && cp -r /etc /mnt && sync && rm -r /mnt/etc && fstrim /mnt && umount /mnt")
+    guest.check(f"dd if=/dev/zero of={disk} bs=1M count=64 conv=fsync")
+    guest.check("ping -c 1 -W 10 10.0.2.2")
+    guest.command("getent hosts localhost. ; getent hosts deb.debian.org")  # the host may have no network
+    for engine in ("interpret", "translate"):
+        guest.process.send("\x01e")
+        guest.expect(f"the engine is {engine} now")
+        guest.check("uname -a; date; free")
+    guest.process.sendline("reboot")
+    guest.expect("the guest reboots")
+    guest.boot()
+    assert guest.power_off() == 0, guest.text
+    assert stat.S_IMODE(profile.stat().st_mode) == 0o600 and profile.stat().st_size > 10000
+
+
+def test_debian_is_stopped_and_goes_on(boot):
+    """By the host's signals, as a terminal sends them."""
+    guest = boot("--ephemeral", "--console", "virtio").boot()
+    guest.process.setwinsize(50, 100)
+    assert "50 100" in guest.check("sleep 1; stty size")
+    guest.process.kill(signal.SIGSTOP)
+    guest.process.kill(signal.SIGCONT)
+    guest.check("true")
+    assert guest.power_off() == 0

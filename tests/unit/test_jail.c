@@ -1,0 +1,714 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The jail from inside: a child process enters it, a thread of each role tries a call, and the
+ * child's end tells whether that was let through, refused or deadly.
+ */
+/* clang-format off */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+/* clang-format on */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "host/jail.h"
+#include "host/jail_parts.h"
+
+/* How the child ends when it is not killed: 0, or the errno of what was tried. */
+enum { ENDED_BROKEN = 200 };
+
+static char directory[64];
+static char outside[64];
+
+/* ---- what is tried: 0 or -errno ---- */
+
+static int told(long r)
+{
+    return r < 0 ? -errno : 0;
+}
+
+static int try_execve(void)
+{
+    char *const none[] = {NULL};
+
+    return told(syscall(SYS_execve, "/bin/true", none, none));
+}
+
+static int try_open(void)
+{
+    return told(syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY));
+}
+
+static int try_socket(void)
+{
+    return told(syscall(SYS_socket, AF_INET, SOCK_STREAM, 0));
+}
+
+static int try_socket_unix(void)
+{
+    return told(syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int try_socket_netlink(void)
+{
+    return told(syscall(SYS_socket, AF_NETLINK, SOCK_RAW, 0));
+}
+
+static int try_ptrace(void)
+{
+    return told(syscall(SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static int try_kill(void)
+{
+    return told(syscall(SYS_kill, getppid(), 0));
+}
+
+static int try_tgkill(void)
+{
+    return told(syscall(SYS_tgkill, 1, 1, 0));
+}
+
+static int try_fork(void)
+{
+    long r = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+    if (!r)
+        _exit(0);
+    return told(r);
+}
+
+static int try_clone_namespace(void)
+{
+    return told(syscall(SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_NEWUSER, NULL,
+                        NULL, NULL, NULL));
+}
+
+static int try_unshare(void)
+{
+    return told(syscall(SYS_unshare, CLONE_NEWUSER));
+}
+
+static int try_mount(void)
+{
+    return told(syscall(SYS_mount, "none", "/", NULL, MS_REMOUNT, NULL));
+}
+
+static int try_setuid(void)
+{
+    return told(syscall(SYS_setuid, getuid()));
+}
+
+static int try_chmod(void)
+{
+    return told(syscall(SYS_fchmodat, AT_FDCWD, outside, 0777));
+}
+
+static int try_memfd(void)
+{
+    return told(syscall(SYS_memfd_create, "x", 0));
+}
+
+static int try_uring(void)
+{
+    return told(syscall(SYS_io_uring_setup, 1, NULL));
+}
+
+static int try_bpf(void)
+{
+    return told(syscall(SYS_bpf, 0, NULL, 0));
+}
+
+static int try_read_process(void)
+{
+    return told(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0));
+}
+
+static int try_dumpable(void)
+{
+    return told(syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+
+static int try_limit(void)
+{
+    const struct rlimit limit = {0, 0};
+
+    return told(syscall(SYS_prlimit64, 0, RLIMIT_CORE, &limit, NULL));
+}
+
+/* Types for who has the terminal: a shell would execute it. */
+static int try_type(void)
+{
+    return told(syscall(SYS_ioctl, 0, TIOCSTI, "x"));
+}
+
+static int try_listen(void)
+{
+    return told(syscall(SYS_listen, 0, 1));
+}
+
+static int try_map(int protection)
+{
+    void *at = mmap(NULL, 4096, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? -errno : 0;
+}
+
+static int try_map_code(void)
+{
+    return try_map(PROT_READ | PROT_EXEC);
+}
+
+static int try_map_write_code(void)
+{
+    return try_map(PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static int try_protect(int protection)
+{
+    void *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? -errno : told(mprotect(at, 4096, protection));
+}
+
+static int try_protect_code(void)
+{
+    return try_protect(PROT_READ | PROT_EXEC);
+}
+
+static int try_protect_write_code(void)
+{
+    return try_protect(PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+static int try_timer(void)
+{
+    const struct itimerspec spec = {0};
+    long r = syscall(SYS_timerfd_settime, 0, 0, &spec, NULL);
+
+    return r < 0 && (errno == EINVAL || errno == EBADF) ? 0 : told(r);
+}
+
+static int try_positioned_write(void)
+{
+    return syscall(SYS_pwritev, -1, NULL, 0, 0, 0) < 0 && errno == EBADF ? 0 : -EIO;
+}
+
+static int try_discard(void)
+{
+    return syscall(SYS_ioctl, -1, BLKDISCARD, NULL) < 0 && errno == EBADF ? 0 : -EIO;
+}
+
+/* What every thread does, and abort() at last. */
+static int try_usual(void)
+{
+    char *memory = malloc(1 << 20);
+    uint64_t random;
+    int r;
+
+    if (!memory)
+        return -ENOMEM;
+    memset(memory, 1, 1 << 20);
+    memory = realloc(memory, 8 << 20);
+    free(memory);
+    r = try_map(PROT_READ | PROT_WRITE);
+    r = r ? r : try_protect(PROT_READ);
+    r = r ? r : told(syscall(SYS_getrandom, &random, sizeof(random), 0));
+    r = r ? r : told(sched_yield());
+    isatty(STDERR_FILENO);
+    return r ? r : told(syscall(SYS_tgkill, getpid(), gettid(), 0));
+}
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static int try_thread(void)
+{
+    pthread_t thread;
+    int r = thread_start(&thread, "another", nothing, NULL);
+
+    return r ? r : -pthread_join(thread, NULL);
+}
+
+/* ---- a child ---- */
+
+struct trial {
+    enum thread_role role;
+    int (*try)(void);
+    enum jail_mode mode;
+    bool network, paths;
+    bool early; /* the thread is there before the loop's enters */
+    unsigned rights;
+    struct jail *jail;
+    int result;
+};
+
+static int enter(void *ctx, enum thread_role role)
+{
+    struct trial *trial = ctx;
+
+    return jail_enter(trial->jail, role);
+}
+
+static void *body(void *ctx)
+{
+    struct trial *trial = ctx;
+
+    trial->result = trial->try();
+    return NULL;
+}
+
+static void on_thread(struct trial *trial)
+{
+    const struct thread_guard guard = {enter, trial};
+    pthread_t thread;
+
+    if (thread_start_guarded(&thread, &guard, trial->role, "role", body, trial))
+        _exit(ENDED_BROKEN);
+    pthread_join(thread, NULL);
+}
+
+static void child(struct trial *trial)
+{
+    const struct jail_options options = {.mode = trial->mode, .network = trial->network};
+    const struct log silent = {0};
+
+    trial->result = ENDED_BROKEN;
+    if (jail_new(&trial->jail, &options, &silent, NULL))
+        _exit(ENDED_BROKEN);
+    if (trial->paths && jail_allow(trial->jail, directory, trial->rights, NULL))
+        _exit(ENDED_BROKEN);
+    if (trial->early)
+        on_thread(trial);
+    if (!trial->early && jail_enter(trial->jail, THREAD_LOOP))
+        _exit(ENDED_BROKEN);
+    if (!trial->early && trial->role != THREAD_LOOP)
+        on_thread(trial);
+    else if (!trial->early)
+        body(trial);
+    _exit(-trial->result & 0xff);
+}
+
+/* How the child ended: 0, errno, or minus the signal. */
+static int run(struct trial trial)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (!pid)
+        child(&trial);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* ---- roles ---- */
+
+static const struct {
+    const char *name;
+    int (*try)(void);
+} forbidden[] = {
+    {"execve", try_execve},
+    {"ptrace", try_ptrace},
+    {"kill", try_kill},
+    {"tgkill", try_tgkill},
+    {"fork", try_fork},
+    {"clone into a namespace", try_clone_namespace},
+    {"unshare", try_unshare},
+    {"mount", try_mount},
+    {"setuid", try_setuid},
+    {"chmod", try_chmod},
+    {"memfd_create", try_memfd},
+    {"io_uring_setup", try_uring},
+    {"bpf", try_bpf},
+    {"process_vm_readv", try_read_process},
+    {"PR_SET_DUMPABLE", try_dumpable},
+    {"setrlimit", try_limit},
+    {"TIOCSTI", try_type},
+    {"socket of netlink", try_socket_netlink},
+    {"code mapped", try_map_code},
+    {"code mapped writable", try_map_write_code},
+    {"code made writable", try_protect_write_code},
+};
+
+static void test_nobody_may(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(forbidden); i++)
+        for (unsigned role = 0; role < THREAD_ROLES; role++)
+            for (unsigned way = 0; way < (role == THREAD_LOOP ? 1 : 2); way++) {
+                /* With all that a machine can have. */
+                int end = run((struct trial){.role = (enum thread_role)role,
+                                             .try = forbidden[i].try,
+                                             .network = true,
+                                             .paths = true,
+                                             .rights = JAIL_KEEP,
+                                             .early = way == 1});
+
+                if (end != -SIGSYS)
+                    fail_msg("%s by role %u ended with %d", forbidden[i].name, role, end);
+            }
+}
+
+static void test_all_may(void **state)
+{
+    for (unsigned role = 0; role < THREAD_ROLES; role++)
+        for (unsigned way = 0; way < (role == THREAD_LOOP ? 1 : 2); way++)
+            assert_int_equal(run((struct trial){.role = (enum thread_role)role,
+                                                .try = try_usual,
+                                                .early = way == 1}),
+                             0);
+}
+
+/* Bits of roles that may; the others die of it. */
+static void check_roles(int (*try)(void), unsigned may, bool network)
+{
+    for (unsigned role = 0; role < THREAD_ROLES; role++)
+        assert_int_equal(run((struct trial){.role = (enum thread_role)role,
+                                            .try = try,
+                                            .network = network,
+                                            .early = role != THREAD_LOOP}),
+                         may >> role & 1 ? 0 : -SIGSYS);
+}
+
+static void test_some_may(void **state)
+{
+    check_roles(try_timer, 1 << THREAD_LOOP | 1 << THREAD_CPU, false);
+    check_roles(try_positioned_write, 1 << THREAD_LOOP | 1 << THREAD_DISK, false);
+    check_roles(try_discard, 1 << THREAD_LOOP | 1 << THREAD_DISK, false);
+    /* Another engine: memory for code, and threads. */
+    check_roles(try_protect_code, 1 << THREAD_LOOP, false);
+    check_roles(try_thread, 1 << THREAD_LOOP, false);
+    check_roles(try_socket, 1 << THREAD_LOOP, true);
+    check_roles(try_socket, 0, false);
+    check_roles(try_socket_unix, 0, false);
+    check_roles(try_open, 0, false);
+}
+
+static void test_network(void **state)
+{
+    struct trial trial = {.role = THREAD_LOOP, .network = true};
+
+    /* libc goes on with another family, libslirp without. */
+    trial.try = try_socket_unix;
+    assert_int_equal(run(trial), EAFNOSUPPORT);
+    trial.try = try_listen;
+    assert_int_equal(run(trial), EPERM);
+}
+
+/* ---- modes ---- */
+
+static void test_modes(void **state)
+{
+    struct error error = ERROR_INIT;
+    enum jail_mode mode = JAIL_OFF;
+
+    assert_int_equal(jail_mode_find("on", &mode, &error), 0);
+    assert_int_equal(mode, JAIL_ON);
+    assert_int_equal(jail_mode_find("log", &mode, &error), 0);
+    assert_int_equal(mode, JAIL_LOG);
+    assert_int_equal(jail_mode_find(NULL, &mode, &error), 0);
+    assert_int_equal(mode, JAIL_ON);
+    assert_int_equal(jail_mode_find("no", &mode, &error), -EINVAL);
+    assert_true(error.usage);
+    assert_non_null(strstr(error.message, "HOSPES_JAIL"));
+    error_release(&error);
+    for (unsigned i = JAIL_LOG; i <= JAIL_OFF; i++)
+        for (unsigned role = 0; role < THREAD_ROLES; role++) {
+            assert_int_equal(run((struct trial){.role = (enum thread_role)role,
+                                                .try = try_open,
+                                                .mode = (enum jail_mode)i}),
+                             0);
+            assert_int_equal(run((struct trial){.role = (enum thread_role)role,
+                                                .try = try_dumpable,
+                                                .mode = (enum jail_mode)i}),
+                             0);
+        }
+}
+
+/* ---- paths ---- */
+
+static int at(const char *where, const char *name, int flags)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", where, name);
+    return told(open(path, flags | O_CLOEXEC, 0600));
+}
+
+static int move(const char *from, const char *to)
+{
+    char a[128], b[128];
+
+    snprintf(a, sizeof(a), "%s/%s", directory, from);
+    snprintf(b, sizeof(b), "%s/%s", directory, to);
+    return told(rename(a, b));
+}
+
+#define EXPECT(what, result)                                                                       \
+    do {                                                                                           \
+        if ((what) != (result))                                                                    \
+            return -__LINE__ % 190 - 1;                                                            \
+    } while (0)
+
+static int try_outside(void)
+{
+    char path[128];
+
+    EXPECT(try_open(), -EACCES);
+    EXPECT(at("/etc", "passwd", O_RDONLY), -EACCES);
+    EXPECT(at("/proc/self", "maps", O_RDONLY), -EACCES);
+    EXPECT(at("/tmp", "hospes-test-new", O_WRONLY | O_CREAT), -EACCES);
+    EXPECT(told(open(outside, O_RDONLY)), -EACCES);
+    EXPECT(told(open(outside, O_WRONLY)), -EACCES);
+    EXPECT(told(unlink(outside)), -EACCES);
+    /* Nor by a way through what is allowed. */
+    EXPECT(at(directory, "link", O_RDONLY), -EACCES);
+    snprintf(path, sizeof(path), "%s/new", directory);
+    EXPECT(told(rename(outside, path)) == 0, 0);
+    return 0;
+}
+
+static int try_keep(void)
+{
+    struct stat st;
+    char path[128];
+
+    EXPECT(try_outside(), 0);
+    EXPECT(at(directory, "new", O_WRONLY | O_CREAT | O_EXCL), 0);
+    snprintf(path, sizeof(path), "%s/new", directory);
+    EXPECT(stat(path, &st), 0);
+    EXPECT((int)(st.st_mode & 0777), 0600);
+    EXPECT(at(directory, "new", O_WRONLY | O_TRUNC), 0);
+    EXPECT(move("new", "newer"), 0);
+    EXPECT(at(directory, "newer", O_RDONLY), 0);
+    snprintf(path, sizeof(path), "%s/newer", directory);
+    EXPECT(told(unlink(path)), 0);
+    EXPECT(at(directory, ".", O_RDONLY | O_DIRECTORY), -EACCES);
+    return 0;
+}
+
+static int try_read(void)
+{
+    EXPECT(try_outside(), 0);
+    EXPECT(at(directory, "file", O_RDONLY), 0);
+    EXPECT(at(directory, "file", O_WRONLY), -EACCES);
+    EXPECT(at(directory, "new", O_WRONLY | O_CREAT), -EACCES);
+    EXPECT(move("file", "file2"), -EACCES);
+    return 0;
+}
+
+static int try_remove(void)
+{
+    char path[128];
+
+    EXPECT(try_outside(), 0);
+    EXPECT(at(directory, "file", O_RDONLY), -EACCES);
+    EXPECT(at(directory, "new", O_WRONLY | O_CREAT), -EACCES);
+    snprintf(path, sizeof(path), "%s/socket", directory);
+    EXPECT(told(unlink(path)), 0);
+    snprintf(path, sizeof(path), "%s/empty", directory);
+    EXPECT(told(rmdir(path)), -EACCES);
+    return 0;
+}
+
+static int try_remove_empty(void)
+{
+    char path[128];
+
+    EXPECT(try_outside(), 0);
+    snprintf(path, sizeof(path), "%s/file", directory);
+    EXPECT(told(unlink(path)), -EACCES);
+    snprintf(path, sizeof(path), "%s/empty", directory);
+    EXPECT(told(rmdir(path)), 0);
+    return 0;
+}
+
+static void test_paths(void **state)
+{
+    static const struct {
+        unsigned rights;
+        int (*try)(void);
+    } cases[] = {{JAIL_KEEP, try_keep},
+                 {JAIL_READ, try_read},
+                 {JAIL_REMOVE, try_remove},
+                 {JAIL_REMOVE_EMPTY, try_remove_empty}};
+
+    if (!jail_landlock_version()) {
+        print_message("this host has no landlock\n");
+        skip();
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_int_equal(run((struct trial){.role = THREAD_LOOP,
+                                            .try = cases[i].try,
+                                            .network = true,
+                                            .paths = true,
+                                            .rights = cases[i].rights}),
+                         0);
+}
+
+/* A machine with no path at all has no call for one. */
+static void test_no_paths(void **state)
+{
+    assert_int_equal(run((struct trial){.role = THREAD_LOOP, .try = try_open}), -SIGSYS);
+}
+
+static int try_closed(void)
+{
+    struct rlimit core;
+
+    EXPECT(getrlimit(RLIMIT_CORE, &core), 0);
+    EXPECT((int)core.rlim_max, 0);
+    return 0;
+}
+
+/* What the kernel says of it. */
+static void test_status(void **state)
+{
+    static const char *const lines[] = {"NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n",
+                                        "CapPrm:\t0000000000000000\n"};
+    struct trial trial = {.role = THREAD_LOOP, .try = try_closed};
+    int pipes[2], status;
+    char text[4096];
+    pid_t pid;
+
+    assert_int_equal(run(trial), 0);
+    assert_int_equal(pipe(pipes), 0);
+    pid = fork();
+    if (!pid) {
+        const struct jail_options options = {.mode = JAIL_ON};
+
+        /* Opened before, read after. */
+        int fd = open("/proc/thread-self/status", O_RDONLY);
+        ssize_t n;
+
+        if (fd < 0 || jail_new(&trial.jail, &options, NULL, NULL) ||
+            prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) || jail_enter(trial.jail, THREAD_LOOP))
+            _exit(1);
+        n = read(fd, text, sizeof(text));
+        _exit(n > 0 && write(pipes[1], text, (size_t)n) == n ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    status = (int)read(pipes[0], text, sizeof(text) - 1);
+    assert_true(status > 0);
+    text[status] = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)
+        if (!strstr(text, lines[i]))
+            fail_msg("no %s in %s", lines[i], text);
+    assert_non_null(strstr(text, "\nSeccomp:\t2\n"));
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+/* ---- the guard of a thread ---- */
+
+static int refuse(void *ctx, enum thread_role role)
+{
+    *(enum thread_role *)ctx = role;
+    return -EXDEV;
+}
+
+static void test_guard_that_fails(void **state)
+{
+    enum thread_role seen = THREAD_LOOP;
+    const struct thread_guard guard = {refuse, &seen};
+    pthread_t thread;
+
+    assert_int_equal(thread_start_guarded(&thread, &guard, THREAD_DISK, "x", nothing, NULL),
+                     -EXDEV);
+    assert_int_equal(seen, THREAD_DISK);
+}
+
+static void make(const char *name, bool is_directory)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    if (is_directory) {
+        assert_int_equal(mkdir(path, 0700), 0);
+        return;
+    }
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+static int setup(void **state)
+{
+    char path[128];
+    int fd;
+
+    strcpy(directory, "/tmp/hospes-test-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    strcpy(outside, "/tmp/hospes-outside-XXXXXX");
+    fd = mkstemp(outside);
+    assert_true(fd >= 0);
+    close(fd);
+    make("file", false);
+    make("socket", false);
+    make("empty", true);
+    snprintf(path, sizeof(path), "%s/link", directory);
+    return symlink(outside, path);
+}
+
+static int teardown(void **state)
+{
+    static const char *const names[] = {"file", "socket", "link", "new", "newer", "file2"};
+    char path[128];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof(path), "%s/empty", directory);
+    rmdir(path);
+    unlink(outside);
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nobody_may, setup, teardown),
+        cmocka_unit_test(test_all_may),
+        cmocka_unit_test(test_some_may),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
+        cmocka_unit_test(test_no_paths),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_guard_that_fails),
+    };
+
+    /* What a sanitizer does beside is on no list: see meson.build. */
+    if (!strcmp(HOSPES_JAIL_DEFAULT, "off")) {
+        print_message("a sanitizer needs more than the jail leaves\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
