@@ -39,10 +39,11 @@ enum {
     CPU = 1 << THREAD_CPU,
     DISK = 1 << THREAD_DISK,
     ALL = (1 << THREAD_ROLES) - 1,
+    OTHERS = ALL & ~LOOP,
 };
 
 /* What a row takes, beyond the role. */
-enum need { ALWAYS, PATHS, NETWORK, SOCKETS, SEGMENT };
+enum need { ALWAYS, PATHS, NO_PATHS, NETWORK, SOCKETS, SEGMENT };
 
 static const struct {
     const char *call;
@@ -69,6 +70,7 @@ static const struct {
     /* What is open: words to the user, the loop's eventfd. */
     {"read", ALL, ALWAYS},
     {"write", ALL, ALWAYS},
+    {"writev", ALL, ALWAYS}, /* the trace of a bug */
     /* Begin and end of a thread and of the process, a bug and a fault. */
     {"rseq", ALL, ALWAYS},
     {"set_robust_list", ALL, ALWAYS},
@@ -100,13 +102,13 @@ static const struct {
     {"ppoll", LOOP, ALWAYS},
     {"close", LOOP, ALWAYS},
     {"readv", LOOP, ALWAYS},
-    {"writev", LOOP, ALWAYS},
     {"pread64", LOOP, ALWAYS}, /* kernel and initial RAM disk at a reboot */
     {"pwrite64", LOOP, ALWAYS},
     {"lseek", LOOP, ALWAYS},
     {"fstat", LOOP, ALWAYS},
-    {"newfstatat", LOOP, ALWAYS}, /* fstat() of libc */
-    {"sysinfo", LOOP, ALWAYS},    /* qsort() of libc */
+    {"newfstatat", LOOP, ALWAYS}, /* fstat() of libc, as the next */
+    {"statx", LOOP, ALWAYS},
+    {"sysinfo", LOOP, ALWAYS}, /* qsort() of libc */
     /* Clients of sockets that listen: debugger, control, console, agent; they are accepted, not
      * made. */
     {"accept", LOOP, ALWAYS},
@@ -186,13 +188,15 @@ static const struct argument_row allowed_with[] = {
     /* Threads of this process: of another engine, and of disks. */
     {"clone", LOOP, ALWAYS, BITS_ARE(0, THREAD_BITS | NAMESPACE_BITS | CLONE_PTRACE, THREAD_BITS)},
     {"prctl", LOOP, ALWAYS, INT_IS(0, PR_SET_NAME)},
+    {"prctl", ALL, ALWAYS, INT_IS(0, PR_SET_VMA)}, /* libc names mappings, if asked to */
     {"seccomp", LOOP, ALWAYS, INT_IS(0, SECCOMP_SET_MODE_FILTER)},
     {"prlimit64", LOOP, ALWAYS, IS(2, 0)}, /* asks; libc's sysconf() */
     /* isatty() of who writes words to the user; the console. */
     {"ioctl", ALL, ALWAYS, INT_IS(1, TCGETS)},
-    {"ioctl", LOOP, ALWAYS, INT_IS(1, TCSETS)},
-    {"ioctl", LOOP, ALWAYS, INT_IS(1, TCGETS2)},
-    {"ioctl", LOOP, ALWAYS, INT_IS(1, TCSETS2)},
+    {"ioctl", ALL, ALWAYS, INT_IS(1, TCGETS2)},
+    /* Whichever thread a bug is met on gives the terminal back. */
+    {"ioctl", ALL, ALWAYS, INT_IS(1, TCSETS)},
+    {"ioctl", ALL, ALWAYS, INT_IS(1, TCSETS2)},
     {"ioctl", LOOP, ALWAYS, INT_IS(1, TIOCGWINSZ)},
     {"ioctl", LOOP | DISK, ALWAYS, INT_IS(1, BLKDISCARD)},
     {"ioctl", LOOP, ALWAYS, INT_IS(1, FIONREAD)},
@@ -212,13 +216,25 @@ static const struct argument_row allowed_with[] = {
 static const struct {
     const char *call;
     int code;
+    uint8_t roles;
     uint8_t need;
 } refused[] = {
     /* Its flags are in memory, where no filter looks; libc takes clone() then. */
-    {"clone3", ENOSYS, ALWAYS},
+    {"clone3", ENOSYS, LOOP, ALWAYS},
     /* libslirp: for FTP and its like, which are not switched on. */
-    {"bind", EPERM, NETWORK},
-    {"listen", EPERM, NETWORK},
+    {"bind", EPERM, LOOP, NETWORK},
+    {"listen", EPERM, LOOP, NETWORK},
+    /* libc looks at small files of /proc, /sys and /etc when it likes to: before free() makes a
+     * thread's heap smaller it reads whether memory may be overcommitted. */
+    {"openat", EACCES, OTHERS, ALWAYS},
+    {"openat", EACCES, LOOP, NO_PATHS},
+    {"open", EACCES, OTHERS, ALWAYS},
+    {"open", EACCES, LOOP, NO_PATHS},
+    {"readlink", EACCES, ALL, ALWAYS},
+    {"readlinkat", EACCES, ALL, ALWAYS},
+    {"newfstatat", EACCES, OTHERS, ALWAYS},
+    {"statx", EACCES, OTHERS, ALWAYS},
+    {"sysinfo", EACCES, OTHERS, ALWAYS},
 };
 
 static bool needed(uint8_t need, const struct jail_needs *needs)
@@ -228,6 +244,8 @@ static bool needed(uint8_t need, const struct jail_needs *needs)
         return true;
     case PATHS:
         return needs->paths;
+    case NO_PATHS:
+        return !needs->paths;
     case NETWORK:
         return needs->network;
     case SOCKETS:
@@ -261,8 +279,8 @@ static int add_rows(scmp_filter_ctx filter, unsigned role, const struct jail_nee
     for (unsigned i = 0; !r && i < ARRAY_SIZE(allowed_with); i++)
         if (allowed_with[i].roles & role && needed(allowed_with[i].need, needs))
             r = add(filter, SCMP_ACT_ALLOW, allowed_with[i].call, &allowed_with[i].argument);
-    for (unsigned i = 0; !r && role == LOOP && i < ARRAY_SIZE(refused); i++)
-        if (needed(refused[i].need, needs))
+    for (unsigned i = 0; !r && needs->kill && i < ARRAY_SIZE(refused); i++)
+        if (refused[i].roles & role && needed(refused[i].need, needs))
             r = add(filter, SCMP_ACT_ERRNO((uint32_t)refused[i].code), refused[i].call, NULL);
     return r;
 }
@@ -327,7 +345,8 @@ int jail_filter_make(enum thread_role role, const struct jail_needs *needs,
         r = add_rows(filter, 1u << role, needs);
     if (!r)
         r = add_own_signals(filter);
-    if (!r && role == THREAD_LOOP && needs->network && !needs->sockets && !needs->segment)
+    if (!r && role == THREAD_LOOP && needs->network && needs->kill && !needs->sockets &&
+        !needs->segment)
         r = add_refused_family(filter);
     if (!r)
         r = filter_export(filter, program);
