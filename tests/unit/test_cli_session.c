@@ -224,11 +224,14 @@ static void child_body(enum act act, const struct session_options *options)
                                                     .engine = (char *)(uintptr_t)engine,
                                                     .memory = 1 << 30};
     const struct rlimit no_core = {0};
+    struct session_options inside = *options;
     struct error error = ERROR_INIT;
     int status;
 
     setrlimit(RLIMIT_CORE, &no_core);
-    status = session_run(&description, options, &error);
+    status = jail_mode_find(NULL, &inside.jail, &error);
+    if (!status)
+        status = session_run(&description, &inside, &error);
     if (status < 0)
         fprintf(stderr, "ERROR %s\n", error.message);
     error_release(&error);
