@@ -368,7 +368,7 @@ static int session_confine(struct session *session, const struct machine_descrip
     int r = 0;
 
     if (description_has_network(d, MACHINE_NET_USER))
-        r = jail_allow(session->jail, "/etc/resolv.conf", JAIL_READ, error);
+        r = jail_allow_names(session->jail, error);
     if (!r && d->profile)
         r = jail_allow_beside(session->jail, d->profile, JAIL_KEEP, error);
     if (!r && d->agent)

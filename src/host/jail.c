@@ -182,6 +182,22 @@ int jail_allow_beside(struct jail *jail, const char *path, unsigned rights, stru
     return r;
 }
 
+int jail_allow_names(struct jail *jail, struct error *error)
+{
+    static const char file[] = "/etc/resolv.conf";
+    char *real = realpath(file, NULL);
+    int r;
+
+    /* Who manages the file in a directory of their own, as systemd-resolved, replaces it there; the
+     * rest of /etc is nobody's business. */
+    if (real && strncmp(real, "/etc/", 5) != 0 && strrchr(real, '/') != real)
+        r = jail_allow_beside(jail, real, JAIL_READ, error);
+    else
+        r = jail_allow(jail, file, JAIL_READ, error);
+    free(real);
+    return r;
+}
+
 /* Both are the thread's own in the kernel; libc's setgroups() would ask all others by a signal. */
 static int drop_privileges(void)
 {

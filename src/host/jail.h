@@ -69,6 +69,9 @@ int jail_allow(struct jail *jail, const char *path, unsigned rights,
 int jail_allow_beside(struct jail *jail, const char *path, unsigned rights,
                       struct error *error) MUST_CHECK;
 
+/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. */
+int jail_allow_names(struct jail *jail, struct error *error) MUST_CHECK;
+
 /* Confines the calling thread to its role: 0 or -errno, and then it must not go on. */
 int jail_enter(struct jail *jail, enum thread_role role) MUST_CHECK;
 

@@ -275,7 +275,7 @@ static int runner_confine(struct runner *runner, struct error *error)
     if (!r && d->profile)
         r = jail_allow_beside(runner->jail, d->profile, JAIL_KEEP, error);
     if (!r && description_has_network(d, MACHINE_NET_USER))
-        r = jail_allow(runner->jail, "/etc/resolv.conf", JAIL_READ, error);
+        r = jail_allow_names(runner->jail, error);
     if (!r && d->networks)
         r = jail_allow(runner->jail, d->networks, JAIL_KEEP | JAIL_REMOVE | JAIL_REMOVE_EMPTY,
                        error);

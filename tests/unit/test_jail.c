@@ -267,6 +267,7 @@ struct trial {
     int (*try)(void);
     enum jail_mode mode;
     bool network, paths;
+    bool names;
     bool early; /* the thread is there before the loop's enters */
     unsigned rights;
     struct jail *jail;
@@ -307,6 +308,8 @@ static void child(struct trial *trial)
     if (jail_new(&trial->jail, &options, &silent, NULL))
         _exit(ENDED_BROKEN);
     if (trial->paths && jail_allow(trial->jail, directory, trial->rights, NULL))
+        _exit(ENDED_BROKEN);
+    if (trial->names && jail_allow_names(trial->jail, NULL))
         _exit(ENDED_BROKEN);
     if (trial->early)
         on_thread(trial);
@@ -552,6 +555,14 @@ static int try_remove_empty(void)
     return 0;
 }
 
+static int try_names(void)
+{
+    EXPECT(at("/etc", "resolv.conf", O_RDONLY), 0);
+    EXPECT(at("/etc", "resolv.conf", O_WRONLY), -EACCES);
+    EXPECT(at("/etc", "passwd", O_RDONLY), -EACCES);
+    return 0;
+}
+
 static void test_paths(void **state)
 {
     static const struct {
@@ -572,6 +583,9 @@ static void test_paths(void **state)
                                             .network = true,
                                             .paths = true,
                                             .rights = cases[i].rights}),
+                         0);
+    if (!access("/etc/resolv.conf", R_OK))
+        assert_int_equal(run((struct trial){.role = THREAD_LOOP, .try = try_names, .names = true}),
                          0);
 }
 
