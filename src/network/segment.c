@@ -117,6 +117,8 @@ static int directory_list(int directory, struct segment_members *members)
             !S_ISSOCK(status.st_mode))
             continue;
         member->id = status.st_ino;
+        member->since_ns =
+            (uint64_t)status.st_ctim.tv_sec * 1000000000u + (uint64_t)status.st_ctim.tv_nsec;
         members->count++;
     }
     closedir(stream);

@@ -44,6 +44,7 @@ struct segment_member {
     unsigned index;
     char name[LEASE_NAME_MAX + 1];
     uint64_t id;
+    uint64_t since_ns; /* an inode's number is used again: this and the id are one member's */
 };
 
 /* A network that was joined. */

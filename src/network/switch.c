@@ -50,7 +50,8 @@ struct net_switch {
     struct net_switch_counters counters;
     bool warned;
 
-    struct deferred turn;
+    struct deferred look;       /* who is there */
+    struct deferred turn;       /* what the guest had no room for */
     struct frame_queue answers; /* of the network's own address, for the guest */
     uint32_t held;              /* length of `in` while the guest has no room for it; 0: none */
     uint8_t in[NET_FRAME_MAX];
@@ -90,6 +91,9 @@ static void peer_died(struct peer *peer)
 
     peer_drop(peer);
     segment_bury(&s->segment, &member);
+    /* Another one may have its name by now. Not at once: who sends to all is on its way through the
+     * peers. */
+    loop_post(s->net.loop, &s->look);
 }
 
 /* A net_port's receive() to frame_queue_deliver(): false, when the frame has to wait. */
@@ -171,8 +175,8 @@ static struct peer *peer_find(struct net_switch *s, uint64_t id)
 
 static bool member_is_same(const struct segment_member *a, const struct segment_member *b)
 {
-    return a->id == b->id && a->kind == b->kind && a->index == b->index &&
-           !strcmp(a->name, b->name);
+    return a->id == b->id && a->since_ns == b->since_ns && a->kind == b->kind &&
+           a->index == b->index && !strcmp(a->name, b->name);
 }
 
 static void peer_add(struct net_switch *s, const struct segment_member *member)
@@ -212,8 +216,9 @@ static void read_addresses(struct net_switch *s)
     }
 }
 
-static void switch_scan(struct net_switch *s)
+static void switch_scan(void *ctx)
 {
+    struct net_switch *s = ctx;
     struct segment_members there;
 
     if (segment_list(&s->segment, &there))
@@ -423,6 +428,7 @@ static void switch_free(struct net *net)
 {
     struct net_switch *s = switch_of(net);
 
+    loop_unpost(net->loop, &s->look);
     loop_unpost(net->loop, &s->turn);
     for (unsigned i = 0; i < SEGMENT_MEMBERS_MAX; i++)
         if (s->peers[i].socket >= 0)
@@ -468,6 +474,11 @@ static int switch_open(struct net_switch *s, struct error *error)
 
     if (!r)
         r = switch_watch(s);
+    if (r == -EMFILE)
+        return error_set(error, EMFILE,
+                         "cannot watch network \"%s\": too many watches; raise "
+                         "fs.inotify.max_user_instances",
+                         s->segment.network);
     if (r)
         return error_set(error, -r, "cannot watch network \"%s\": %s", s->segment.network,
                          error_words(-r));
@@ -509,6 +520,7 @@ int net_switch_new(struct net **net, struct loop *loop, const struct net_switch_
         frame_queue_init(&s->peers[i].queue);
     }
     frame_queue_init(&s->answers);
+    deferred_init(&s->look, switch_scan, s);
     deferred_init(&s->turn, switch_turn, s);
     if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret))
         BUG_ON(errno != EINTR);

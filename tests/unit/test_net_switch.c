@@ -372,6 +372,13 @@ static void test_comes_and_goes(void **state)
     check_heard(f, 1, 3, 3);
 }
 
+static void kill_segment(struct segment *segment)
+{
+    close(segment->socket);
+    close(segment->directory);
+    free(segment->path);
+}
+
 /* As if it had been killed: its socket is closed and its file is there. */
 static void test_dead(void **state)
 {
@@ -383,12 +390,50 @@ static void test_dead(void **state)
     assert_int_equal(segment_join(&dead, f->path, SEGMENT_PORT, "dead", 0, NULL), 0);
     snprintf(file, sizeof(file), "%s/port.0.dead", f->path);
     run_ms(f, QUIET_MS);
-    close(dead.socket);
-    close(dead.directory);
-    free(dead.path);
+    kill_segment(&dead);
     send_number(&g[0], all_mac, 1);
     await(f, 1, 1);
     assert_int_equal(access(file, F_OK), -1);
+}
+
+/* Its file may have the inode's number that the dead one's had. */
+static void test_killed_and_started_again(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = f->guests;
+    struct segment dead;
+
+    for (unsigned i = 1; i <= 20; i++) {
+        assert_int_equal(segment_join(&dead, f->path, SEGMENT_PORT, "again", 0, NULL), 0);
+        if (i % 2)
+            run_ms(f, QUIET_MS);
+        kill_segment(&dead);
+        guest_open(f, 3, "again", 0);
+        run_ms(f, QUIET_MS);
+        send_number(&g[0], all_mac, i);
+        await(f, 3, 1);
+        guest_close(&g[3]);
+    }
+    assert_int_equal(g[1].heard, 20);
+}
+
+/* The death is noticed by a frame, and the successor without one. */
+static void test_successor_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct guest *g = f->guests;
+    struct segment dead;
+
+    assert_int_equal(segment_join(&dead, f->path, SEGMENT_PORT, "again", 0, NULL), 0);
+    run_ms(f, QUIET_MS);
+    kill_segment(&dead);
+    guest_open(f, 3, "again", 0);
+    /* Before anybody looked. */
+    send_number(&g[0], all_mac, 1);
+    run_ms(f, QUIET_MS);
+    send_number(&g[0], all_mac, 2);
+    run_ms(f, QUIET_MS);
+    assert_int_equal(g[3].last, 2);
 }
 
 /* A copy of each frame and of each answer, and nothing of what a listener sends. */
@@ -550,6 +595,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slow_receiver_that_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dead, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_and_started_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_successor_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listener, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_interface_of_a_name, setup, teardown),
