@@ -50,7 +50,6 @@ struct net_switch {
     struct net_switch_counters counters;
     bool warned;
 
-    struct deferred look;       /* who is there */
     struct deferred turn;       /* what the guest had no room for */
     struct frame_queue answers; /* of the network's own address, for the guest */
     uint32_t held;              /* length of `in` while the guest has no room for it; 0: none */
@@ -91,9 +90,6 @@ static void peer_died(struct peer *peer)
 
     peer_drop(peer);
     segment_bury(&s->segment, &member);
-    /* Another one may have its name by now. Not at once: who sends to all is on its way through the
-     * peers. */
-    loop_post(s->net.loop, &s->look);
 }
 
 /* A net_port's receive() to frame_queue_deliver(): false, when the frame has to wait. */
@@ -216,9 +212,8 @@ static void read_addresses(struct net_switch *s)
     }
 }
 
-static void switch_scan(void *ctx)
+static void switch_scan(struct net_switch *s)
 {
-    struct net_switch *s = ctx;
     struct segment_members there;
 
     if (segment_list(&s->segment, &there))
@@ -428,7 +423,6 @@ static void switch_free(struct net *net)
 {
     struct net_switch *s = switch_of(net);
 
-    loop_unpost(net->loop, &s->look);
     loop_unpost(net->loop, &s->turn);
     for (unsigned i = 0; i < SEGMENT_MEMBERS_MAX; i++)
         if (s->peers[i].socket >= 0)
@@ -520,7 +514,6 @@ int net_switch_new(struct net **net, struct loop *loop, const struct net_switch_
         frame_queue_init(&s->peers[i].queue);
     }
     frame_queue_init(&s->answers);
-    deferred_init(&s->look, switch_scan, s);
     deferred_init(&s->turn, switch_turn, s);
     if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret))
         BUG_ON(errno != EINTR);
