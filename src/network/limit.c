@@ -37,7 +37,7 @@ static bool gate_is_open(struct gate *gate)
     nap = bucket_nap(&gate->bucket, now);
     if (!nap)
         return true;
-    /* Set once, or who asks again and again would move it away. */
+    /* Who asks again meanwhile moves nothing. */
     if (!gate->closed)
         timer_set(&gate->timer, nap < UINT64_MAX - now ? now + nap : UINT64_MAX);
     gate->closed = true;
