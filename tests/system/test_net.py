@@ -38,6 +38,21 @@ def hospes(program, environment):
 
 
 @pytest.fixture
+def captures(program, environment):
+    """Starts `hospes net capture`, and ends it where the test does not."""
+    processes = []
+
+    def begin(*arguments, **keywords):
+        processes.append(subprocess.Popen([str(program), "net", "capture", *arguments], env=environment, stdin=subprocess.DEVNULL, **keywords))
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
 def start(program, environment, engine_arguments):
     guests = []
 
@@ -98,8 +113,8 @@ def pings(path, source, target):
     return sum(f[12:14] == b"\x08\x00" and f[23] == 1 and f[26:34] == number(source) + number(target) and f[34] == 8 for f in frames(path))
 
 
-def test_machines_find_each_other(start, hospes, program, environment, run_directory, tmp_path):
-    capture = subprocess.Popen([str(program), "net", "capture", "lab", str(tmp_path / "lab.pcap")], env=environment, stderr=subprocess.PIPE, text=True)
+def test_machines_find_each_other(start, captures, hospes, run_directory, tmp_path):
+    capture = captures("lab", str(tmp_path / "lab.pcap"), stderr=subprocess.PIPE, text=True)
     one, two, other = start("one", "lab"), start("two", "lab"), start("other", "elsewhere")
     for guest in (one, two, other):
         guest.boot()
@@ -168,8 +183,8 @@ def test_one_name_once(start, hospes, debian):
     assert 'a machine "twin" is in network "lab" already; give this one another name' in result.stderr
 
 
-def test_killed_processes_leave_nothing(program, environment, hospes, run_directory):
-    capture = subprocess.Popen([str(program), "net", "capture", "lab", os.devnull], env=environment)
+def test_killed_processes_leave_nothing(captures, hospes, run_directory):
+    capture = captures("lab", os.devnull)
     wait_until(lambda: (run_directory / ".net" / "lab").exists() and members(run_directory, "lab"))
     capture.kill()
     capture.wait()
@@ -178,8 +193,8 @@ def test_killed_processes_leave_nothing(program, environment, hospes, run_direct
     assert not (run_directory / ".net").exists()
 
 
-def test_capture_ends_with_its_reader(program, environment, run_directory):
-    capture = subprocess.Popen([str(program), "net", "capture", "lab"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def test_capture_ends_with_its_reader(captures, run_directory):
+    capture = captures("lab", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert len(capture.stdout.read(24)) == 24
     capture.stdout.close()
     assert capture.wait(timeout=20) == 0 and capture.stderr.read() == b""
