@@ -33,6 +33,7 @@ static int setup(void **state)
     struct host_fixture *f = host_fixture_new();
 
     machine_file(f, "web", "machine.json", "{}");
+    assert_int_equal(registry_make_var(&f->registry, "web", NULL), 0);
     between = NULL;
     *state = f;
     return 0;
@@ -124,18 +125,18 @@ static void what_is_no_state(void **state)
                                         "{\"version\": \"1\", \"state\": \"running\"}",
                                         "{\"version\": 1, \"version\": 1, \"state\": \"running\"}"};
     struct host_fixture *f = *state;
-    CLEANUP(text_free) char *path = registry_path(&f->registry, "web", "state.json");
+    CLEANUP(text_free) char *path = registry_path(&f->registry, "web", "var/state.json");
     struct state found;
     int fd;
 
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        machine_file(f, "web", "state.json", texts[i]);
+        machine_file(f, "web", "var/state.json", texts[i]);
         found = look(f);
         assert_int_equal(found.kind, STATE_STOPPED);
         assert_int_equal(found.end, STATE_END_NONE);
     }
     /* A time that is too long is cut, an end that is none is no end. */
-    machine_file(f, "web", "state.json",
+    machine_file(f, "web", "var/state.json",
                  "{\"version\": 1, \"state\": \"stopped\", \"end\": \"exploded\", \"since\": "
                  "\"2026-01-02T03:04:05.678Z and a good deal more than that\"}");
     found = look(f);
