@@ -95,7 +95,7 @@ static int machine_move(const struct balance *balance, const struct balance_mach
     if (balance->dry_run)
         return 0;
     result = ask(balance, machine->name, "machine.set",
-                 json_pack("{s:I, s:s}", "memory", (json_int_t)machine->new_size, "reason",
+                 json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
                            machine->reason),
                  &error);
     if (error.message)

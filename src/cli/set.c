@@ -1,16 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes set`: changes a named machine, while it runs or not. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/descriptor.h"
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/machine_options.h"
 #include "cli/named.h"
+#include "cli/spec.h"
+#include "host/agent.h"
+#include "host/pool.h"
 #include "host/runner_set.h"
+#include "host/weight.h"
 
 /* How long it may take that who has the machine's lock answers, or gives it up. */
 #define SETTLE_NS 2000000000ull
+/* And the guest's agent, if there is one. */
+#define AGENT_OPEN_MS 1000u
+#define AGENT_CALL_MS 10000u
+
+enum { SET_CPUS = 1, SET_MEMORY, SET_MEMORY_MIN, SET_CPU_WEIGHT, SET_CPU_CAP };
+
+/* ---- options ---- */
 
 static int set_number(json_t *params, const char *key, uint64_t value, struct error *error)
 {
@@ -19,10 +34,9 @@ static int set_number(json_t *params, const char *key, uint64_t value, struct er
     return 0;
 }
 
-static int set_option(void *ctx, const struct option_walk *walk, struct error *error)
+static int set_limit(json_t *params, const struct option_walk *walk, struct error *error)
 {
     struct machine_limits limits = {0};
-    json_t *params = ctx;
     int r = machine_option_limit(&limits, walk, error);
 
     if (r)
@@ -38,6 +52,162 @@ static int set_option(void *ctx, const struct option_walk *walk, struct error *e
     BUG_ON(true);
 }
 
+static int set_memory_min(json_t *params, const struct option_walk *walk, struct error *error)
+{
+    uint64_t bytes = 0;
+    int r = strcmp(walk->value, "none") != 0 ? spec_bytes(walk, &bytes, error) : 0;
+
+    return r ? r : set_number(params, "memory_min", bytes, error);
+}
+
+static int set_option(void *ctx, const struct option_walk *walk, struct error *error)
+{
+    struct machine_description d = {0};
+    json_t *params = ctx;
+    unsigned number = 0;
+    int r;
+
+    switch (walk->option->id) {
+    case SET_CPUS:
+        r = option_number(walk, 1, MACHINE_CPUS_MAX, &number, error);
+        return r ? r : set_number(params, "cpus", number, error);
+    case SET_MEMORY:
+        r = spec_memory(walk->value, &d, error);
+        return r ? r : set_number(params, "memory", d.memory, error);
+    case SET_MEMORY_MIN:
+        return set_memory_min(params, walk, error);
+    case SET_CPU_WEIGHT:
+        r = option_number(walk, WEIGHT_MIN, WEIGHT_MAX, &number, error);
+        return r ? r : set_number(params, "cpu_weight", number, error);
+    case SET_CPU_CAP:
+        r = spec_per_cent(walk, RECORD_CPU_CAP_MAX, &number, error);
+        return r ? r : set_number(params, "cpu_cap", number, error);
+    }
+    return set_limit(params, walk, error);
+}
+
+/* ---- the guest's CPUs ---- */
+
+/* Which of the guest's CPUs, as its agent lists them, have to change for `cpus` of them to run. */
+static json_t *cpus_to_change(const json_t *listed, unsigned cpus)
+{
+    json_t *changes = json_array();
+    const json_t *cpu;
+    size_t i;
+
+    json_array_foreach(listed, i, cpu)
+    {
+        const json_t *id = json_object_get(cpu, "logical-id"),
+                     *fixed = json_object_get(cpu, "can-offline");
+        bool online = json_is_true(json_object_get(cpu, "online"));
+        bool wanted = json_integer_value(id) < (json_int_t)cpus;
+
+        if (json_is_integer(id) && online != wanted && (wanted || !json_is_false(fixed)))
+            json_array_append_new(changes, json_pack("{s:I, s:b}", "logical-id",
+                                                     json_integer_value(id), "online", wanted));
+    }
+    return changes;
+}
+
+/* Has the guest use so many. */
+static int guest_set_cpus(const struct named *named, unsigned cpus, struct error *error)
+{
+    json_t *listed = NULL, *changes;
+    struct agent agent;
+    char *path = NULL;
+    int r = named_socket(named, "agent", &path, error);
+
+    if (!r)
+        r = agent_open(&agent, path, AGENT_OPEN_MS, error);
+    free(path);
+    if (r)
+        return r;
+    r = agent_call(&agent, "guest-get-vcpus", NULL, AGENT_CALL_MS, &listed, error);
+    if (!r) {
+        changes = cpus_to_change(listed, cpus);
+        if (json_array_size(changes))
+            r = agent_call(&agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", changes),
+                           AGENT_CALL_MS, NULL, error);
+        json_decref(changes);
+    }
+    json_decref(listed);
+    agent_close(&agent);
+    return r;
+}
+
+/* That the guest does not follow is no failure: it may later. */
+static void tell_guest(const struct named *named, unsigned cpus)
+{
+    CLEANUP(error_release) struct error error = ERROR_INIT;
+
+    if (guest_set_cpus(named, cpus, &error))
+        fprintf(stderr,
+                "hospes: the guest was not told to use %u CPUs: %s; in it, write 1 or 0 to "
+                "/sys/devices/system/cpu/cpuN/online\n",
+                cpus, error.message ? error.message : "no answer");
+}
+
+/* ---- a machine that runs ---- */
+
+static int admit(const struct named *named, const struct record *record, int *lock,
+                 struct error *error)
+{
+    struct pool pool;
+    int r = pool_lock(&named->registry, lock, error);
+
+    if (!r)
+        r = pool_measure(&pool, &named->registry, error);
+    if (r)
+        return r;
+    r = pool_admit_change(&pool, record, error);
+    pool_release(&pool);
+    return r;
+}
+
+/* Of the threads, which the machine's own process may not: see weight.h. */
+static int set_weight(const struct named *named, unsigned weight, struct error *error)
+{
+    struct state state;
+
+    state_look(&named->registry, named->name, &state);
+    return state.pid > 1 ? weight_set_threads(state.pid, weight ? weight : WEIGHT_DEFAULT, error)
+                         : error_set(error, ESRCH, "machine \"%s\" does not run", named->name);
+}
+
+static int change(const struct named *named, json_t *params, const struct record *before,
+                  const struct record *after, struct error *error)
+{
+    CLEANUP(descriptor_close) int lock = -1;
+    int r = 0;
+
+    /* Until it shows in machine.json. */
+    if (record_memory_min(after) > record_memory_min(before) ||
+        after->description.cpus > before->description.cpus)
+        r = admit(named, after, &lock, error);
+    if (!r && after->description.cpus < before->description.cpus)
+        tell_guest(named, after->description.cpus);
+    if (!r)
+        r = named_call(named, "machine.set", json_incref(params), NULL, error);
+    if (!r && json_object_get(params, "cpu_weight"))
+        r = set_weight(named, after->cpu_weight, error);
+    return r ? r : record_write(&named->registry, named->name, after, error);
+}
+
+static int set_running(const struct named *named, json_t *params, struct error *error)
+{
+    struct record record, after;
+    int r = record_read(&named->registry, named->name, &record, error);
+
+    if (r)
+        return r;
+    after = record;
+    r = runner_set_take(params, &after, error);
+    if (!r)
+        r = change(named, params, &record, &after, error);
+    record_release(&record); /* the strings are both's */
+    return r;
+}
+
 /* Of a machine that is just starting, ending or being changed by somebody else. */
 static bool is_passing(int r)
 {
@@ -48,14 +218,18 @@ static int set_apply(const struct named *named, json_t *params, struct error *er
 {
     const struct timespec pause = {.tv_nsec = 20000000};
     uint64_t deadline = monotonic_ns() + SETTLE_NS;
+    CLEANUP(descriptor_close) int lock = -1;
+    int r = registry_lock_record(&named->registry, named->name, &lock, error);
 
+    if (r)
+        return r;
     for (;;) {
         CLEANUP(error_release) struct error found = ERROR_INIT;
-        int r = runner_set_stopped(&named->registry, named->name, params, &found);
 
+        r = runner_set_stopped(&named->registry, named->name, params, &found);
         if (r == -EBUSY) {
             error_release(&found);
-            r = named_call(named, "machine.set", json_incref(params), NULL, &found);
+            r = set_running(named, params, &found);
             if (is_passing(r) && monotonic_ns() < deadline) {
                 nanosleep(&pause, NULL);
                 continue;
@@ -70,6 +244,7 @@ static int set_apply(const struct named *named, json_t *params, struct error *er
 static int set_run(const struct command *command, int argc, char **argv, struct error *error)
 {
     json_t *params = json_object();
+    const json_t *cpus;
     struct named named;
     int r = params ? named_open(&named, command, argc, argv, set_option, params, error)
                    : error_set(error, ENOMEM, "out of memory");
@@ -79,6 +254,9 @@ static int set_run(const struct command *command, int argc, char **argv, struct 
             r = error_usage(error, "nothing to set; see: hospes set --help");
         else
             r = set_apply(&named, params, error);
+        cpus = json_object_get(params, "cpus");
+        if (!r && cpus && registry_is_locked(&named.registry, named.name))
+            tell_guest(&named, (unsigned)json_integer_value(cpus));
         named_release(&named);
     }
     json_decref(params);
@@ -86,13 +264,23 @@ static int set_run(const struct command *command, int argc, char **argv, struct 
 }
 
 static const struct option set_options[] = {
+    {SET_CPUS, "--cpus", NULL, "N", false,
+     "its CPUs; while it runs up to --cpus-max, and its guest's agent starts or stops them"},
+    {SET_MEMORY, "--memory", NULL, "SIZE", false,
+     "its memory; while it runs up to what it was started with, as its guest gives it back"},
+    {SET_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
+     "the memory that it is promised, or none: all that it has"},
+    {SET_CPU_WEIGHT, "--cpu-weight", NULL, "N", false,
+     "its share of CPUs that others want too, 1 to 10000"},
+    {SET_CPU_CAP, "--cpu-cap", NULL, "N%", false,
+     "at most so much of one host CPU for all its CPUs together, or none: no cap"},
 #include "cli/limit_options.inc"
     {0},
 };
 
 static const struct example set_examples[] = {
-    {"hospes set web --disk-iops 500 --disk-rate 20M --net-rate 10M",
-     "holds the machine to that, from now on and at each start"},
+    {"hospes set web --cpus 4 --memory 2G", "resizes the machine, from now on and at each start"},
+    {"hospes set web --disk-iops 500 --disk-rate 20M --net-rate 10M", "holds it to that"},
     {"hospes set web --net-rate none", "lifts one of the limits"},
     {0},
 };

@@ -285,6 +285,19 @@ int pool_admit(const struct pool *pool, const struct record *record, struct erro
         size_format(pool->limits.memory_reserve, reserve), size_format(pool->promised, promised));
 }
 
+int pool_admit_change(const struct pool *pool, const struct record *record, struct error *error)
+{
+    struct pool others = *pool;
+
+    for (size_t i = 0; i < pool->count; i++)
+        if (!strcmp(pool->machines[i].name, record->description.name)) {
+            others.count--;
+            others.promised -= pool->machines[i].memory_min;
+            others.cpus_granted -= pool->machines[i].cpus;
+        }
+    return pool_admit(&others, record, error);
+}
+
 static bool same_domain(const char *a, const char *b)
 {
     return a && b ? !strcmp(a, b) : a == b;
@@ -294,6 +307,7 @@ bool pool_may_merge(const struct pool *pool, const struct record *record, const 
 {
     for (size_t i = 0; i < pool->count; i++)
         if (pool->machines[i].merging &&
+            strcmp(pool->machines[i].name, record->description.name) != 0 &&
             !same_domain(pool->machines[i].merge_domain, record->merge_domain)) {
             *other = pool->machines[i].name;
             return false;

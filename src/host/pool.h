@@ -60,10 +60,14 @@ int pool_measure(struct pool *pool, const struct registry *registry,
 void pool_release(struct pool *pool);
 /* How much more could be promised. */
 uint64_t pool_room(const struct pool *pool);
-/* Whether the machine, which does not run, could be started beside those that do: 0, or -EDQUOT or
- * -ENOMEM with the numbers. */
+/* Whether the machine, which is not in the pool, could be started beside those that are: 0, or
+ * -EDQUOT or -ENOMEM with the numbers. */
 int pool_admit(const struct pool *pool, const struct record *record,
                struct error *error) MUST_CHECK;
+
+/* The same for one that is, and is to be as `record` says. */
+int pool_admit_change(const struct pool *pool, const struct record *record,
+                      struct error *error) MUST_CHECK;
 
 /* Whether the machine's pages may be offered for merging. The host's kernel merges any two pages of
  * those that are offered, and who can tell merged pages by the time that a write to them takes

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -213,6 +214,25 @@ int registry_lock(const struct registry *registry, const char *name, int *fd, st
                          name);
     /* Deleted between: this lock excludes nobody. */
     if (fstat(lock, &status) < 0 || !status.st_nlink)
+        return error_set(error, ENOENT, "machine \"%s\" was deleted", name);
+    *fd = lock;
+    lock = -1;
+    return 0;
+}
+
+int registry_lock_record(const struct registry *registry, const char *name, int *fd,
+                         struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_path(registry, name, "record.lock");
+    CLEANUP(descriptor_close) int lock = -1;
+    struct stat status;
+
+    if (!path)
+        return error_set(error, ENOMEM, "out of memory");
+    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0 || flock(lock, LOCK_EX) < 0 || fstat(lock, &status) < 0)
+        return error_set(error, errno, "cannot lock \"%s\": %s", path, error_words(errno));
+    if (!status.st_nlink)
         return error_set(error, ENOENT, "machine \"%s\" was deleted", name);
     *fd = lock;
     lock = -1;

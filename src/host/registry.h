@@ -5,6 +5,7 @@
  *   MACHINES/NAME/machine.json  what it is (record.h); a directory without is no machine
  *   MACHINES/NAME/disk.raw, kernel, initrd   its own, where it was made from an image
  *   MACHINES/NAME/lock          locked by its process for as long as it runs
+ *   MACHINES/NAME/record.lock   locked while machine.json is changed
  *   MACHINES/NAME/var/state.json   how it was started or ended last (state.h)
  *   MACHINES/NAME/var/log, console.log, events   see runner.h
  *   RUN/NAME/control, console, agent, vsock   sockets, of a machine that runs
@@ -20,7 +21,10 @@
  * path (jail.h): a guest that has taken it over does not change what the machine is at the next
  * start. Who reads files of var reads what such a guest may have written.
  *
- * Invariant R1: machine.json is changed under the lock only, and files of RUN made under it.
+ * Invariant R1: machine.json is changed under record.lock only, of a machine that runs by who told
+ * it of the change; files of RUN are made under the machine's lock.
+ * Invariant R2: record.lock is taken before the pool's (pool.h) and that before the machine's; a
+ * machine's process takes its lock and reads machine.json under all three.
  */
 #ifndef HOSPES_HOST_REGISTRY_H
 #define HOSPES_HOST_REGISTRY_H
@@ -75,7 +79,10 @@ void registry_names_release(struct registry_names *names);
  * changes it. */
 int registry_lock(const struct registry *registry, const char *name, int *fd,
                   struct error *error) MUST_CHECK;
-/* Whether somebody holds the lock now. */
+/* Takes record.lock, which *fd holds until it is closed; waits for others. */
+int registry_lock_record(const struct registry *registry, const char *name, int *fd,
+                         struct error *error) MUST_CHECK;
+/* Whether somebody holds the machine's lock now. */
 bool registry_is_locked(const struct registry *registry, const char *name);
 /* Whether process `pid` has the machine's lock open, so that a number that was written down long
  * ago, and may be another process's by now, is not taken for the machine's. */

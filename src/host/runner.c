@@ -286,30 +286,42 @@ static int runner_confine(struct runner *runner, struct error *error)
     return r;
 }
 
-/* The machine's lock, if the pool has room for it: before anything of it is opened. */
+/* The machine's lock, if the pool has room for it. */
 static int runner_enter(struct runner *runner, struct error *error)
 {
+    CLEANUP(descriptor_close) int record_fd = -1;
     CLEANUP(descriptor_close) int pool_fd = -1;
     struct pool pool = {0};
     const char *other;
-    int r = record_read(runner->registry, runner->name, &runner->record, error);
+    int r = registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
 
+    /* A look only, so as not to wait while somebody changes a machine that runs. */
+    if (r)
+        return r;
+    close(runner->lock_fd);
+    runner->lock_fd = -1;
+    r = registry_lock_record(runner->registry, runner->name, &record_fd, error);
     if (!r)
         r = pool_lock(runner->registry, &pool_fd, error);
-    if (!r && !registry_is_locked(runner->registry, runner->name)) {
-        r = pool_measure(&pool, runner->registry, error);
-        if (!r)
-            r = pool_admit(&pool, &runner->record, error);
-        if (!r && runner->record.description.merge &&
-            !pool_may_merge(&pool, &runner->record, &other)) {
-            runner->record.description.merge = false;
-            runner->not_merged = true;
-        }
-        if (r)
-            error_wrap(error, "cannot start \"%s\"", runner->name);
-        pool_release(&pool);
+    if (!r)
+        r = registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
+    /* Not before, or a change between would be missed: see R2. */
+    if (!r)
+        r = record_read(runner->registry, runner->name, &runner->record, error);
+    if (r)
+        return r;
+    runner->memory = runner->record.description.memory;
+    r = pool_measure(&pool, runner->registry, error);
+    if (!r)
+        r = pool_admit_change(&pool, &runner->record, error);
+    if (!r && runner->record.description.merge && !pool_may_merge(&pool, &runner->record, &other)) {
+        runner->record.description.merge = false;
+        runner->not_merged = true;
     }
-    return r ? r : registry_lock(runner->registry, runner->name, &runner->lock_fd, error);
+    if (r)
+        error_wrap(error, "cannot start \"%s\"", runner->name);
+    pool_release(&pool);
+    return r;
 }
 
 static int runner_open(struct runner *runner, enum jail_mode mode, struct error *error)
@@ -367,6 +379,8 @@ static void runner_close(struct runner *runner)
     record_release(&runner->record);
     jail_free(runner->jail);
     mutex_release(&runner->lock);
+    if (runner->group_fd >= 0)
+        close(runner->group_fd);
     if (runner->lock_fd < 0)
         return;
     registry_leave(runner->registry, runner->name);
@@ -393,6 +407,7 @@ static int runner_start(struct runner *runner, struct error *error)
     r = write_state(runner, error);
     if (r)
         return r;
+    runner->group_fd = weight_open_group();
     if (runner->record.cpu_weight && weight_set(runner->record.cpu_weight, &weight)) {
         log_say(&runner->log, LOG_WARN, "%s", weight.message ? weight.message : "out of memory");
         error_release(&weight);
@@ -414,7 +429,8 @@ static int runner_start(struct runner *runner, struct error *error)
 int runner_run(const struct registry *registry, const char *name,
                const struct runner_options *options, struct state *end, struct error *error)
 {
-    struct runner runner = {.registry = registry, .name = name, .signals = -1, .lock_fd = -1};
+    struct runner runner = {
+        .registry = registry, .name = name, .signals = -1, .lock_fd = -1, .group_fd = -1};
     int r;
 
     runner.log = (struct log){.sink = on_word, .ctx = &runner};

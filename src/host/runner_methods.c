@@ -47,15 +47,14 @@ static json_t *statistics_json(const struct machine_balloon *balloon)
 
 static json_t *memory_json(const struct runner *runner)
 {
-    uint64_t memory = runner->record.description.memory;
+    uint64_t memory = runner->record.description.memory, min = record_memory_min(&runner->record);
     struct machine_balloon balloon;
 
     machine_balloon(runner->machine, &balloon);
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o*}", "memory", (json_int_t)memory, "memory_min",
-                     (json_int_t)record_memory_min(&runner->record), "size",
-                     (json_int_t)(memory - balloon.facts.target), "given",
-                     (json_int_t)balloon.facts.given, "resident", (json_int_t)balloon.resident,
-                     "guest", statistics_json(&balloon));
+                     (json_int_t)min, "size", (json_int_t)(runner->memory - balloon.facts.target),
+                     "given", (json_int_t)balloon.facts.given, "resident",
+                     (json_int_t)balloon.resident, "guest", statistics_json(&balloon));
 }
 
 static int machine_info(void *ctx, const json_t *params, json_t **result, struct error *error)

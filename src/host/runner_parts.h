@@ -25,7 +25,9 @@ struct runner {
     const char *name;
     int lock_fd; /* the machine's lock; -1: not taken */
     struct record record;
-    struct log log; /* any thread */
+    uint64_t memory; /* bytes that the machine was built with, which its balloon takes from */
+    int group_fd;    /* weight_open_group() */
+    struct log log;  /* any thread */
     struct mutex lock;
     char pending[RUNNER_PENDING] GUARDED_BY(lock); /* words that are not in `words` yet */
     size_t pending_size GUARDED_BY(lock);

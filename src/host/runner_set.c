@@ -2,23 +2,22 @@
 #include "host/runner_set.h"
 
 #include <errno.h>
+#include <string.h>
 
-#include "base/descriptor.h"
-#include "host/record.h"
+#include "base/size.h"
 #include "host/runner_parts.h"
+#include "host/weight.h"
 
-/* A parameter. Values are numbers and flags of the description: its strings are shared while it is
+/* A parameter. Values are numbers and flags of the record: its strings are shared while it is
  * judged. */
 struct parameter {
     const char *name;
-    /* Takes the value into the description; what range it has to be in is description_check()'s. */
-    int (*take)(const json_t *value, struct machine_description *d);
-    /* Puts the description's values to a machine that runs; once for all parameters that share it.
-     * A failure leaves the machine as it was. */
-    int (*apply)(struct machine *machine, const struct machine_description *d, struct error *error);
+    /* Takes the value into the record; what range it has to be in is judged of the whole. */
+    int (*take)(const json_t *value, struct record *record);
+    /* Puts the record's values to a machine that runs; once for all parameters that share it. A
+     * failure leaves the machine as it was. */
+    int (*apply)(struct runner *runner, const struct record *record, struct error *error);
 };
-
-/* ---- limits ---- */
 
 static int take_number(const json_t *value, uint64_t *number)
 {
@@ -28,43 +27,133 @@ static int take_number(const json_t *value, uint64_t *number)
     return 0;
 }
 
-static int take_disk_iops(const json_t *value, struct machine_description *d)
+static int take_unsigned(const json_t *value, unsigned *number)
 {
-    return take_number(value, &d->limits.disk_iops);
+    uint64_t wide;
+    int r = take_number(value, &wide);
+
+    if (r || wide > UINT32_MAX)
+        return -EINVAL;
+    *number = (unsigned)wide;
+    return 0;
 }
 
-static int take_disk_bytes(const json_t *value, struct machine_description *d)
+/* ---- memory ---- */
+
+static int take_memory(const json_t *value, struct record *record)
 {
-    return take_number(value, &d->limits.disk_bytes);
+    return take_number(value, &record->description.memory);
 }
 
-static int take_net_rate_in(const json_t *value, struct machine_description *d)
+static int take_memory_min(const json_t *value, struct record *record)
 {
-    return take_number(value, &d->limits.net_rate_in);
+    return take_number(value, &record->memory_min);
 }
 
-static int take_net_rate_out(const json_t *value, struct machine_description *d)
+/* Its balloon takes what the guest is not to have any more. */
+static int apply_memory(struct runner *runner, const struct record *record, struct error *error)
 {
-    return take_number(value, &d->limits.net_rate_out);
+    char built[SIZE_TEXT_MAX];
+
+    if (record->description.memory > runner->memory)
+        return error_set(error, EINVAL,
+                         "it has been started with %s of memory, and more can be set only while "
+                         "it does not run",
+                         size_format(runner->memory, built));
+    machine_balloon_set(runner->machine, runner->memory - record->description.memory);
+    return 0;
 }
 
-static int take_net_rate(const json_t *value, struct machine_description *d)
+static int apply_memory_min(struct runner *runner, const struct record *record, struct error *error)
 {
-    int r = take_net_rate_in(value, d);
-
-    return r ? r : take_net_rate_out(value, d);
+    return 0; /* what it is promised is read where it is needed */
 }
 
-static int apply_limits(struct machine *machine, const struct machine_description *d,
-                        struct error *error)
+/* ---- CPUs ---- */
+
+static int take_cpus(const json_t *value, struct record *record)
 {
-    return machine_set_limits(machine, &d->limits, error);
+    struct machine_description *d = &record->description;
+    int r = take_unsigned(value, &d->cpus);
+
+    if (!r && d->cpus_max && d->cpus > d->cpus_max)
+        d->cpus_max = d->cpus;
+    return r;
+}
+
+static int take_cpu_cap(const json_t *value, struct record *record)
+{
+    return take_unsigned(value, &record->cpu_cap);
+}
+
+static int take_cpu_weight(const json_t *value, struct record *record)
+{
+    return take_unsigned(value, &record->cpu_weight);
+}
+
+static int apply_cpus(struct runner *runner, const struct record *record, struct error *error)
+{
+    if (record->description.firmware)
+        return error_set(error, ENOTSUP, "its firmware starts CPUs, and not hospes");
+    return machine_set_cpus(runner->machine, record->description.cpus, error);
+}
+
+static int apply_cpu_cap(struct runner *runner, const struct record *record, struct error *error)
+{
+    machine_set_cpu_cap(runner->machine, record->cpu_cap);
+    return 0;
+}
+
+/* The jail keeps it from its threads, which who calls sets from outside. */
+static int apply_cpu_weight(struct runner *runner, const struct record *record, struct error *error)
+{
+    return weight_set_group(runner->group_fd,
+                            record->cpu_weight ? record->cpu_weight : WEIGHT_DEFAULT, error);
+}
+
+/* ---- limits ---- */
+
+static int take_disk_iops(const json_t *value, struct record *record)
+{
+    return take_number(value, &record->description.limits.disk_iops);
+}
+
+static int take_disk_bytes(const json_t *value, struct record *record)
+{
+    return take_number(value, &record->description.limits.disk_bytes);
+}
+
+static int take_net_rate_in(const json_t *value, struct record *record)
+{
+    return take_number(value, &record->description.limits.net_rate_in);
+}
+
+static int take_net_rate_out(const json_t *value, struct record *record)
+{
+    return take_number(value, &record->description.limits.net_rate_out);
+}
+
+static int take_net_rate(const json_t *value, struct record *record)
+{
+    int r = take_net_rate_in(value, record);
+
+    return r ? r : take_net_rate_out(value, record);
+}
+
+static int apply_limits(struct runner *runner, const struct record *record, struct error *error)
+{
+    return machine_set_limits(runner->machine, &record->description.limits, error);
 }
 
 /* ---- any parameter ---- */
 
-/* Taken and put in this order, whatever the order in which they are given. */
+/* Taken and put in this order, whatever the order in which they are given: first what can fail. */
 static const struct parameter parameters[] = {
+    {"cpus", take_cpus, apply_cpus},
+    {"cpu_weight", take_cpu_weight, apply_cpu_weight},
+    {"memory", take_memory, apply_memory},
+    {"memory_min", take_memory_min, apply_memory_min},
+    {"cpu_cap", take_cpu_cap, apply_cpu_cap},
     {"disk_iops", take_disk_iops, apply_limits},
     {"disk_bytes", take_disk_bytes, apply_limits},
     {"net_rate", take_net_rate, apply_limits}, /* both directions */
@@ -72,20 +161,43 @@ static const struct parameter parameters[] = {
     {"net_rate_out", take_net_rate_out, apply_limits},
 };
 
-static int params_take(const json_t *params, struct machine_description *d, struct error *error)
+static int record_judge(const struct record *record, struct error *error)
 {
+    char least[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
+
+    if (record->cpu_cap > RECORD_CPU_CAP_MAX)
+        return error_usage(error,
+                           "a cap of %u per cent is out of range; use 1 to %u, or 0 for none",
+                           record->cpu_cap, RECORD_CPU_CAP_MAX);
+    if (record->cpu_weight > WEIGHT_MAX)
+        return error_usage(error, "a CPU weight of %u is out of range; use %u to %u",
+                           record->cpu_weight, WEIGHT_MIN, WEIGHT_MAX);
+    if (record->memory_min > record->description.memory)
+        return error_usage(error, "it is promised %s (--memory-min) of its %s of memory",
+                           size_format(record->memory_min, least),
+                           size_format(record->description.memory, most));
+    return description_check(&record->description, error);
+}
+
+int runner_set_take(const json_t *params, struct record *record, struct error *error)
+{
+    struct record after = *record;
     size_t taken = 0;
+    int r;
 
     for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
         const json_t *value = json_object_get(params, parameters[i].name);
 
-        if (value && parameters[i].take(value, d))
+        if (value && parameters[i].take(value, &after))
             return error_usage(error, "the value of \"%s\" is not of its kind", parameters[i].name);
         taken += value != NULL;
     }
     if (taken != json_object_size(params))
         return error_usage(error, "a parameter that this method does not know");
-    return taken ? description_check(d, error) : error_usage(error, "nothing to set");
+    r = taken ? record_judge(&after, error) : error_usage(error, "nothing to set");
+    if (!r)
+        *record = after;
+    return r;
 }
 
 /* Whether parameter `index` is the first one given of those that are put by the same function. */
@@ -101,61 +213,91 @@ static bool is_due(const json_t *params, size_t index)
 }
 
 /* All of them or none. */
-static int params_apply(const json_t *params, struct machine *machine,
-                        const struct machine_description *before,
-                        const struct machine_description *after, struct error *error)
+static int params_apply(const json_t *params, struct runner *runner, const struct record *after,
+                        struct error *error)
 {
     for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
-        int r = is_due(params, i) ? parameters[i].apply(machine, after, error) : 0;
+        int r = is_due(params, i) ? parameters[i].apply(runner, after, error) : 0;
 
         if (!r)
             continue;
         /* Back to what the machine could do before. */
         while (i--)
-            if (is_due(params, i) && parameters[i].apply(machine, before, NULL))
+            if (is_due(params, i) && parameters[i].apply(runner, &runner->record, NULL))
                 error_wrap(error, "\"%s\" is changed nevertheless", parameters[i].name);
         return r;
     }
     return 0;
 }
 
+/* "size": how much of its memory the guest may use for now, which is the balance's to say and is
+ * written down nowhere. */
+static int set_size(struct runner *runner, const json_t *value, struct error *error)
+{
+    uint64_t least = record_memory_min(&runner->record), most = runner->record.description.memory;
+    char low[SIZE_TEXT_MAX], high[SIZE_TEXT_MAX];
+    uint64_t size;
+
+    if (take_number(value, &size))
+        return error_usage(error, "the value of \"size\" is not of its kind");
+    if (size < least || size > most)
+        return error_usage(error, "its size is between %s and %s", size_format(least, low),
+                           size_format(most, high));
+    machine_balloon_set(runner->machine, runner->memory - size);
+    return 0;
+}
+
+static int set_parameters(struct runner *runner, const json_t *params, struct error *error)
+{
+    struct record after = runner->record;
+    int r = runner_set_take(params, &after, error);
+
+    if (!r)
+        r = params_apply(params, runner, &after, error);
+    if (!r)
+        runner->record = after;
+    return r;
+}
+
 int runner_set(void *ctx, const json_t *params, json_t **result, struct error *error)
 {
     struct runner *runner = ctx;
-    struct machine_description *d = &runner->record.description;
-    const struct machine_description before = *d;
-    struct machine_description after = before;
-    int r = params_take(params, &after, error);
+    const json_t *size = json_object_get(params, "size"),
+                 *reason = json_object_get(params, "reason");
+    size_t own = (size != NULL) + (reason != NULL);
+    int r;
 
-    if (!r)
-        r = params_apply(params, runner->machine, &before, &after, error);
-    if (r)
-        return r;
-    *d = after;
-    r = record_write(runner->registry, runner->name, &runner->record, error);
-    if (r) {
-        /* What is not written down does not hold either. */
-        *d = before;
-        if (params_apply(params, runner->machine, &after, &before, NULL))
-            log_say(&runner->log, LOG_WARN, "what was set is not written down");
-        return r;
+    if (reason && !json_is_string(reason))
+        return error_usage(error, "the value of \"reason\" is not of its kind");
+    if (size && json_object_size(params) != own)
+        return error_usage(error, "\"size\" is set alone, or with its \"reason\"");
+    if (size) {
+        r = set_size(runner, size, error);
+    } else {
+        json_t *others = json_copy((json_t *)params);
+
+        if (!others)
+            return error_set(error, ENOMEM, "out of memory");
+        json_object_del(others, "reason");
+        r = set_parameters(runner, others, error);
+        json_decref(others);
     }
-    runner_event(runner, "set", json_deep_copy(params));
-    return 0;
+    if (!r)
+        runner_event(runner, "set", json_deep_copy(params));
+    return r;
 }
 
 int runner_set_stopped(const struct registry *registry, const char *name, const json_t *params,
                        struct error *error)
 {
-    CLEANUP(descriptor_close) int lock = -1;
     struct record record;
-    int r = registry_lock(registry, name, &lock, error);
+    int r;
 
-    if (r)
-        return r;
+    if (registry_is_locked(registry, name))
+        return error_set(error, EBUSY, "machine \"%s\" runs", name);
     r = record_read(registry, name, &record, error);
     if (!r)
-        r = params_take(params, &record.description, error);
+        r = runner_set_take(params, &record, error);
     if (!r)
         r = record_write(registry, name, &record, error);
     record_release(&record);

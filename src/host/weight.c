@@ -32,12 +32,16 @@ int weight_to_nice(unsigned weight)
     return nice;
 }
 
-static int threads_set(int nice)
+static int threads_set(pid_t pid, int nice)
 {
-    DIR *directory = opendir("/proc/self/task");
+    char path[32];
+    DIR *directory;
     struct dirent *entry;
-    int r = directory ? 0 : -errno;
+    int r;
 
+    snprintf(path, sizeof(path), "/proc/%ld/task", (long)pid);
+    directory = opendir(path);
+    r = directory ? 0 : -errno;
     while (directory && !r && (entry = readdir(directory))) {
         long thread = strtol(entry->d_name, NULL, 10);
 
@@ -47,21 +51,20 @@ static int threads_set(int nice)
     }
     if (directory)
         closedir(directory);
-    return r == -EACCES ? -EPERM : r;
+    return r;
 }
 
 /* The kernel takes a few changes a second from who is not root (-EAGAIN). */
-static int group_set(int nice)
+static int group_set(int fd, int nice)
 {
     const struct timespec pause = {.tv_nsec = 120000000};
-    CLEANUP(descriptor_close) int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
     char text[8];
     int r = 0;
 
     if (fd < 0)
-        return 0; /* sessions are no groups here */
+        return 0;
     snprintf(text, sizeof(text), "%d", nice);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 3; i++) {
         r = descriptor_write_all(fd, text, strlen(text));
         if (r != -EAGAIN)
             break;
@@ -71,16 +74,35 @@ static int group_set(int nice)
     return r == -EIO || r == -ENXIO || r == -EINVAL ? 0 : r;
 }
 
-int weight_set(unsigned weight, struct error *error)
+static int failed(int r, unsigned weight, struct error *error)
 {
-    int nice = weight_to_nice(weight), r = threads_set(nice);
-
-    if (!r)
-        r = group_set(nice);
     if (r == -EPERM || r == -EACCES)
         return error_set(error, EPERM,
                          "a CPU weight of %u is more than this user may take back or have; 100 "
                          "and less are for everybody, and only root raises one",
                          weight);
     return r ? error_set(error, -r, "cannot set the CPU weight: %s", error_words(-r)) : 0;
+}
+
+int weight_set_threads(pid_t pid, unsigned weight, struct error *error)
+{
+    return failed(threads_set(pid, weight_to_nice(weight)), weight, error);
+}
+
+int weight_open_group(void)
+{
+    return open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+}
+
+int weight_set_group(int fd, unsigned weight, struct error *error)
+{
+    return failed(group_set(fd, weight_to_nice(weight)), weight, error);
+}
+
+int weight_set(unsigned weight, struct error *error)
+{
+    CLEANUP(descriptor_close) int fd = weight_open_group();
+    int r = weight_set_threads(getpid(), weight, error);
+
+    return r ? r : weight_set_group(fd, weight, error);
 }

@@ -12,6 +12,8 @@
 #ifndef HOSPES_HOST_WEIGHT_H
 #define HOSPES_HOST_WEIGHT_H
 
+#include <sys/types.h>
+
 #include "base/error.h"
 
 #define WEIGHT_MIN     1u
@@ -21,8 +23,14 @@
 /* The nice value that comes nearest, -20 to 19. */
 int weight_to_nice(unsigned weight);
 
-/* For this process, all its threads. More than 100 is a privilege of root (or RLIMIT_NICE): -EPERM,
- * as is more than it has at the moment. */
+/* More than 100 is a privilege of root (or RLIMIT_NICE): -EPERM, as is more than there is now. */
+/* For this process: its threads and its group. */
 int weight_set(unsigned weight, struct error *error) MUST_CHECK;
+/* For the threads of process `pid` of the same user; a jailed one cannot do it by itself. */
+int weight_set_threads(pid_t pid, unsigned weight, struct error *error) MUST_CHECK;
+/* For this process's group, by what weight_open_group() opened before a jail was entered. */
+int weight_set_group(int fd, unsigned weight, struct error *error) MUST_CHECK;
+/* The file by which that is done, for who closes it; -1: sessions are no groups here. */
+int weight_open_group(void) MUST_CHECK;
 
 #endif

@@ -66,6 +66,9 @@ class Machines:
     def info(self, name):
         return json.loads(self.good("info", "--json", name))
 
+    def file(self, name):
+        return json.loads((self.directory / name / "machine.json").read_text(encoding="utf-8"))
+
     def ls(self):
         return {row["name"]: row for row in json.loads(self.good("ls", "--json"))}
 
@@ -615,6 +618,17 @@ def test_methods(machines):
         for wrong in ({}, {"engine": 5}, {"engine": "interpret", "x": 1}, {"x": 1}):
             assert call("machine.engine", **wrong)[0]["code"] == -32602
         assert call("machine.engine", engine="warp")[0]["code"] in (-32602, -32000)
+        assert call("machine.set", cpu_cap=50, reason="a test") == (None, ["set"])
+        assert call("machine.info")[0]["description"]["cpu_cap"] == 50
+        for wrong in ({}, {"cpus": 2}, {"memory": 64 << 20}, {"cpu_cap": "50"}, {"reason": "none"}, {"size": 16 << 20, "cpus": 1}, {"size": 64 << 20}):
+            assert call("machine.set", **wrong)[0]["code"] in (-32602, -32000), wrong
+        assert call("machine.set", memory_min=16 << 20) == (None, ["set"])
+        assert call("machine.set", size=24 << 20, reason="a test") == (None, ["set"])
+        assert (call("machine.statistics")[0]["memory"], call("machine.statistics")[0]["size"]) == (32 << 20, 24 << 20)
+        assert call("machine.set", memory=16 << 20) == (None, ["set"])
+        assert (call("machine.statistics")[0]["memory"], call("machine.statistics")[0]["size"]) == (16 << 20, 16 << 20)
+        assert call("machine.set", memory=32 << 20) == (None, ["set"])
+        assert machines.file("web")["memory"] == 32 << 20 and "cpu_cap" not in machines.file("web"), "the process does not write it"
         assert len(METHODS) >= 8
         for method in METHODS:
             if method != "machine.engine":
@@ -626,6 +640,53 @@ def test_methods(machines):
         told = [json.loads(line) for line in lines]
     assert {"jsonrpc": "2.0", "id": 1, "result": None} in told
     assert machines.wait("web", "stopped")["end"] == "killed"
+
+
+def nice_values(pid):
+    return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
+
+
+def test_set(machines):
+    """What is set of a machine that runs holds at once and at its next start."""
+    machines.make("web", "echo", "--net", "none", "--cpus-max", "3")
+    pid = machines.info("web")["pid"]
+    words = machines.run("set", "web", "--cpus", "2", "--cpu-weight", "50", "--cpu-cap", "80%", "--memory-min", "16M", "--disk-rate", "5M")
+    assert words.returncode == 0 and words.stderr.startswith("hospes: the guest was not told to use 2 CPUs:"), words.stderr
+    wanted = {"cpus": 2, "cpu_weight": 50, "cpu_cap": 80, "memory_min": 16 << 20, "limits": {"disk_bytes": 5 << 20}}
+    for _ in range(2):
+        record, description = machines.file("web"), machines.info("web")["description"]
+        assert {key: record[key] for key in wanted} == {key: description[key] for key in wanted} == wanted
+        assert nice_values(pid) == {3}
+        machines.good("restart", "--force", "web")
+        pid = machines.info("web")["pid"]
+    before = machines.file("web")
+    assert_one_line(machines.run("set", "web", "--cpus", "4"), 1, "was made for 1 to 3")
+    assert_one_line(machines.run("set", "web", "--memory", "64M"), 1, "it has been started with 32 MiB of memory")
+    assert_one_line(machines.run("set", "web", "--memory", "8M", "--cpu-cap", "none"), 2, "it is promised 16 MiB (--memory-min) of its 8 MiB")
+    assert_one_line(machines.run("set", "web"), 2, "nothing to set")
+    assert (machines.file("web"), machines.info("web")["description"]["cpu_cap"]) == (before, 80)
+    assert [event["cpus"] for event in machines.events("web") if event["event"] == "set"] == [2]
+    machines.good("set", "web", "--memory", "24M", "--cpu-cap", "none")
+    assert machines.file("web")["memory"] == 24 << 20
+    machines.good("kill", "web")
+    machines.good("set", "web", "--memory", "64M", "--cpus", "4", "--memory-min", "none")
+    record = machines.file("web")
+    assert (record["memory"], record["cpus"], record["cpus_max"], "memory_min" in record) == (64 << 20, 4, 4, False)
+
+
+def test_set_by_many(machines):
+    """None overwrites what another one wrote, while the machine starts and ends."""
+    machines.create("web", "echo")
+    ways = [["--cpu-cap", "70%"], ["--disk-iops", "50"], ["--disk-rate", "5M"], ["--net-rate", "6M"], ["--memory-min", "16M"]]
+    environment = dict(machines.home.environment)
+    for life in range(4):
+        commands = [["set", "web", *way] for way in ways] + [["start" if life % 2 == 0 else "kill", "web"]]
+        processes = [subprocess.Popen([machines.home.program, *command], env=environment) for command in commands]
+        assert [process.wait(timeout=SECONDS) for process in processes] == [0] * len(commands)
+        record = machines.file("web")
+        assert (record["cpu_cap"], record["limits"], record["memory_min"]) == (70, {"disk_iops": 50, "disk_bytes": 5 << 20, "net_rate": 6 << 20}, 16 << 20)
+        machines.good("set", "web", "--cpu-cap", "none", "--disk-iops", "none", "--disk-rate", "none", "--net-rate", "none", "--memory-min", "none")
+        assert "limits" not in machines.file("web")
 
 
 def test_peers_that_do_nothing(machines):

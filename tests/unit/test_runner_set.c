@@ -140,6 +140,15 @@ static void refuses_and_changes_nothing(void **state)
         "{\"net_rate_out\": null}",
         "{\"disk_iops\": 5, \"disks\": 3}",
         "{\"memory\": 3}",
+        "{\"memory\": 1073741825}", /* not of whole pages */
+        "{\"memory_min\": 1099511627776}",
+        "{\"cpus\": 0}",
+        "{\"cpus\": 65}",
+        "{\"cpus\": 4294967297}",
+        "{\"cpu_weight\": 10001}",
+        "{\"cpu_cap\": 6401}",
+        "{\"size\": 268435456}", /* of a machine that runs only */
+        "{\"cpus\": 4, \"reason\": \"because\"}",
     };
     struct fixture *f = *state;
     char *before = file_of(f), *after;
@@ -155,6 +164,50 @@ static void refuses_and_changes_nothing(void **state)
         free(after);
     }
     free(before);
+}
+
+static void resizes(void **state)
+{
+    struct fixture *f = *state;
+    struct record record;
+
+    assert_int_equal(set(f,
+                         "{\"cpus\": 4, \"memory\": 536870912, \"memory_min\": 268435456, "
+                         "\"cpu_weight\": 50, \"cpu_cap\": 80}",
+                         NULL),
+                     0);
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    assert_int_equal(record.description.cpus, 4);
+    assert_int_equal(record.description.cpus_max, 0);
+    assert_int_equal(record.description.memory, 512 << 20);
+    assert_int_equal(record.memory_min, 256 << 20);
+    assert_int_equal(record.cpu_weight, 50);
+    assert_int_equal(record.cpu_cap, 80);
+    record_release(&record);
+    /* Not below what it is promised. */
+    assert_int_equal(set(f, "{\"memory\": 134217728}", NULL), -EINVAL);
+    assert_int_equal(set(f, "{\"memory\": 134217728, \"memory_min\": 0}", NULL), 0);
+}
+
+/* How many it can have at the most follows. */
+static void takes_more_cpus_than_the_most(void **state)
+{
+    struct fixture *f = *state;
+    struct record record;
+
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    record.description.cpus = 1;
+    record.description.cpus_max = 4;
+    assert_int_equal(record_write(&f->registry, "web", &record, NULL), 0);
+    record_release(&record);
+    assert_int_equal(set(f, "{\"cpus\": 3}", NULL), 0);
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    assert_int_equal(record.description.cpus_max, 4);
+    record_release(&record);
+    assert_int_equal(set(f, "{\"cpus\": 6}", NULL), 0);
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    assert_int_equal(record.description.cpus_max, 6);
+    record_release(&record);
 }
 
 static void leaves_one_that_runs_alone(void **state)
@@ -220,6 +273,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sets_what_is_given, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_and_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(resizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_more_cpus_than_the_most, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_one_that_runs_alone, setup, teardown),
         cmocka_unit_test(limits_are_read),
     };
