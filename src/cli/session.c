@@ -376,8 +376,8 @@ static int session_confine(struct session *session, const struct machine_descrip
     if (!r && d->vsock)
         r = jail_allow_beside(session->jail, d->vsock, JAIL_REMOVE, error);
     if (!r && d->networks)
-        r = jail_allow(session->jail, d->networks, JAIL_KEEP | JAIL_REMOVE | JAIL_REMOVE_EMPTY,
-                       error);
+        r = jail_allow(session->jail, d->networks,
+                       JAIL_KEEP | JAIL_LIST | JAIL_REMOVE | JAIL_REMOVE_EMPTY, error);
     if (!r && socket)
         r = jail_allow_beside(session->jail, socket, JAIL_REMOVE, error);
     if (r)

@@ -54,6 +54,7 @@ enum jail_right {
     JAIL_KEEP = 2,         /* files are made, read, written, renamed and removed */
     JAIL_REMOVE = 4,       /* files and sockets are removed */
     JAIL_REMOVE_EMPTY = 8, /* and directories, which are empty */
+    JAIL_LIST = 16,        /* directories are read */
 };
 
 /* From here on the process gains no privileges by exec, and is not traced or dumped. */

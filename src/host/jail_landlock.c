@@ -20,6 +20,7 @@
 enum {
     FS_WRITE_FILE = 1 << 1,
     FS_READ_FILE = 1 << 2,
+    FS_READ_DIR = 1 << 3,
     FS_REMOVE_DIR = 1 << 4,
     FS_REMOVE_FILE = 1 << 5,
     FS_MAKE_REG = 1 << 8,
@@ -83,6 +84,8 @@ int jail_landlock_allow(int rules, int version, const char *path, unsigned right
         rule.allowed_access |= FS_REMOVE_FILE;
     if (rights & JAIL_REMOVE_EMPTY)
         rule.allowed_access |= FS_REMOVE_DIR;
+    if (rights & JAIL_LIST)
+        rule.allowed_access |= FS_READ_DIR;
     /* Rights to entries are refused at what has none. */
     if (!S_ISDIR(st.st_mode))
         rule.allowed_access &= FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE;

@@ -277,8 +277,8 @@ static int runner_confine(struct runner *runner, struct error *error)
     if (!r && description_has_network(d, MACHINE_NET_USER))
         r = jail_allow_names(runner->jail, error);
     if (!r && d->networks)
-        r = jail_allow(runner->jail, d->networks, JAIL_KEEP | JAIL_REMOVE | JAIL_REMOVE_EMPTY,
-                       error);
+        r = jail_allow(runner->jail, d->networks,
+                       JAIL_KEEP | JAIL_LIST | JAIL_REMOVE | JAIL_REMOVE_EMPTY, error);
     if (!r)
         r = jail_enter(runner->jail, THREAD_LOOP);
     if (r && error && !error->message)

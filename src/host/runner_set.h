@@ -18,7 +18,8 @@
  * usage error for what is no parameter or no value of it; nothing is changed then. */
 int runner_set_take(const json_t *params, struct record *record, struct error *error) MUST_CHECK;
 
-/* Changes a machine that does not run; the caller holds the record's lock. -EBUSY if it does run. */
+/* Changes a machine that does not run; the caller holds the record's lock. -EBUSY if it does run.
+ */
 int runner_set_stopped(const struct registry *registry, const char *name, const json_t *params,
                        struct error *error) MUST_CHECK;
 

@@ -3,7 +3,8 @@
 
 import pexpect
 
-PROMPT = r"root@debian:[^\r\n]*# $"
+# A named machine is called by its name.
+PROMPT = r"root@[a-z0-9-]+:[^\r\n]*# $"
 # The interpreter boots Debian in well under this on an idle machine; tests share two cores.
 BOOT_SECONDS = 600
 

@@ -552,6 +552,16 @@ static int try_remove_empty(void)
     EXPECT(told(unlink(path)), -EACCES);
     snprintf(path, sizeof(path), "%s/empty", directory);
     EXPECT(told(rmdir(path)), 0);
+    EXPECT(at(directory, ".", O_RDONLY | O_DIRECTORY), -EACCES);
+    return 0;
+}
+
+static int try_list(void)
+{
+    EXPECT(try_outside(), 0);
+    EXPECT(at(directory, ".", O_RDONLY | O_DIRECTORY), 0);
+    EXPECT(at(directory, "file", O_RDONLY), -EACCES);
+    EXPECT(at("/etc", ".", O_RDONLY | O_DIRECTORY), -EACCES);
     return 0;
 }
 
@@ -571,7 +581,8 @@ static void test_paths(void **state)
     } cases[] = {{JAIL_KEEP, try_keep},
                  {JAIL_READ, try_read},
                  {JAIL_REMOVE, try_remove},
-                 {JAIL_REMOVE_EMPTY, try_remove_empty}};
+                 {JAIL_REMOVE_EMPTY, try_remove_empty},
+                 {JAIL_LIST, try_list}};
 
     if (!jail_landlock_version()) {
         print_message("this host has no landlock\n");
