@@ -143,6 +143,7 @@ static const struct {
 
     {"connect", LOOP, NETWORK},
     {"connect", LOOP, SOCKETS},
+    {"connect", LOOP, SEGMENT},
     /* Who is in the network; what a process left that was killed is removed by whoever sees it. */
     {"getdents64", LOOP, SEGMENT},
     {"flock", LOOP, SEGMENT},

@@ -9,15 +9,9 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "base/clock.h"
 #include "base/unix_socket.h"
-#include "board/virt.h"
-#include "cpu/profile.h"
-#include "device/virtio/balloon.h"
-#include "machine/engines.h"
 #include "machine/limits.h"
-#include "machine/throttle.h"
-#include "machine/vcpu.h"
+#include "machine/machine_parts.h"
 #include "network/limit.h"
 #include "network/switch.h"
 
@@ -29,60 +23,6 @@
 
 /* Where qemu-guest-agent looks for its port, unless told otherwise (its manual, qemu-ga(8)). */
 #define AGENT_PORT "org.qemu.guest_agent.0"
-
-enum machine_state { MACHINE_BUILT, MACHINE_RUNNING, MACHINE_PAUSED, MACHINE_ENDED };
-
-/* What the guest asked of the machine; the first request counts until it is served. */
-enum machine_request { REQUEST_NONE, REQUEST_POWER_OFF, REQUEST_REBOOT, REQUEST_FAULT };
-
-struct machine {
-    struct machine_description description; /* a copy */
-    struct loop *loop;
-    const struct log *log;
-    struct machine_events events;
-    struct thread_guard guard; /* of all threads; enter() NULL: none */
-    enum machine_state state;  /* loop's thread */
-
-    struct address_space *memory;
-    struct clock clock;
-    struct riscv_platform platform;
-    struct machine_engine engine;
-    struct engine_counters counted; /* by engines that it had before */
-    struct profile *profile;        /* NULL: none; the engine's while a CPU runs */
-    struct vcpu *cpus;
-    unsigned cpu_count;
-    struct vcpu_gate gate;
-    struct sbi sbi;
-    struct sbi_host sbi_host;
-    struct sbi_hart *sbi_harts;
-    struct virt *board;
-    struct boot_file firmware, kernel, initrd; /* fd -1: none */
-    struct block *blocks[MACHINE_DISKS_MAX];   /* the board's, once there is one */
-    struct net *nets[MACHINE_NETS_MAX];        /* likewise */
-    struct vsock *vsock;                       /* likewise */
-    bool handed_over;
-    struct stream *agent; /* NULL: none; its socket file is description.agent */
-
-    /* Why it stands still although it was started; loop's thread. It runs when none is set. */
-    bool paused;  /* machine_pause() */
-    bool stopped; /* by the debugger */
-
-    struct debug debug;
-    struct debug_events debug_events; /* .stopped NULL: nobody listens */
-    struct deferred debug_serve;      /* from a CPU's thread: it has set its vcpu.stopped */
-    unsigned debug_told;              /* the CPU whose stop was told last */
-
-    struct throttle throttle;
-
-    struct timer reload;
-    bool reloading; /* paused until the old guest's last request has come back */
-
-    /* From a CPU's thread to the loop's. */
-    struct deferred serve;
-    struct mutex lock;
-    enum machine_request request GUARDED_BY(lock);
-    int request_status GUARDED_BY(lock);
-};
 
 /* ---- what the parts ask of the machine ---- */
 
@@ -786,11 +726,6 @@ static void machine_go(struct machine *machine)
     throttle_run(&machine->throttle, true);
 }
 
-void machine_set_cpu_cap(struct machine *machine, unsigned percent)
-{
-    throttle_set(&machine->throttle, percent);
-}
-
 void machine_resume(struct machine *machine)
 {
     if (machine->state != MACHINE_PAUSED)
@@ -932,42 +867,6 @@ static void machine_serve(void *ctx)
     }
 }
 
-/* ---- limits ---- */
-
-int machine_set_limits(struct machine *machine, const struct machine_limits *limits,
-                       struct error *error)
-{
-    int r = description_check_limits(limits, error);
-
-    if (r)
-        return r;
-    machine->description.limits = *limits;
-    limits_apply(limits, machine->blocks, machine->nets);
-    return 0;
-}
-
-/* ---- memory ---- */
-
-void machine_balloon_set(struct machine *machine, uint64_t bytes)
-{
-    virtio_balloon_set_target(virt_balloon(machine->board), bytes);
-}
-
-void machine_balloon_poll(struct machine *machine, uint32_t milliseconds)
-{
-    virtio_balloon_set_interval(virt_balloon(machine->board), milliseconds);
-}
-
-void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
-{
-    uint64_t time;
-
-    virtio_balloon_get(virt_balloon(machine->board), &balloon->facts);
-    balloon->resident = memory_resident(machine->memory);
-    time = balloon->facts.statistics.time_ns;
-    balloon->age_ns = time ? monotonic_ns() - time : 0;
-}
-
 /* ---- a debugger ---- */
 
 struct debug *machine_debug_stop(struct machine *machine)
@@ -1003,27 +902,6 @@ void machine_debug_resume(struct machine *machine, const enum debug_action *acti
 void machine_debug_listen(struct machine *machine, const struct debug_events *events)
 {
     machine->debug_events = events ? *events : (struct debug_events){0};
-}
-
-int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error)
-{
-    if (cpus < 1 || cpus > machine->cpu_count)
-        return error_set(error, EINVAL,
-                         "%u CPUs are out of range; this machine was made for 1 to %u (--cpus-max)",
-                         cpus, machine->cpu_count);
-    machine->description.cpus = cpus;
-    sbi_set_limit(&machine->sbi, cpus);
-    return 0;
-}
-
-unsigned machine_cpus_running(const struct machine *machine)
-{
-    return machine->description.firmware ? machine->cpu_count : atomic_load(&machine->sbi.running);
-}
-
-unsigned machine_cpu_count(const struct machine *machine)
-{
-    return machine->cpu_count;
 }
 
 /* A CPU stopped by itself. Of several, one is told: a step before a breakpoint, since a step is

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a machine has of the host, changed while it runs. */
+#include <errno.h>
+
+#include "device/virtio/balloon.h"
+#include "machine/limits.h"
+#include "machine/machine_parts.h"
+
+/* ---- CPUs ---- */
+
+void machine_set_cpu_cap(struct machine *machine, unsigned percent)
+{
+    throttle_set(&machine->throttle, percent);
+}
+
+int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error)
+{
+    if (cpus < 1 || cpus > machine->cpu_count)
+        return error_set(error, EINVAL,
+                         "%u CPUs are out of range; this machine was made for 1 to %u (--cpus-max)",
+                         cpus, machine->cpu_count);
+    machine->description.cpus = cpus;
+    sbi_set_limit(&machine->sbi, cpus);
+    return 0;
+}
+
+unsigned machine_cpus_running(const struct machine *machine)
+{
+    return machine->description.firmware ? machine->cpu_count : atomic_load(&machine->sbi.running);
+}
+
+unsigned machine_cpu_count(const struct machine *machine)
+{
+    return machine->cpu_count;
+}
+
+/* ---- limits ---- */
+
+int machine_set_limits(struct machine *machine, const struct machine_limits *limits,
+                       struct error *error)
+{
+    int r = description_check_limits(limits, error);
+
+    if (r)
+        return r;
+    machine->description.limits = *limits;
+    limits_apply(limits, machine->blocks, machine->nets);
+    return 0;
+}
+
+/* ---- memory ---- */
+
+void machine_balloon_set(struct machine *machine, uint64_t bytes)
+{
+    virtio_balloon_set_target(virt_balloon(machine->board), bytes);
+}
+
+void machine_balloon_poll(struct machine *machine, uint32_t milliseconds)
+{
+    virtio_balloon_set_interval(virt_balloon(machine->board), milliseconds);
+}
+
+void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
+{
+    uint64_t time;
+
+    virtio_balloon_get(virt_balloon(machine->board), &balloon->facts);
+    balloon->resident = memory_resident(machine->memory);
+    time = balloon->facts.statistics.time_ns;
+    balloon->age_ns = time ? monotonic_ns() - time : 0;
+}
