@@ -199,7 +199,7 @@ int registry_lock(const struct registry *registry, const char *name, int *fd, st
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "lock");
     CLEANUP(descriptor_close) int lock = -1;
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     struct stat status;
 
     if (!path)
@@ -209,7 +209,7 @@ int registry_lock(const struct registry *registry, const char *name, int *fd, st
         return error_set(error, errno, "cannot open \"%s\": %s", path, error_words(errno));
     /* An open file description's: it ends with the last descriptor, and who only looks takes none
      * that would get in the way of a start (fcntl(2)). */
-    if (fcntl(lock, F_OFD_SETLK, &whole) < 0)
+    if (fcntl(lock, F_OFD_SETLK, &held) < 0)
         return error_set(error, EBUSY, "machine \"%s\" runs; stop it with: hospes stop %s", name,
                          name);
     /* Deleted between: this lock excludes nobody. */
@@ -243,38 +243,35 @@ bool registry_is_locked(const struct registry *registry, const char *name)
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "lock");
     CLEANUP(descriptor_close) int lock = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock held = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 
-    return lock >= 0 && !fcntl(lock, F_OFD_GETLK, &whole) && whole.l_type != F_UNLCK;
+    return lock >= 0 && !fcntl(lock, F_OFD_GETLK, &held) && held.l_type != F_UNLCK;
 }
 
-static bool is_same_file(const char *path, const struct stat *file)
+/* The byte behind the lock itself is locked for the process, since a lock of an open file
+ * description tells of none (fcntl(2), F_OFD_GETLK). */
+static struct flock sign(void)
 {
-    struct stat status;
-
-    return !stat(path, &status) && status.st_dev == file->st_dev && status.st_ino == file->st_ino;
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
 }
 
-/* The lock itself tells of no process: one of an open file description has none (F_OFD_GETLK). */
+int registry_sign_lock(int fd)
+{
+    struct flock lock = sign();
+
+    return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+}
+
 bool registry_is_held_by(const struct registry *registry, const char *name, pid_t pid)
 {
     CLEANUP(text_free) char *path = registry_path(registry, name, "lock");
-    CLEANUP(text_free) char *files = pid > 0 ? text_format("/proc/%d/fd", (int)pid) : NULL;
-    DIR *directory = files ? opendir(files) : NULL;
-    struct dirent *entry;
-    struct stat lock;
-    bool found = false;
+    CLEANUP(descriptor_close) int fd = -1;
+    struct flock lock = sign();
 
-    if (!directory)
+    if (!path || pid <= 0 || !registry_is_locked(registry, name))
         return false;
-    if (path && !lstat(path, &lock) && registry_is_locked(registry, name))
-        while (!found && (entry = readdir(directory))) {
-            CLEANUP(text_free) char *file = text_format("%s/%s", files, entry->d_name);
-
-            found = file && is_same_file(file, &lock);
-        }
-    closedir(directory);
-    return found;
+    fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK && lock.l_pid == pid;
 }
 
 /* ---- the directory of sockets ---- */

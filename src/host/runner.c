@@ -404,6 +404,9 @@ static int runner_start(struct runner *runner, struct error *error)
     if (runner->not_merged)
         log_say(&runner->log, LOG_WARN,
                 "its memory is not merged: a machine of another merge domain runs");
+    r = registry_sign_lock(runner->lock_fd);
+    if (r)
+        return error_set(error, -r, "cannot sign the machine's lock: %s", error_words(-r));
     r = write_state(runner, error);
     if (r)
         return r;

@@ -303,7 +303,8 @@ IMPOSTOR = """
 import fcntl, json, os, socket, struct, sys
 os.makedirs(sys.argv[1] + "/var", exist_ok=True)
 lock = os.open(sys.argv[1] + "/lock", os.O_RDWR | os.O_CREAT, 0o600)
-fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 1, 0))
+fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 1)
 with open(sys.argv[1] + "/var/state.json", "w") as state:
     json.dump({"version": 1, "state": "running", "pid": int(sys.argv[3]) or os.getpid()}, state)
 listener = socket.socket(socket.AF_UNIX)
