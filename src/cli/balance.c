@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes balance`: asks machines, thinks (host/balance.h), and moves memory. */
-#include "host/balance.h"
+#include "cli/balance.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,6 @@
 #include "cli/command.h"
 #include "cli/named.h"
 #include "host/control.h"
-#include "host/pool.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
 enum { ASK_MS = 1000 };
@@ -42,13 +41,13 @@ static bool host_is_stalled(void)
     return average > STALL_PER_CENT;
 }
 
-static json_t *ask(const struct balance *balance, const char *name, const char *method,
+static json_t *ask(const struct registry *registry, const char *name, const char *method,
                    json_t *params, struct error *error)
 {
-    char *path = registry_run_path(&balance->registry, name, "control");
+    char *path = registry_run_path(registry, name, "control");
     json_t *result = NULL;
 
-    if (!path || registry_check_run(&balance->registry, error))
+    if (!path || registry_check_run(registry, error))
         json_decref(params);
     else if (control_call(path, method, params, ASK_MS, &result, error))
         result = NULL;
@@ -64,10 +63,10 @@ static uint64_t number_of(const json_t *json, const char *key)
 }
 
 /* False: the machine does not answer, and is left alone. */
-static bool machine_look(const struct balance *balance, const struct pool_machine *from,
+static bool machine_look(const struct registry *registry, const struct pool_machine *from,
                          struct balance_machine *machine)
 {
-    json_t *memory = ask(balance, from->name, "machine.statistics", NULL, NULL);
+    json_t *memory = ask(registry, from->name, "machine.statistics", NULL, NULL);
     const json_t *guest = json_object_get(memory, "guest");
 
     *machine = (struct balance_machine){.name = from->name,
@@ -81,56 +80,77 @@ static bool machine_look(const struct balance *balance, const struct pool_machin
     return machine->max != 0;
 }
 
+void balance_print_move(const char *before, const struct balance_machine *machine,
+                        const char *after)
+{
+    char old[SIZE_TEXT_MAX], new[SIZE_TEXT_MAX];
+
+    printf("%s%s: %s %s to %s: %s%s\n", before, machine->name,
+           machine->new_size < machine->size ? "shrinks from" : "grows from",
+           size_format(machine->size, old), size_format(machine->new_size, new), machine->reason,
+           after);
+}
+
 static int machine_move(const struct balance *balance, const struct balance_machine *machine)
 {
     struct error error = ERROR_INIT;
-    char now[STATE_TIME_SIZE], old[SIZE_TEXT_MAX], new[SIZE_TEXT_MAX];
+    char now[STATE_TIME_SIZE + 1];
     json_t *result;
 
     state_time(now);
-    printf("%s %s: %s %s to %s: %s%s\n", now, machine->name,
-           machine->new_size < machine->size ? "shrinks from" : "grows from",
-           size_format(machine->size, old), size_format(machine->new_size, new), machine->reason,
-           balance->dry_run ? " (not done)" : "");
+    strcat(now, " ");
+    balance_print_move(now, machine, balance->dry_run ? " (not done)" : "");
     if (balance->dry_run)
         return 0;
-    result = ask(balance, machine->name, "machine.set",
+    result = ask(&balance->registry, machine->name, "machine.set",
                  json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
                            machine->reason),
                  &error);
     if (error.message)
-        printf("%s %s: %s\n", now, machine->name, error.message);
+        printf("%s%s: %s\n", now, machine->name, error.message);
     error_release(&error);
     json_decref(result);
     return 0;
 }
 
-static int balance_turn(const struct balance *balance, bool tell, struct error *error)
+int balance_look(const struct registry *registry, const struct pool *pool,
+                 struct balance_host *host, struct balance_machine **machines, size_t *count,
+                 struct error *error)
 {
     const struct timespec answer = {.tv_nsec = ANSWER_NS};
-    struct balance_machine *machines;
+
+    *count = 0;
+    *machines = calloc(pool->count + 1, sizeof(**machines));
+    if (!*machines)
+        return error_set(error, ENOMEM, "out of memory");
+    /* Once to have them ask, once to hear. */
+    for (size_t i = 0; i < pool->count; i++)
+        machine_look(registry, &pool->machines[i], *machines);
+    if (pool->count)
+        nanosleep(&answer, NULL);
+    for (size_t i = 0; i < pool->count; i++)
+        *count += machine_look(registry, &pool->machines[i], &(*machines)[*count]);
+    *host = (struct balance_host){.available = pool->memory_available,
+                                  .reserve = pool->limits.memory_reserve,
+                                  .stalled = host_is_stalled()};
+    return 0;
+}
+
+static int balance_turn(const struct balance *balance, bool tell, struct error *error)
+{
+    struct balance_machine *machines = NULL;
     struct balance_host host;
     struct pool pool;
-    size_t count = 0, moves;
+    size_t count, moves;
     int r = pool_measure(&pool, &balance->registry, error);
 
     if (r)
         return r;
-    machines = calloc(pool.count + 1, sizeof(*machines));
-    if (!machines) {
+    r = balance_look(&balance->registry, &pool, &host, &machines, &count, error);
+    if (r) {
         pool_release(&pool);
-        return error_set(error, ENOMEM, "out of memory");
+        return r;
     }
-    /* Once to have them ask, once to hear. */
-    for (size_t i = 0; i < pool.count; i++)
-        machine_look(balance, &pool.machines[i], &machines[0]);
-    if (pool.count)
-        nanosleep(&answer, NULL);
-    for (size_t i = 0; i < pool.count; i++)
-        count += machine_look(balance, &pool.machines[i], &machines[count]);
-    host = (struct balance_host){.available = pool.memory_available,
-                                 .reserve = pool.limits.memory_reserve,
-                                 .stalled = host_is_stalled()};
     moves = balance_plan(&host, machines, count);
     for (size_t i = 0; i < count; i++)
         if (machines[i].reason)

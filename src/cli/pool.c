@@ -4,12 +4,18 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/size.h"
+#include "cli/balance.h"
 #include "cli/command.h"
+#include "cli/machine_options.h"
 #include "cli/named.h"
+#include "cli/spec.h"
+#include "host/record.h"
 
-enum { POOL_JSON = 1 };
+enum { POOL_JSON = 1, POOL_CPUS, POOL_MEMORY, POOL_MEMORY_MIN };
 
 static json_t *pool_json(const struct pool *pool)
 {
@@ -63,26 +69,157 @@ static void pool_print(const struct pool *pool)
     }
 }
 
-static int pool_run(const struct command *command, int argc, char **argv, struct error *error)
+/* ---- plan ---- */
+
+/* `hospes pool plan`: a machine that there may be, and what is said of it. 0: nothing. */
+struct plan {
+    bool wanted;
+    const char *name;
+    unsigned cpus;
+    uint64_t memory, memory_min;
+};
+
+static int plan_record(const struct plan *plan, const struct registry *registry,
+                       struct record *record, struct error *error)
+{
+    struct machine_description *d = &record->description;
+    bool is_there = !registry_check(registry, plan->name, NULL);
+    int r = is_there ? record_read(registry, plan->name, record, error)
+                     : registry_name_check(plan->name, error);
+
+    if (!r && !is_there)
+        r = machine_option_text(&d->name, plan->name, error);
+    if (r)
+        return r;
+    if (plan->cpus)
+        d->cpus = plan->cpus;
+    if (plan->memory)
+        d->memory = plan->memory;
+    if (plan->memory_min)
+        record->memory_min = plan->memory_min;
+    if (record->memory_min > d->memory)
+        return error_usage(error, "it cannot be promised more memory than it has");
+    return 0;
+}
+
+/* What the balance would do once the machine uses what it is promised. */
+static int plan_moves(const struct registry *registry, const struct pool *pool,
+                      const struct record *record, struct error *error)
+{
+    struct balance_machine *machines = NULL;
+    struct balance_host host;
+    uint64_t needed = record_memory_min(record);
+    size_t count, moves;
+    int r = balance_look(registry, pool, &host, &machines, &count, error);
+
+    if (r)
+        return r;
+    host.available = host.available > needed ? host.available - needed : 0;
+    moves = balance_plan(&host, machines, count);
+    for (size_t i = 0; i < count; i++)
+        if (machines[i].reason)
+            balance_print_move("moves       ", &machines[i], "");
+    if (!moves)
+        printf("moves       none\n");
+    free(machines);
+    return 0;
+}
+
+static int plan_print(const struct plan *plan, const struct registry *registry,
+                      const struct pool *pool, struct error *error)
+{
+    char promise[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX], room[SIZE_TEXT_MAX];
+    struct record record;
+    int r;
+
+    record_init(&record);
+    r = plan_record(plan, registry, &record, error);
+    /* It may run already. */
+    if (!r)
+        r = pool_admit_change(pool, &record, error);
+    if (!r) {
+        printf("fits        \"%s\" is promised %s of %s and %u CPUs; %s can be promised now\n",
+               plan->name, size_format(record_memory_min(&record), promise),
+               size_format(record.description.memory, most), record.description.cpus,
+               size_format(pool_room(pool), room));
+        if (!registry_is_locked(registry, plan->name))
+            r = plan_moves(registry, pool, &record, error);
+    }
+    record_release(&record);
+    return r;
+}
+
+/* ---- the command ---- */
+
+static int plan_operand(struct plan *plan, const char *word, struct error *error)
+{
+    if (!plan->wanted && !strcmp(word, "plan")) {
+        plan->wanted = true;
+        return 0;
+    }
+    if (!plan->wanted || plan->name)
+        return error_usage(error, "unexpected argument \"%s\"; see: hospes pool --help", word);
+    plan->name = word;
+    return 0;
+}
+
+static int plan_option(struct plan *plan, const struct option_walk *walk, struct error *error)
+{
+    struct machine_description d = {0};
+    int r;
+
+    switch (walk->option->id) {
+    case POOL_CPUS:
+        return option_number(walk, 1, MACHINE_CPUS_MAX, &plan->cpus, error);
+    case POOL_MEMORY_MIN:
+        return spec_bytes(walk, &plan->memory_min, error);
+    default:
+        r = spec_memory(walk->value, &d, error);
+        plan->memory = d.memory;
+        return r;
+    }
+}
+
+static int pool_parse(int argc, char **argv, const struct command *command, bool *json,
+                      struct plan *plan, struct error *error)
 {
     struct option_walk walk = option_walk_begin(command, argc, argv);
+    bool options = false;
+    int kind, r = 0;
+
+    while (!r && (kind = option_next(&walk, error)) > 0) {
+        if (kind == OPTION_OPERAND)
+            r = plan_operand(plan, walk.value, error);
+        else if (walk.option->id == POOL_JSON)
+            *json = true;
+        else
+            options = true, r = plan_option(plan, &walk, error);
+    }
+    if (r || kind)
+        return r ? r : kind;
+    if (options && !plan->wanted)
+        return error_usage(error, "these options go with: hospes pool plan NAME");
+    if (plan->wanted && (!plan->name || *json))
+        return error_usage(error, "give a name and no '--json', as in: hospes pool plan web "
+                                  "--memory 4G");
+    return 0;
+}
+
+static int pool_run(const struct command *command, int argc, char **argv, struct error *error)
+{
     struct registry registry = {0};
     struct pool pool = {0};
+    struct plan plan = {0};
     bool json = false;
-    int kind, r;
+    int r = pool_parse(argc, argv, command, &json, &plan, error);
 
-    while ((kind = option_next(&walk, error)) > 0) {
-        if (kind == OPTION_OPERAND)
-            return error_usage(error, "unexpected argument \"%s\"; see: hospes pool --help",
-                               walk.value);
-        json = true;
-    }
-    if (kind < 0)
-        return kind;
-    r = registry_open(&registry, error);
+    if (!r)
+        r = registry_open(&registry, error);
     if (!r)
         r = pool_measure(&pool, &registry, error);
-    if (!r && json)
+    if (!r && plan.wanted)
+        r = plan_print(&plan, &registry, &pool, error);
+    else if (!r && json)
         r = named_print_json(pool_json(&pool), error);
     else if (!r)
         pool_print(&pool);
@@ -93,20 +230,28 @@ static int pool_run(const struct command *command, int argc, char **argv, struct
 
 static const struct option pool_options[] = {
     {POOL_JSON, "--json", NULL, NULL, false, "print JSON"},
+    {POOL_CPUS, "--cpus", NULL, "N", false, "plan: with so many CPUs (the machine's, or 2)"},
+    {POOL_MEMORY, "--memory", NULL, "SIZE", false,
+     "plan: with so much memory (the machine's, or 1G)"},
+    {POOL_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
+     "plan: promised so much of it (the machine's, or all of it)"},
     {0},
 };
 
 static const struct example pool_examples[] = {
     {"hospes pool", "prints what the host has, what is promised and used, and what could be given"},
+    {"hospes pool plan web2 --memory 4G",
+     "tells whether such a machine could be started, and what would be moved for it"},
     {0},
 };
 
 const struct command command_pool = {
     .name = "pool",
     .summary = "tell what the host has, what is promised, used, and free",
-    .usage = "pool [--json]",
+    .usage = "pool [--json]\npool plan NAME [OPTION]...",
     .about = "Of named machines. A machine is promised its '--memory-min', and may use up to its\n"
-             "'--memory'. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json.",
+             "'--memory'. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json.\n"
+             "'plan' asks whether a machine, which there may be or not, could be started.",
     .options = pool_options,
     .examples = pool_examples,
     .run = pool_run,

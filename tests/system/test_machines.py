@@ -676,6 +676,22 @@ def test_set(machines):
     assert (record["memory"], record["cpus"], record["cpus_max"], "memory_min" in record) == (64 << 20, 4, 4, False)
 
 
+def test_pool_plan(machines):
+    """Asks what a start would be told, of a machine that is there or not, and starts nothing."""
+    pool = json.loads(machines.good("pool", "--json"))
+    told = machines.good("pool", "plan", "web", "--memory", "1T", "--memory-min", "64M", "--cpus", "3")
+    assert re.fullmatch(r'fits +"web" is promised 64 MiB of 1 TiB and 3 CPUs; [\d.]+ [GM]iB can be promised now\nmoves +none\n', told), told
+    too_much = str(pool["memory"] // (1 << 20) + 1) + "M"
+    refused = machines.run("pool", "plan", "web", "--memory", too_much)
+    assert_one_line(refused, 1, "can be promised")
+    machines.create("web", "echo")
+    assert '"web" is promised 32 MiB of 32 MiB and 1 CPUs' in machines.good("pool", "plan", "web")
+    machines.good("set", "web", "--memory", too_much)
+    assert_one_line(machines.run("pool", "plan", "web"), 1, "can be promised")
+    assert machines.run("start", "web").stderr.partition(": ")[2].partition(": ")[2] == refused.stderr.partition(": ")[2]
+    assert machines.info("web")["state"] == "stopped"
+
+
 def test_set_by_many(machines):
     """None overwrites what another one wrote, while the machine starts and ends."""
     machines.create("web", "echo")
