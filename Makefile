@@ -16,7 +16,7 @@ ENGINE_SUITES ?= tests/isa tests/random/test_random.py tests/random/test_hostile
                  tests/system/test_cli_run.py tests/system/test_cli_image.py
 
 .DEFAULT_GOAL := all
-.PHONY: all build run image doctor test test-long test-asan test-ubsan test-tsan test-interp test-engines \
+.PHONY: all build run image bench-machines doctor test test-long test-asan test-ubsan test-tsan test-interp test-engines \
         bench format lint install clean help
 
 all: ## set up what the build needs, and build
@@ -79,11 +79,16 @@ bench: ## measure it against native and QEMU; options: make bench BENCH="--only 
 	@$(BUILD)/hospes image build --if-missing debian
 	@$(PYTHON) bench/run.py --build $(BUILD) $(BENCH)
 
+bench-machines: ## measure what many machines cost; options: make bench-machines BENCH="--only idle"
+	@$(MAKE) --no-print-directory build
+	@$(BUILD)/hospes image build --if-missing debian
+	@$(PYTHON) bench/machines.py --build $(BUILD) $(BENCH)
+
 format: ## write all C as .clang-format says
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+	@git ls-files '*.c' '*.h' ':!tests/isa' | xargs clang-format -i
 
 lint: build ## clang-format and clang-tidy, changing nothing
-	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	@git ls-files '*.c' '*.h' ':!tests/isa' | xargs clang-format --dry-run --Werror
 	@git ls-files 'src/*.c' | xargs -P "$$(nproc)" -n 4 clang-tidy --quiet -p $(BUILD) \
 	    --extra-arg=-Wno-unknown-warning-option --warnings-as-errors='*'
 
