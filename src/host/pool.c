@@ -251,12 +251,17 @@ void pool_release(struct pool *pool)
     *pool = (struct pool){0};
 }
 
+/* What all of them may be promised, pool.json's limit aside. */
+static uint64_t host_room(const struct pool *pool)
+{
+    return pool->memory > pool->limits.memory_reserve ? pool->memory - pool->limits.memory_reserve
+                                                      : 0;
+}
+
 uint64_t pool_room(const struct pool *pool)
 {
-    uint64_t most =
-        pool->memory > pool->limits.memory_reserve ? pool->memory - pool->limits.memory_reserve : 0;
+    uint64_t most = lesser(host_room(pool), pool->limits.memory);
 
-    most = lesser(most, pool->limits.memory);
     return most > pool->promised ? most - pool->promised : 0;
 }
 
@@ -276,13 +281,21 @@ int pool_admit(const struct pool *pool, const struct record *record, struct erro
                          (unsigned long long)pool->cpus_granted);
     if (min <= pool_room(pool))
         return 0;
-    return error_set(
-        error, pool->limits.memory < pool->memory ? EDQUOT : ENOMEM,
-        "it is to have %s of memory at the least, and %s can be promised (%s of the host, less %s "
-        "for itself, less %s promised to others that run); stop one, or lower --memory-min",
-        size_format(min, wanted), size_format(pool_room(pool), room),
-        size_format(lesser(pool->memory, pool->limits.memory), total),
-        size_format(pool->limits.memory_reserve, reserve), size_format(pool->promised, promised));
+    size_format(min, wanted);
+    size_format(pool_room(pool), room);
+    size_format(pool->promised, promised);
+    if (pool->limits.memory < host_room(pool))
+        return error_set(error, EDQUOT,
+                         "it is to have %s of memory at the least, and %s can be promised (%s that "
+                         "pool.json allows in all, less %s promised to others that run); stop one, "
+                         "or lower --memory-min",
+                         wanted, room, size_format(pool->limits.memory, total), promised);
+    return error_set(error, ENOMEM,
+                     "it is to have %s of memory at the least, and %s can be promised (%s of the "
+                     "host, less %s for itself, less %s promised to others that run); stop one, or "
+                     "lower --memory-min",
+                     wanted, room, size_format(pool->memory, total),
+                     size_format(pool->limits.memory_reserve, reserve), promised);
 }
 
 int pool_admit_change(const struct pool *pool, const struct record *record, struct error *error)

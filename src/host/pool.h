@@ -9,9 +9,9 @@
  * machine for which it would be is not started. What lies between minimum and memory is given as
  * there is room (balance.h).
  *
- * Limits come from pool.json: $XDG_CONFIG_HOME/hospes/pool.json, or /etc/hospes/pool.json where the
- * user has none; a user's own limits are no fence against the user but against mistakes. The file
- * of /etc holds for all and cannot be loosened:
+ * Limits come from pool.json: that of /etc/hospes holds for all, and the user's own one in
+ * $XDG_CONFIG_HOME/hospes can make them tighter and not looser. No fence against the user, but
+ * against mistakes:
  *   {"memory_reserve": BYTES, "memory": BYTES, "cpus": N, "machines": N}
  */
 #ifndef HOSPES_HOST_POOL_H
@@ -60,8 +60,8 @@ int pool_measure(struct pool *pool, const struct registry *registry,
 void pool_release(struct pool *pool);
 /* How much more could be promised. */
 uint64_t pool_room(const struct pool *pool);
-/* Whether the machine, which is not in the pool, could be started beside those that are: 0, or
- * -EDQUOT or -ENOMEM with the numbers. */
+/* Whether the machine, which is not in the pool, could be started beside those that are: 0, or with
+ * the numbers -EDQUOT where a limit of pool.json is in the way, -ENOMEM where the host's memory. */
 int pool_admit(const struct pool *pool, const struct record *record,
                struct error *error) MUST_CHECK;
 

@@ -435,8 +435,17 @@ static void admitted_by_the_limit_of_memory(void **state)
     pool.limits.memory = 6 * GIB;
     pool.promised = 4 * GIB;
     assert_int_equal(admit(&pool, 1, 2 * GIB, 0, NULL), 0);
-    assert_int_equal(admit(&pool, 1, 3 * GIB, 0, "3 GiB of memory at the least, and 2 GiB can"),
+    /* The host's reserve is beside that, and no part of the sum. */
+    assert_int_equal(admit(&pool, 1, 3 * GIB, 0,
+                           "3 GiB of memory at the least, and 2 GiB can be promised (6 GiB that "
+                           "pool.json allows in all, less 4 GiB promised to others"),
                      -EDQUOT);
+    /* A limit that the host does not come up to is not what is in the way. */
+    pool.limits.memory = 8 * GIB - 2 * MIB;
+    assert_int_equal(admit(&pool, 1, 4 * GIB, 0,
+                           "3 GiB can be promised (8 GiB of the host, less 1 GiB for itself, less "
+                           "4 GiB promised to others"),
+                     -ENOMEM);
 }
 
 /* The machine's own share does not count twice. */
