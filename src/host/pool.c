@@ -186,18 +186,22 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
         free(machine.name);
         return -ENOMEM;
     }
+    state_recall(registry, name, &state);
+    /* Else who holds the lock has not written yet, or ends: what is there is of another one. */
+    if (registry_is_held_by(registry, name, state.pid))
+        machine.pid = (int)state.pid;
     if (!record_read(registry, name, &record, NULL)) {
         machine.cpus = record.description.cpus;
         machine.memory = record.description.memory;
         machine.memory_min = record_memory_min(&record);
+        machine.merging = record.description.merge;
     }
     machine.merge_domain = record.merge_domain;
     record.merge_domain = NULL;
     record_release(&record);
-    state_recall(registry, name, &state);
-    machine.pid = (int)state.pid;
-    machine.merging = state.merging;
+    /* Whoever has not written may merge, if it was made so. */
     if (machine.pid) {
+        machine.merging = state.merging;
         snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
         machine.resident = proc_bytes(path, "RssShmem");
         machine.own = proc_bytes(path, "RssAnon");

@@ -34,7 +34,7 @@ struct pool_limits {
 /* One machine that runs. */
 struct pool_machine {
     char *name; /* owned */
-    int pid;
+    int pid;    /* 0: it begins or ends */
     unsigned cpus;
     uint64_t memory, memory_min; /* bytes */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */

@@ -323,6 +323,49 @@ static void a_machine_that_is_broken(void **state)
     pool_release(&pool);
 }
 
+/* Who holds the lock begins or ends: what is written down is of another one, whose number any
+ * process may have by now. Its pages may be offered for merging at any moment, if it is made so
+ * (P2). */
+static void a_machine_that_has_not_written(void **state)
+{
+    struct fixture *f = *state;
+    struct record record;
+    struct pool pool;
+    pid_t pid;
+
+    record_make(&record, "begins", 1, GIB, 0);
+    record.description.merge = true;
+    record.merge_domain = strdup("blue");
+    machine_put(f, &record);
+    machine_lock(f, "begins", false);
+    state_put(f, "begins", 1, false);
+    record_make(&record, "plain", 1, GIB, 0);
+    machine_put(f, &record);
+    machine_lock(f, "plain", false);
+    state_put(f, "plain", 1, true);
+    measure(f, &pool);
+    assert_int_equal(pool.count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pool.machines[i].pid, 0);
+        assert_int_equal(pool.machines[i].own + pool.machines[i].resident, 0);
+    }
+    assert_true(pool.machines[0].merging);
+    assert_false(pool.machines[1].merging);
+    assert_int_equal(pool.promised, 2 * GIB);
+    pool_release(&pool);
+    /* It has: another domain's machine was there first, and it does not merge. */
+    record_make(&record, "begun", 1, GIB, 0);
+    record.description.merge = true;
+    machine_put(f, &record);
+    pid = machine_lock(f, "begun", true);
+    state_put(f, "begun", pid, false);
+    measure(f, &pool);
+    assert_string_equal(pool.machines[1].name, "begun");
+    assert_int_equal(pool.machines[1].pid, pid);
+    assert_false(pool.machines[1].merging);
+    pool_release(&pool);
+}
+
 static void machines_that_cannot_be_read(void **state)
 {
     struct fixture *f = *state;
@@ -609,6 +652,7 @@ int main(void)
         POOL_TEST(machines_that_run),
         POOL_TEST(a_machine_that_merges),
         POOL_TEST(a_machine_that_is_broken),
+        POOL_TEST(a_machine_that_has_not_written),
         POOL_TEST(machines_that_cannot_be_read),
         cmocka_unit_test(room),
         cmocka_unit_test(admitted_by_numbers_of_machines),
