@@ -370,7 +370,7 @@ static int session_confine(struct session *session, const struct machine_descrip
     if (description_has_network(d, MACHINE_NET_USER))
         r = jail_allow_names(session->jail, error);
     if (!r && d->profile)
-        r = jail_allow_beside(session->jail, d->profile, JAIL_KEEP, error);
+        r = jail_allow_cache(session->jail, d->profile, error);
     if (!r && d->agent)
         r = jail_allow_beside(session->jail, d->agent, JAIL_REMOVE, error);
     if (!r && d->vsock)
@@ -378,6 +378,9 @@ static int session_confine(struct session *session, const struct machine_descrip
     if (!r && d->networks)
         r = jail_allow(session->jail, d->networks,
                        JAIL_KEEP | JAIL_LIST | JAIL_REMOVE | JAIL_REMOVE_EMPTY, error);
+    /* The directory of networks itself, once it is empty. */
+    if (!r && d->networks)
+        r = jail_allow_beside(session->jail, d->networks, JAIL_REMOVE_EMPTY, error);
     if (!r && socket)
         r = jail_allow_beside(session->jail, socket, JAIL_REMOVE, error);
     if (r)

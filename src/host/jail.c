@@ -182,6 +182,16 @@ int jail_allow_beside(struct jail *jail, const char *path, unsigned rights, stru
     return r;
 }
 
+int jail_allow_cache(struct jail *jail, const char *path, struct error *error)
+{
+    CLEANUP(error_release) struct error found = ERROR_INIT;
+    int r = jail_allow_beside(jail, path, JAIL_KEEP, &found);
+
+    if (!r || r == -ENOENT || r == -ENOTDIR || r == -EACCES)
+        return 0;
+    return error_set(error, -r, "%s", found.message ? found.message : error_words(-r));
+}
+
 int jail_allow_names(struct jail *jail, struct error *error)
 {
     static const char file[] = "/etc/resolv.conf";

@@ -69,6 +69,8 @@ int jail_allow(struct jail *jail, const char *path, unsigned rights,
 /* The same for the directory that the file `path` is in. */
 int jail_allow_beside(struct jail *jail, const char *path, unsigned rights,
                       struct error *error) MUST_CHECK;
+/* For a file that is kept where that can be: no failure where its directory is not there. */
+int jail_allow_cache(struct jail *jail, const char *path, struct error *error) MUST_CHECK;
 
 /* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. */
 int jail_allow_names(struct jail *jail, struct error *error) MUST_CHECK;

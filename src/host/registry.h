@@ -84,11 +84,12 @@ int registry_lock_record(const struct registry *registry, const char *name, int 
                          struct error *error) MUST_CHECK;
 /* Whether somebody holds the machine's lock now. */
 bool registry_is_locked(const struct registry *registry, const char *name);
-/* Makes the lock at `fd` this process's own, for registry_is_held_by(), until the process closes any
- * descriptor of that file. */
+/* Makes the lock at `fd` this process's own, for registry_is_held_by(), until the process closes
+ * any descriptor of that file. */
 int registry_sign_lock(int fd) MUST_CHECK;
 /* Whether process `pid` signed the machine's lock, so that a number that was written down long ago,
- * and may be another process's by now, is not taken for the machine's. Never of the caller itself. */
+ * and may be another process's by now, is not taken for the machine's. Never of the caller itself.
+ */
 bool registry_is_held_by(const struct registry *registry, const char *name, pid_t pid);
 
 /* Makes RUN and RUN/NAME, of mode 0700 and the user's own: -EPERM if another user's. */

@@ -273,7 +273,7 @@ static int runner_confine(struct runner *runner, struct error *error)
     if (!r)
         r = jail_allow(runner->jail, runner->registry->run, JAIL_REMOVE_EMPTY, error);
     if (!r && d->profile)
-        r = jail_allow_beside(runner->jail, d->profile, JAIL_KEEP, error);
+        r = jail_allow_cache(runner->jail, d->profile, error);
     if (!r && description_has_network(d, MACHINE_NET_USER))
         r = jail_allow_names(runner->jail, error);
     if (!r && d->networks)
