@@ -23,10 +23,10 @@ BURST_SECONDS = 0.1
 class Named(Guest):
     """A named machine of Debian, with its console."""
 
-    def __init__(self, program, environment, name):
+    def __init__(self, program, environment, name, *arguments):
         self.program, self.environment, self.name = str(program), environment, name
         self.text = ""
-        self.hospes("create", name, "--image", "debian", "--memory", "768M")
+        self.hospes("create", name, "--image", "debian", *(arguments or ["--memory", "768M"]))
         self.hospes("start", name)
         self.process = pexpect.spawn(
             self.program, ["console", name], env=environment, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS, dimensions=(40, 200)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host as one pool: what `hospes pool` and `hospes top` tell, whom limits keep from starting, and `hospes balance` with guests that follow."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pexpect
+import pytest
+
+from test_cli import assert_one_line
+from test_cli_run import guests  # noqa: F401
+from test_limit import Named
+from test_machines import machines  # noqa: F401
+
+KIB, MIB = 1 << 10, 1 << 20
+SECONDS = 20
+
+
+def write_limits(config, **limits):
+    (config / "hospes").mkdir(parents=True, exist_ok=True)
+    (config / "hospes" / "pool.json").write_text(json.dumps(limits), encoding="utf-8")
+
+
+@pytest.fixture
+def limits(machines):  # noqa: F811
+    """Writes the user's own pool.json."""
+    return lambda **values: write_limits(machines.path / ".config", **values)
+
+
+def pool_of(machines):  # noqa: F811
+    return json.loads(machines.good("pool", "--json"))
+
+
+# ---- hospes pool ----
+
+
+def test_pool_of_nobody(machines):  # noqa: F811
+    pool = pool_of(machines)
+    assert (pool["machines"], pool["memory_promised"], pool["memory_granted"], pool["cpus_granted"]) == ([], 0, 0, 0)
+    assert pool["cpus"] == len(os.sched_getaffinity(0))
+    assert 0 < pool["memory_available"] and 0 < pool["memory_reserve"] < pool["memory"]
+    assert pool["memory_room"] == pool["memory"] - pool["memory_reserve"]
+
+
+def test_pool(machines, limits):  # noqa: F811
+    limits(memory_reserve=64 * MIB)
+    machines.make("web", "echo", "--net", "none", "--memory-min", "16M").make("db", "echo")
+    machines.create("idle", "echo")
+    pool = pool_of(machines)
+    assert pool["memory_reserve"] == 64 * MIB
+    assert (pool["memory_promised"], pool["memory_granted"], pool["cpus_granted"]) == (48 * MIB, 64 * MIB, 2)
+    assert pool["memory_room"] == pool["memory"] - 64 * MIB - 48 * MIB
+    assert [row["name"] for row in pool["machines"]] == ["db", "web"]
+    db, web = pool["machines"]
+    assert (db["cpus"], db["memory"], db["memory_min"]) == (1, 32 * MIB, 32 * MIB)
+    assert (web["memory"], web["memory_min"], web["pid"]) == (32 * MIB, 16 * MIB, machines.info("web")["pid"])
+    assert 0 < web["resident"] <= 32 * MIB and web["own"] > 0
+
+    text = machines.good("pool")
+    for words in (
+        r"^host +\d+ CPUs, \S+ [MG]iB of memory, .*, 64 MiB kept for the host$",
+        r"^promised +48 MiB of memory to 2 machines that run$",
+        r"^granted +64 MiB of memory at the most, 2 CPUs$",
+        r"^used +\S+ [KM]iB by guests, \S+ [KM]iB by hospes$",
+        r"^room +\S+ [MG]iB can be promised",
+        r"^NAME +CPUS +PROMISED +MEMORY +USED +HOSPES$",
+        r"^web +1 +16 MiB +32 MiB +\S+ [KM]iB +\S+ [KM]iB$",
+    ):
+        assert re.search(words, text, re.MULTILINE), (words, text)
+    assert "idle" not in text
+    machines.good("kill", "web")
+    assert [row["name"] for row in pool_of(machines)["machines"]] == ["db"]
+    assert_one_line(machines.run("pool", "web"), 2, 'unexpected argument "web"')
+
+
+def test_limits_that_cannot_be_used(machines, limits):  # noqa: F811
+    """Nothing starts under limits of which nobody knows what they say."""
+    machines.create("web", "echo")
+    limits(memory="1G")
+    for command in (["pool"], ["top", "--once"], ["balance"], ["start", "web"]):
+        assert_one_line(machines.run(*command), 1, '.config/hospes/pool.json": "memory" is to be a number')
+    assert machines.info("web")["state"] == "stopped"
+
+
+# ---- who may start ----
+
+
+@pytest.mark.parametrize(
+    "values,words",
+    [
+        ({"machines": 1}, 'cannot start "db": 1 machines run, and pool.json allows 1 at once'),
+        ({"cpus": 1}, 'cannot start "db": it wants 1 CPUs; pool.json allows 1 in all, and 1 are given'),
+        ({"memory": 40 * MIB}, "32 MiB of memory at the least, and 8 MiB can be promised (40 MiB that pool.json allows in all, less 32 MiB promised to others that run)"),
+    ],
+)
+def test_a_start_that_limits_refuse(machines, limits, values, words):  # noqa: F811
+    limits(**values)
+    machines.make("web", "echo").create("db", "echo")
+    assert_one_line(machines.run("start", "db"), 1, words)
+    assert_one_line(machines.run("start", "--foreground", "db"), 1, words)
+    assert machines.info("db")["state"] == "stopped" and machines.info("web")["state"] == "running"
+    # It is counted once, whoever was in its way.
+    machines.good("kill", "web")
+    machines.good("start", "db")
+    assert_one_line(machines.run("start", "web"), 1, words.replace('"db"', '"web"'))
+
+
+def test_a_host_that_keeps_its_memory(machines, limits):  # noqa: F811
+    memory = pool_of(machines)["memory"]
+    limits(memory_reserve=memory - 40 * MIB)
+    machines.make("web", "echo").create("db", "echo")
+    assert_one_line(machines.run("start", "db"), 1, "8 MiB can be promised (")
+    machines.good("set", "web", "--memory-min", "8M")
+    machines.good("start", "db")
+    # What it has been promised is not taken back by a limit, and no more is given.
+    assert_one_line(machines.run("set", "web", "--memory-min", "16M"), 1, "16 MiB of memory at the least, and 8 MiB can be promised (")
+    assert machines.file("web")["memory_min"] == 8 * MIB
+
+
+def test_starts_at_once(machines, limits):  # noqa: F811
+    """Of many that want the same room as many get it as it is for."""
+    limits(machines=2)
+    names = [f"web-{i}" for i in range(6)]
+    for name in names:
+        machines.create(name, "echo")
+    starts = [subprocess.Popen([machines.home.program, "start", name], env=machines.home.environment, stderr=subprocess.PIPE, text=True) for name in names]
+    words = [process.communicate(timeout=SECONDS)[1] for process in starts]
+    assert sorted(process.returncode for process in starts) == [0] * 2 + [1] * 4, words
+    assert len(pool_of(machines)["machines"]) == 2
+
+
+# ---- hospes top ----
+
+ROW = re.compile(
+    r"^(?P<name>\S+) +(?P<state>\w+) +(?P<cpus>\d+) +(?P<cpu>-?[\d.]+) +(?P<used>\S+ \w+) +(?P<memory>\S+ \w+) +(?P<balloon>\S+ \w+) +(?P<read>\S+ \w+)/s +(?P<written>\S+ \w+)/s +(?P<units>-?\d+)$"
+)
+
+
+def assert_sane(row):
+    """Nothing that would be there if a counter had gone backwards."""
+    assert 0 <= float(row["cpu"]) < 1000, row
+    assert 0 <= int(row["units"]) < 10**8, row
+    assert row["read"] == row["written"] == "0 B" or "TiB" not in row["read"] + row["written"], row
+
+
+def test_top_once(machines):  # noqa: F811
+    machines.make("web", "echo").make("db", "echo")
+    machines.good("pause", "db")
+    begin = time.monotonic()
+    head, empty, names, *rows = machines.good("top", "--once", "--interval", "2").splitlines()
+    assert 2 <= time.monotonic() - begin < 10
+    assert re.fullmatch(r"2 machines; host: \d+ CPUs, \S+ \w+ of memory, \S+ \w+ available; guests hold \S+ \w+", head) and not empty
+    assert names.split() == ["NAME", "STATE", "CPUS", "CPU", "%", "USED", "MEMORY", "BALLOON", "READ", "WRITTEN", "UNITS/S"]
+    db, web = (ROW.match(row).groupdict() for row in rows)
+    assert (db["name"], db["state"], db["memory"], db["balloon"], db["cpu"]) == ("db", "paused", "32 MiB", "0 B", "0.0")
+    assert (web["name"], web["state"], web["cpus"]) == ("web", "running", "1")
+    # It polls its UART, and has what other programs leave it.
+    assert 5 < float(web["cpu"]) < 150
+    for row in (db, web):
+        assert_sane(row)
+
+
+def test_top_refuses(machines):  # noqa: F811
+    for interval in ("0", "3601", "1s"):
+        assert machines.run("top", "--interval", interval).returncode == 2
+    assert_one_line(machines.run("top", "web"), 2, 'unexpected argument "web"; see: hospes info web')
+    assert machines.good("top", "--once").startswith("0 machines; host: ")
+
+
+def test_top_on_a_terminal(machines):  # noqa: F811
+    machines.make("web", "echo")
+    with pexpect.spawn(str(machines.home.program), ["top"], env=machines.home.environment, encoding="utf-8", timeout=SECONDS, dimensions=(24, 130)) as terminal:
+        for _ in range(2):
+            terminal.expect_exact("\033[H\033[J1 machines; host: ")
+            terminal.expect(r"; q quits\r\n")
+            terminal.expect(r"\nweb +running ")
+        terminal.send("x")
+        terminal.send("q")
+        terminal.expect(pexpect.EOF)
+    assert terminal.exitstatus == 0
+
+
+# ---- hospes balance ----
+
+MEMORY, LEAST = 512 * MIB, 256 * MIB
+IDLE = "the host is short of memory, and its guest does not use this"
+PROMISED = "the host is short of memory: down towards what it was promised"
+GROWS = ("its guest is short of memory", "the host has memory to spare")
+
+
+@pytest.fixture
+def balanced(program, debian):
+    """Two machines of Debian that are up, and where pool.json is."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="hospes-test-"))
+    # On the disk that the image is on: its copy has as many blocks.
+    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
+    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{base}/run", XDG_CONFIG_HOME=f"{base}/config")
+    pair = []
+    try:
+        for name in ("a", "b"):
+            pair.append(Named(program, environment, name, "--memory", "512M", "--memory-min", "256M", "--cpus", "1", "--net", "none"))
+        for machine in pair:
+            machine.boot()
+        yield (base / "config", *pair)
+    finally:
+        for machine in pair:
+            machine.kill()
+        for name in ("a", "b"):
+            subprocess.run([str(program), "kill", name], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        shutil.rmtree(directory)
+        shutil.rmtree(base)
+
+
+def available(guest):
+    """Its guest's MemAvailable, in bytes. MemTotal stays as it is for a balloon that gives way before a guest is out of memory."""
+    return int(re.search(r"\d+", guest.check("grep MemAvailable: /proc/meminfo")).group()) * KIB
+
+
+def about(size):
+    return pytest.approx(size, abs=48 * MIB)
+
+
+def statistics(guest):
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SECONDS)
+        connection.connect(f"{guest.environment['HOSPES_RUN_DIR']}/{guest.name}/control")
+        connection.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "machine.statistics"}\n')
+        with connection.makefile(encoding="utf-8") as lines:
+            return json.loads(lines.readline())["result"]
+
+
+def wait_size(guest, size):
+    """Until its balloon has followed."""
+    end = time.monotonic() + SECONDS
+    while (now := statistics(guest))["given"] != MEMORY - size:
+        assert time.monotonic() < end, now
+        time.sleep(0.05)
+    assert (now["size"], now["memory"], now["memory_min"]) == (size, MEMORY, LEAST)
+
+
+def moves(text):
+    """[machine, verb, from, to, reason] of each line."""
+    lines = [re.fullmatch(r"20\d\d-\S+Z (\w+): (\w+) from (\S+ \w+) to (\S+ \w+): (.*)", line) for line in text.splitlines()]
+    assert all(lines), text
+    return [list(line.groups()) for line in lines]
+
+
+def sets(guest):
+    told = [json.loads(line) for line in guest.hospes("events", "--json", guest.name).splitlines()]
+    return [(event["size"], event["reason"]) for event in told if event["event"] == "set"]
+
+
+def test_balance(balanced):
+    config, a, b = balanced
+    # Of its 512 MiB it needs more than it is promised then, and can live with less.
+    b.check("head -c 80M /dev/zero >/dev/shm/used")
+    whole = {guest.name: available(guest) for guest in (a, b)}
+    resident = statistics(b)["resident"]
+    write_limits(config, memory_reserve=0)
+    assert a.hospes("balance") == "nothing to move among 2 machines\n"
+
+    # B2: no host has that much.
+    write_limits(config, memory_reserve=1 << 50)
+    down = [["a", "shrinks", "512 MiB", "256 MiB", IDLE], ["b", "shrinks", "512 MiB", "256 MiB", PROMISED]]
+    assert moves(a.hospes("balance", "--dry-run")) == [[*move[:4], f"{move[4]} (not done)"] for move in down]
+    assert statistics(a)["size"] == statistics(b)["size"] == MEMORY and sets(a) == sets(b) == []
+    assert moves(a.hospes("balance")) == down
+    for guest, reason in ((a, IDLE), (b, PROMISED)):
+        wait_size(guest, LEAST)
+        assert sets(guest) == [(LEAST, reason)]
+        assert available(guest) == about(whole[guest.name] - (MEMORY - LEAST))
+        assert json.loads(guest.hospes("info", "--json", guest.name))["description"]["memory"] == MEMORY, "it is not written down"
+    assert statistics(b)["resident"] < min(resident, LEAST + 32 * MIB), "the host has it back"
+    assert b.check("wc -c </dev/shm/used") == str(80 * MIB)
+    assert a.hospes("balance") == "nothing to move among 2 machines\n"
+
+    # B3: there is memory again; as a service, until all is given back.
+    write_limits(config, memory_reserve=0)
+    with subprocess.Popen([a.program, "balance", "--service", "--interval", "1"], env=a.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as service:
+        for guest in (a, b):
+            wait_size(guest, MEMORY)
+        time.sleep(1.5)
+        service.terminate()
+        up = moves(service.communicate(timeout=SECONDS)[0])
+    assert [move[:4] for move in up] == [["a", "grows", "256 MiB", "512 MiB"], ["b", "grows", "256 MiB", "512 MiB"]], "once, and it is quiet then"
+    assert (up[0][4], up[1][4]) == (GROWS[1], GROWS[0])
+    for guest, move in zip((a, b), up):
+        assert sets(guest)[1:] == [(MEMORY, move[4])]
+        assert available(guest) == about(whole[guest.name])
