@@ -18,10 +18,12 @@
 enum { TOP_ONCE = 1, TOP_INTERVAL };
 enum { ASK_MS = 500 };
 
-/* Counters that only grow, of one machine at one moment. */
+/* Counters that only grow, of one machine's process at one moment. */
 struct sample {
     char name[REGISTRY_NAME_MAX + 1];
+    int pid;
     uint64_t cpu_ns, read, written; /* of disks, by the process */
+    bool told;                      /* the machine told: */
     uint64_t units;                 /* translated */
 };
 
@@ -75,20 +77,29 @@ static void sample_take(struct sample *sample, const struct pool_machine *machin
     char text[4096];
 
     snprintf(sample->name, sizeof(sample->name), "%s", machine->name);
+    sample->pid = machine->pid;
     read_text(machine->pid, "stat", text, sizeof(text));
     sample->cpu_ns = (stat_number(text, 14) + stat_number(text, 15)) * tick;
     read_text(machine->pid, "io", text, sizeof(text));
     sample->read = line_number(text, "\nread_bytes: ");
     sample->written = line_number(text, "\nwrite_bytes: ");
+    sample->told = info != NULL;
     sample->units = (uint64_t)json_integer_value(json_object_get(info, "units"));
 }
 
-static const struct sample *sample_before(const struct top *top, const char *name)
+/* Of the same process: another one's counters began anew. */
+static const struct sample *sample_before(const struct top *top, const struct sample *now)
 {
     for (size_t i = 0; i < top->before_count; i++)
-        if (!strcmp(top->before[i].name, name))
+        if (!strcmp(top->before[i].name, now->name) && top->before[i].pid == now->pid)
             return &top->before[i];
     return NULL;
+}
+
+/* What a counter grew by in a second. */
+static double rate(uint64_t now, uint64_t before, uint64_t ns)
+{
+    return now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
 }
 
 static json_t *ask(const struct top *top, const char *name)
@@ -110,19 +121,18 @@ static void row_print(const struct pool_machine *machine, const struct sample *n
     const char *state = json_string_value(json_object_get(info, "state"));
     uint64_t given = (uint64_t)json_integer_value(json_object_get(memory, "given"));
     char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX], d[SIZE_TEXT_MAX], e[SIZE_TEXT_MAX];
+    bool units = before && before->told && now->told;
 
     if (!before || !ns)
         before = now;
     if (!ns)
         ns = 1;
     printf("%-16.16s %-8s %4u %6.1f %10s %10s %10s %9s/s %9s/s %8.0f\n", machine->name,
-           state ? state : "busy", machine->cpus,
-           100.0 * (double)(now->cpu_ns - before->cpu_ns) / (double)ns,
+           state ? state : "busy", machine->cpus, rate(now->cpu_ns, before->cpu_ns, ns) / 1e7,
            size_format(machine->resident, a), size_format(machine->memory, b),
-           size_format(given, c),
-           size_format((now->read - before->read) * UINT64_C(1000000000) / ns, d),
-           size_format((now->written - before->written) * UINT64_C(1000000000) / ns, e),
-           (double)(now->units - before->units) * 1e9 / (double)ns);
+           size_format(given, c), size_format((uint64_t)rate(now->read, before->read, ns), d),
+           size_format((uint64_t)rate(now->written, before->written, ns), e),
+           units ? rate(now->units, before->units, ns) : 0);
 }
 
 static void head_print(const struct pool *pool, bool screen)
@@ -160,17 +170,15 @@ static int top_turn(struct top *top, bool screen, struct error *error)
 
         sample_take(&samples[i], &pool.machines[i], info);
         if (!top->once || ns)
-            row_print(&pool.machines[i], &samples[i], sample_before(top, pool.machines[i].name), ns,
-                      info);
+            row_print(&pool.machines[i], &samples[i], sample_before(top, &samples[i]), ns, info);
         json_decref(info);
     }
-    fflush(stdout);
     free(top->before);
     top->before = samples;
     top->before_count = pool.count;
     top->before_ns = now_ns;
     pool_release(&pool);
-    return 0;
+    return fflush(stdout) ? error_set(error, EIO, "cannot write to standard output") : 0;
 }
 
 /* Waits for the next turn; true: the user wants no more. */

@@ -188,6 +188,57 @@ def test_top_on_a_terminal(machines):  # noqa: F811
     assert terminal.exitstatus == 0
 
 
+@pytest.fixture
+def live(machines):  # noqa: F811
+    """`hospes top` in a pipe, a turn a second: the next row of a machine for which something holds."""
+    with subprocess.Popen([machines.home.program, "top"], env=machines.home.environment, stdout=subprocess.PIPE, text=True) as process:
+
+        def next_row(name, holds):
+            end = time.monotonic() + SECONDS
+            for line in process.stdout:
+                row = ROW.match(line)
+                if row and row["name"] == name:
+                    assert_sane(row.groupdict())
+                    if holds(row):
+                        return row
+                assert time.monotonic() < end, line
+            raise AssertionError("it has ended")
+
+        yield next_row
+        process.kill()
+
+
+def test_top_of_a_process_that_stands_still(machines, live):  # noqa: F811
+    """What cannot be asked for its counters has not gone backwards, and comes back as it was."""
+    machines.make("web", "echo")
+    pid = machines.info("web")["pid"]
+    live("web", lambda row: row["state"] == "running")
+    os.kill(pid, signal.SIGSTOP)
+    live("web", lambda row: row["state"] == "busy")
+    live("web", lambda row: row["state"] == "busy" and row["cpu"] == "0.0")
+    os.kill(pid, signal.SIGCONT)
+    live("web", lambda row: row["state"] == "running")
+    live("web", lambda row: float(row["cpu"]) > 1)
+
+
+def test_top_of_a_machine_that_is_started_again(machines, live):  # noqa: F811
+    """The counters of its new process begin anew."""
+    machines.make("web", "echo")
+    # So much that the new one does not come up to it in a turn.
+    for _ in range(3):
+        live("web", lambda row: float(row["cpu"]) > 1)
+    machines.good("kill", "web")
+    machines.good("start", "web")
+    for _ in range(2):
+        live("web", lambda row: row["state"] == "running")
+
+
+def test_top_without_a_reader(machines):  # noqa: F811
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run([machines.home.program, "top"], env=machines.home.environment, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    assert (result.returncode, result.stderr) == (1, "hospes: cannot write to standard output\n")
+
+
 # ---- hospes balance ----
 
 MEMORY, LEAST = 512 * MIB, 256 * MIB
