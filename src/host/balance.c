@@ -86,12 +86,13 @@ static uint64_t feed(struct balance_machine *machines, size_t count, uint64_t bu
 {
     for (size_t i = 0; i < count; i++) {
         struct balance_machine *m = &machines[i];
-        uint64_t need = needed(m), n = need > m->size ? lesser(need - m->size, budget) : 0;
+        uint64_t before = m->new_size, need = needed(m);
+        uint64_t n = need > before ? lesser(need - before, budget) : 0;
 
         if (n < LEAST_MOVE)
             continue;
-        move(m, m->size + n, "its guest is short of memory");
-        budget -= lesser(budget, m->new_size - m->size);
+        move(m, before + n, "its guest is short of memory");
+        budget -= lesser(budget, m->new_size - before);
     }
     return budget;
 }
@@ -109,30 +110,43 @@ static void give_back(struct balance_machine *machines, size_t count, uint64_t b
         if (m->reason)
             m->new_size = lesser(m->max, m->new_size + n);
         else
-            move(m, m->size + n, "the host has memory to spare");
+            move(m, m->new_size + n, "the host has memory to spare");
     }
 }
 
-size_t balance_plan(const struct balance_host *host, struct balance_machine *machines, size_t count)
+/* B1, whatever else: by how much sizes grow in all. */
+static uint64_t keep_promises(struct balance_machine *machines, size_t count)
 {
-    size_t moves = 0;
+    uint64_t grown = 0;
 
     for (size_t i = 0; i < count; i++) {
         struct balance_machine *m = &machines[i];
 
-        /* Sizes that were set by others are within bounds from here on. */
-        m->size = lesser(m->max, greater(m->min, m->size));
-        m->new_size = m->size;
+        m->new_size = lesser(m->max, greater(m->min, m->size));
         m->reason = NULL;
+        if (m->new_size > m->size) {
+            m->reason = "it is promised more";
+            grown += m->new_size - m->size;
+        } else if (m->new_size < m->size) {
+            m->reason = "it may not have more";
+        }
     }
+    return grown;
+}
+
+size_t balance_plan(const struct balance_host *host, struct balance_machine *machines, size_t count)
+{
+    uint64_t promised = keep_promises(machines, count);
+    size_t moves = 0;
+
     if (host->available < host->reserve || host->stalled) {
         relieve(host, machines, count);
     } else {
         uint64_t over = host->available - host->reserve;
-        uint64_t left = feed(machines, count, over), fed = over - left;
+        uint64_t left = feed(machines, count, over - lesser(over, promised));
 
-        if (over - fed > host->reserve)
-            give_back(machines, count, over - fed - host->reserve);
+        if (left > host->reserve)
+            give_back(machines, count, left - host->reserve);
     }
     for (size_t i = 0; i < count; i++) {
         if (machines[i].new_size == machines[i].size)

@@ -8,13 +8,14 @@
  * guest needs what it uses and a quarter more (at least 64 MiB), so that it can work between two
  * looks; what it says of that is believed only as far as its own size goes.
  *
- *   B1  Every size stays between the machine's minimum and its memory.
+ *   B1  Every size stays between the machine's minimum and its memory. One that does not, as when
+ *       its minimum was raised, is put there before all else, however short the host is.
  *   B2  When the host has less available than its reserve, or stalls for memory (PSI), sizes go
  *       down: first to what guests need, those with most to spare first, then to their minimums.
- *       No machine grows meanwhile.
+ *       No machine grows beyond its minimum meanwhile.
  *   B3  Else a guest that needs more than its size grows, and what the host has beyond twice its
  *       reserve is given back to machines whose size is below their memory.
- *   B4  Moves of less than 16 MiB are not made.
+ *   B4  Moves of less than 16 MiB are not made, but for B1.
  */
 #ifndef HOSPES_HOST_BALANCE_H
 #define HOSPES_HOST_BALANCE_H

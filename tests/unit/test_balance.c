@@ -86,11 +86,15 @@ static void test_guest_is_short(void **state)
 
 static void test_memory_is_given_back(void **state)
 {
-    const struct balance_host host = {.available = 8000 * MIB, .reserve = 1000 * MIB};
+    struct balance_host host = {.available = 8000 * MIB, .reserve = 1000 * MIB};
     struct balance_machine m[] = {machine(256, 2048, 512, 300), machine(256, 1024, 1024, 300)};
 
     assert_int_equal(balance_plan(&host, m, 2), 1);
     assert_int_equal(m[0].new_size, 2048 * MIB);
+    /* The host keeps twice its reserve. */
+    host.available = 2500 * MIB;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 1012 * MIB);
 }
 
 static void test_silent_guests_are_believed_in(void **state)
@@ -106,6 +110,44 @@ static void test_silent_guests_are_believed_in(void **state)
     assert_int_equal(balance_plan(&host, m, 2), 2);
     assert_int_equal(m[1].new_size, 530 * MIB);
     assert_int_equal(m[0].new_size, 518 * MIB);
+}
+
+/* B1: as when it is promised more after it was made small. Short or not, and be it ever so little.
+ */
+static void test_a_promise_comes_first(void **state)
+{
+    struct balance_host host = {.available = 1500 * MIB, .reserve = 1000 * MIB};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct balance_machine m[] = {machine(384, 512, 256, 150), machine(256, 512, 248, 150),
+                                      machine(384, 512, 256, 0), machine(256, 512, 514, 100)};
+
+        m[2].told = false;
+        assert_int_equal(balance_plan(&host, m, 4), 4);
+        assert_int_equal(m[0].size, 256 * MIB);
+        assert_int_equal(m[0].new_size, 384 * MIB);
+        assert_string_equal(m[0].reason, "it is promised more");
+        assert_int_equal(m[1].new_size, 256 * MIB);
+        assert_int_equal(m[2].new_size, 384 * MIB);
+        assert_in_range(m[3].new_size, 256 * MIB, 512 * MIB);
+        assert_non_null(m[3].reason);
+        host.available = 900 * MIB;
+    }
+}
+
+/* What promises take is not given to others too: 60 of 100 MiB are left. */
+static void test_promises_are_counted(void **state)
+{
+    const struct balance_host host = {.available = 1100 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 2048, 512, 12), machine(296, 512, 256, 200)};
+
+    assert_int_equal(balance_plan(&host, m, 2), 2);
+    assert_int_equal(m[0].new_size, 572 * MIB);
+    assert_int_equal(m[1].new_size, 296 * MIB);
+    /* It is promised 260 and needs 320. */
+    m[0] = machine(260, 1024, 256, 0);
+    assert_int_equal(balance_plan(&host, m, 1), 1);
+    assert_int_equal(m[0].new_size, 320 * MIB);
 }
 
 static uint64_t below(uint64_t bound)
@@ -166,6 +208,8 @@ int main(void)
         cmocka_unit_test(test_guest_is_short),
         cmocka_unit_test(test_memory_is_given_back),
         cmocka_unit_test(test_silent_guests_are_believed_in),
+        cmocka_unit_test(test_a_promise_comes_first),
+        cmocka_unit_test(test_promises_are_counted),
         cmocka_unit_test(test_random),
     };
 
