@@ -66,7 +66,14 @@ static int apply_memory(struct runner *runner, const struct record *record, stru
 
 static int apply_memory_min(struct runner *runner, const struct record *record, struct error *error)
 {
-    return 0; /* what it is promised is read where it is needed */
+    uint64_t least = record_memory_min(record);
+    struct machine_balloon balloon;
+
+    /* At once, and not at the balance's next turn. */
+    machine_balloon(runner->machine, &balloon);
+    if (runner->memory - balloon.facts.target < least)
+        machine_balloon_set(runner->machine, runner->memory - least);
+    return 0;
 }
 
 /* ---- CPUs ---- */

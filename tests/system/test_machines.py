@@ -626,7 +626,9 @@ def test_methods(machines):
         assert call("machine.set", memory_min=16 << 20) == (None, ["set"])
         assert call("machine.set", size=24 << 20, reason="a test") == (None, ["set"])
         assert (call("machine.statistics")[0]["memory"], call("machine.statistics")[0]["size"]) == (32 << 20, 24 << 20)
-        assert call("machine.set", memory=16 << 20) == (None, ["set"])
+        assert call("machine.set", memory_min=28 << 20) == (None, ["set"])
+        assert call("machine.statistics")[0]["size"] == 28 << 20, "a promise holds at once"
+        assert call("machine.set", memory=16 << 20, memory_min=16 << 20) == (None, ["set"])
         assert (call("machine.statistics")[0]["memory"], call("machine.statistics")[0]["size"]) == (16 << 20, 16 << 20)
         assert call("machine.set", memory=32 << 20) == (None, ["set"])
         assert machines.file("web")["memory"] == 32 << 20 and "cpu_cap" not in machines.file("web"), "the process does not write it"
