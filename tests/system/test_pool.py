@@ -243,7 +243,6 @@ def test_top_without_a_reader(machines):  # noqa: F811
 MEMORY, LEAST = 512 * MIB, 256 * MIB
 IDLE = "the host is short of memory, and its guest does not use this"
 PROMISED = "the host is short of memory: down towards what it was promised"
-MORE = "it is promised more"
 GROWS = ("its guest is short of memory", "the host has memory to spare")
 
 
@@ -313,8 +312,10 @@ def test_balance(balanced):
     config, a, b = balanced
     # Of its 512 MiB it needs more than it is promised then, and can live with less.
     b.check("head -c 80M /dev/zero >/dev/shm/used")
+    # What it read is not used, and the host holds it.
+    a.check("head -c 250M /dev/vda >/dev/null")
     whole = {guest.name: available(guest) for guest in (a, b)}
-    resident = statistics(b)["resident"]
+    assert statistics(a)["resident"] > LEAST + 64 * MIB
     write_limits(config, memory_reserve=0)
     assert a.hospes("balance") == "nothing to move among 2 machines\n"
 
@@ -329,30 +330,29 @@ def test_balance(balanced):
         assert sets(guest) == [(LEAST, reason)]
         assert available(guest) == about(whole[guest.name] - (MEMORY - LEAST))
         assert json.loads(guest.hospes("info", "--json", guest.name))["description"]["memory"] == MEMORY, "it is not written down"
-    assert statistics(b)["resident"] < min(resident, LEAST + 32 * MIB), "the host has it back"
+    assert statistics(a)["resident"] < LEAST + 32 * MIB, "the host has it back"
     assert b.check("wc -c </dev/shm/used") == str(80 * MIB)
     assert a.hospes("balance") == "nothing to move among 2 machines\n"
 
-    # B1: what it is promised it gets, also where there is nothing to give beyond.
-    write_limits(config, memory_reserve=json.loads(a.hospes("pool", "--json"))["memory_available"] * 3 // 4)
+    # A promise that is raised holds at once, and needs no balance.
+    write_limits(config, memory_reserve=0)
     b.set("--memory-min", "320M")
-    assert moves(a.hospes("balance")) == [["b", "grows", "256 MiB", "320 MiB", MORE]]
     wait_size(b, 320 * MIB, 320 * MIB)
-    assert sets(b)[-1] == (320 * MIB, MORE)
     b.set("--memory-min", "256M")
     b.check("head -c 60M /dev/zero >/dev/shm/more")
 
-    # B3: there is memory again; as a service, until all is given back.
+    # B3, as a service, until all is given back.
     used = {"a": 0, "b": 60 * MIB}
-    write_limits(config, memory_reserve=0)
     with subprocess.Popen([a.program, "balance", "--service", "--interval", "1"], env=a.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as service:
-        for guest in (a, b):
-            wait_size(guest, MEMORY)
-        time.sleep(1.5)
-        service.terminate()
+        try:
+            for guest in (a, b):
+                wait_size(guest, MEMORY)
+            time.sleep(1.5)
+        finally:
+            service.terminate()
         up = moves(service.communicate(timeout=SECONDS)[0])
     assert [move[:4] for move in up] == [["a", "grows", "256 MiB", "512 MiB"], ["b", "grows", "320 MiB", "512 MiB"]], "once, and it is quiet then"
-    assert (up[0][4], up[1][4]) == (GROWS[1], GROWS[0])
+    assert up[0][4] == GROWS[1] and up[1][4] in GROWS
     for guest, move in zip((a, b), up):
         assert sets(guest)[-1] == (MEMORY, move[4])
         assert available(guest) == about(whole[guest.name] - used[guest.name])
