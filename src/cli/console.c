@@ -12,6 +12,7 @@
 
 #include "base/descriptor.h"
 #include "base/loop.h"
+#include "base/signals.h"
 #include "base/unix_socket.h"
 #include "cli/command.h"
 #include "cli/named.h"
@@ -95,20 +96,12 @@ static void on_signal(void *ctx, int fd, uint32_t events)
 
 static int open_signals(struct console *console, struct error *error)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t set;
-    int r;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, 0};
+    int r = signals_open(numbers, &console->signals, error);
 
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-        sigaddset(&set, numbers[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    console->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    r = console->signals < 0
-            ? -errno
-            : loop_add_fd(console->loop, console->signals, EPOLLIN, on_signal, console);
+    if (r)
+        return r;
+    r = loop_add_fd(console->loop, console->signals, EPOLLIN, on_signal, console);
     return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
 }
 

@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
+#include "base/signals.h"
 #include "cli/command.h"
 #include "cli/option.h"
 #include "host/registry.h"
@@ -127,23 +127,6 @@ static int capture_loop(struct capture *capture, struct error *error)
     return r ? capture_failed(capture, -r, error) : 0;
 }
 
-static int capture_signals(struct capture *capture, struct error *error)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t set;
-
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    capture->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (capture->signals < 0)
-        return error_set(error, errno, "cannot watch for signals: %s", error_words(errno));
-    return 0;
-}
-
 static int capture_output(struct capture *capture, struct error *error)
 {
     if (!capture->file) {
@@ -205,6 +188,7 @@ static int capture_parse(struct capture *capture, const struct command *command,
 
 static int capture_run(const struct command *command, int argc, char **argv, struct error *error)
 {
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP, 0};
     struct capture *capture = calloc(1, sizeof(*capture));
     struct registry registry = {0};
     int r;
@@ -219,7 +203,7 @@ static int capture_run(const struct command *command, int argc, char **argv, str
     if (!r)
         r = capture_output(capture, error);
     if (!r)
-        r = capture_signals(capture, error);
+        r = signals_open(ends, &capture->signals, error);
     if (!r)
         r = capture_join(capture, &registry, error);
     if (!r)

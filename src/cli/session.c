@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/loop.h"
+#include "base/signals.h"
 #include "base/size.h"
 #include "base/thread.h"
 #include "cli/command.h"
@@ -196,26 +197,15 @@ static void on_signal(void *ctx, int fd, uint32_t events)
     machine_stop(session->machine);
 }
 
-static int signals_open(struct session *session, struct error *error)
+static int open_signals(struct session *session, struct error *error)
 {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t set;
-    int r;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH, 0};
+    int r = signals_open(numbers, &session->signals, error);
 
-    /* A reader of our output that is gone is an error of write(), not an end of the machine. */
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-        sigaddset(&set, numbers[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (session->signals < 0)
-        return error_set(error, errno, "cannot watch for signals: %s", error_words(errno));
-    r = loop_add_fd(session->loop, session->signals, EPOLLIN, on_signal, session);
     if (r)
-        return error_set(error, -r, "cannot watch for signals: %s", error_words(-r));
-    return 0;
+        return r;
+    r = loop_add_fd(session->loop, session->signals, EPOLLIN, on_signal, session);
+    return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
 }
 
 static int dump_write(int fd, const uint8_t *data, size_t size)
@@ -415,7 +405,7 @@ static int session_open(struct session *session, const struct machine_descriptio
     r = loop_new(&session->loop);
     if (r)
         return error_set(error, -r, "cannot make an event loop: %s", error_words(-r));
-    r = signals_open(session, error);
+    r = open_signals(session, error);
     if (r)
         return r;
     /* Last before the start, because from here on the terminal is raw; but the machine wants its

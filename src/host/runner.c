@@ -12,6 +12,7 @@
 #include "base/descriptor.h"
 #include "base/loop.h"
 #include "base/rotate.h"
+#include "base/signals.h"
 #include "base/unix_socket.h"
 #include "host/control.h"
 #include "host/pool.h"
@@ -200,19 +201,11 @@ static int open_control(struct runner *runner, struct error *error)
 
 static int open_signals(struct runner *runner, struct error *error)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t set;
-    int r;
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, 0};
+    int r = signals_open(numbers, &runner->signals, error);
 
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    runner->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (runner->signals < 0)
-        return error_set(error, errno, "cannot watch for signals: %s", error_words(errno));
+    if (r)
+        return r;
     r = loop_add_fd(runner->loop, runner->signals, EPOLLIN, on_signal, runner);
     return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
 }
