@@ -41,20 +41,6 @@ static bool host_is_stalled(void)
     return average > STALL_PER_CENT;
 }
 
-static json_t *ask(const struct registry *registry, const char *name, const char *method,
-                   json_t *params, struct error *error)
-{
-    char *path = registry_run_path(registry, name, "control");
-    json_t *result = NULL;
-
-    if (!path || registry_check_run(registry, error))
-        json_decref(params);
-    else if (control_call(path, method, params, ASK_MS, &result, error))
-        result = NULL;
-    free(path);
-    return result;
-}
-
 static uint64_t number_of(const json_t *json, const char *key)
 {
     json_int_t number = json_integer_value(json_object_get(json, key));
@@ -66,7 +52,7 @@ static uint64_t number_of(const json_t *json, const char *key)
 static bool machine_look(const struct registry *registry, const struct pool_machine *from,
                          struct balance_machine *machine)
 {
-    json_t *memory = ask(registry, from->name, "machine.statistics", NULL, NULL);
+    json_t *memory = control_ask(registry, from->name, "machine.statistics", NULL, ASK_MS, NULL);
     const json_t *guest = json_object_get(memory, "guest");
 
     *machine = (struct balance_machine){.name = from->name,
@@ -102,10 +88,10 @@ static int machine_move(const struct balance *balance, const struct balance_mach
     balance_print_move(now, machine, balance->dry_run ? " (not done)" : "");
     if (balance->dry_run)
         return 0;
-    result = ask(&balance->registry, machine->name, "machine.set",
-                 json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
-                           machine->reason),
-                 &error);
+    result = control_ask(&balance->registry, machine->name, "machine.set",
+                         json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
+                                   machine->reason),
+                         ASK_MS, &error);
     if (error.message)
         printf("%s%s: %s\n", now, machine->name, error.message);
     error_release(&error);

@@ -102,18 +102,6 @@ static double rate(uint64_t now, uint64_t before, uint64_t ns)
     return now > before ? (double)(now - before) * 1e9 / (double)ns : 0;
 }
 
-static json_t *ask(const struct top *top, const char *name)
-{
-    char *path = registry_run_path(&top->registry, name, "control");
-    json_t *info = NULL;
-
-    if (path && (registry_check_run(&top->registry, NULL) ||
-                 control_call(path, "machine.info", NULL, ASK_MS, &info, NULL)))
-        info = NULL;
-    free(path);
-    return info;
-}
-
 static void row_print(const struct pool_machine *machine, const struct sample *now,
                       const struct sample *before, uint64_t ns, const json_t *info)
 {
@@ -166,7 +154,8 @@ static int top_turn(struct top *top, bool screen, struct error *error)
     if (!top->once || ns)
         head_print(&pool, screen);
     for (size_t i = 0; i < pool.count; i++) {
-        json_t *info = ask(top, pool.machines[i].name);
+        json_t *info =
+            control_ask(&top->registry, pool.machines[i].name, "machine.info", NULL, ASK_MS, NULL);
 
         sample_take(&samples[i], &pool.machines[i], info);
         if (!top->once || ns)

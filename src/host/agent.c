@@ -17,11 +17,6 @@
 
 enum { CALL_MS = 30000, ASK_AGAIN_NS_MAX = 200000000 };
 
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
-
 static uint64_t deadline_of(unsigned timeout_ms)
 {
     return monotonic_ns() + timeout_ms * UINT64_C(1000000);
@@ -32,7 +27,7 @@ static int synchronise(struct agent *agent, json_int_t number, uint64_t deadline
                        struct error *error)
 {
     for (;;) {
-        CLEANUP(json_release) json_t *answer = NULL;
+        CLEANUP(json_decrefp) json_t *answer = NULL;
         int r = lines_receive(&agent->lines, deadline_ns, &answer, error);
         const json_t *value = json_object_get(answer, "return");
 
@@ -84,7 +79,7 @@ static int agent_send(struct agent *agent, const char *command, json_t *argument
 int agent_call(struct agent *agent, const char *command, json_t *arguments, unsigned timeout_ms,
                json_t **result, struct error *error)
 {
-    CLEANUP(json_release) json_t *answer = NULL;
+    CLEANUP(json_decrefp) json_t *answer = NULL;
     const json_t *failed;
     int r = agent_send(agent, command, arguments, error);
 
@@ -128,7 +123,7 @@ static json_t *words_to_json(const char *const *argv)
 static int program_start(struct agent *agent, const char *const *argv, const void *input,
                          size_t input_size, json_int_t *pid, struct error *error)
 {
-    CLEANUP(json_release) json_t *result = NULL;
+    CLEANUP(json_decrefp) json_t *result = NULL;
     json_t *arguments = json_pack("{s:s, s:o, s:b}", "path", argv[0], "arg",
                                   words_to_json(argv + 1), "capture-output", 1);
     char *encoded = input_size ? base64_encode(input, input_size) : NULL;
@@ -183,7 +178,7 @@ int agent_run(struct agent *agent, const char *const *argv, const void *input, s
     int r = program_start(agent, argv, input, input_size, &pid, error);
 
     while (!r) {
-        CLEANUP(json_release) json_t *status = NULL;
+        CLEANUP(json_decrefp) json_t *status = NULL;
 
         r = agent_call(agent, "guest-exec-status", json_pack("{s:I}", "pid", pid), CALL_MS, &status,
                        error);
@@ -212,7 +207,7 @@ enum { CHUNK = 1 << 18 };
 static int file_open(struct agent *agent, const char *path, const char *mode, json_int_t *handle,
                      struct error *error)
 {
-    CLEANUP(json_release) json_t *result = NULL;
+    CLEANUP(json_decrefp) json_t *result = NULL;
     int r =
         agent_call(agent, "guest-file-open", json_pack("{s:s, s:s}", "path", path, "mode", mode),
                    CALL_MS, &result, error);
@@ -240,7 +235,7 @@ static int file_write_all(struct agent *agent, json_int_t handle, const unsigned
     int r = 0;
 
     while (size && !r) {
-        CLEANUP(json_release) json_t *result = NULL;
+        CLEANUP(json_decrefp) json_t *result = NULL;
         char *text = base64_encode(data, size);
         json_int_t n;
 
@@ -287,7 +282,7 @@ int agent_put_file(struct agent *agent, int fd, const char *path, struct error *
 static int file_read_some(struct agent *agent, json_int_t handle, int fd, bool *more,
                           struct error *error)
 {
-    CLEANUP(json_release) json_t *result = NULL;
+    CLEANUP(json_decrefp) json_t *result = NULL;
     unsigned char *data = NULL;
     size_t size = 0;
     int r = agent_call(agent, "guest-file-read",

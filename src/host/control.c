@@ -32,11 +32,6 @@ struct control {
     unsigned count;
 };
 
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
-
 /* From on_peer() and control_free() only: else somebody may be serving it. */
 static void peer_close(struct peer *peer)
 {
@@ -157,7 +152,7 @@ static json_t *call(struct peer *peer, const char *name, const json_t *params, c
 {
     const struct control_method *method = method_find(peer->control, name);
     CLEANUP(error_release) struct error error = ERROR_INIT;
-    CLEANUP(json_release) json_t *nothing = json_object();
+    CLEANUP(json_decrefp) json_t *nothing = json_object();
     json_t *result = NULL;
     int r;
 
@@ -200,7 +195,7 @@ static json_t *answer(struct peer *peer, const json_t *request)
 
 static void peer_line(struct peer *peer, const char *line, size_t length)
 {
-    CLEANUP(json_release)
+    CLEANUP(json_decrefp)
     json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, NULL);
     json_t *json =
         request ? answer(peer, request) : failure(CONTROL_PARSE_ERROR, "not JSON", 0, NULL);

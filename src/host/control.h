@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "host/registry.h"
 
 #define CONTROL_LINE_MAX  (64u << 10) /* bytes of a request */
 #define CONTROL_PEERS_MAX 16
@@ -57,5 +58,9 @@ int control_listen(const char *path, int *fd, struct error *error) MUST_CHECK;
  * nobody listens, -ETIMEDOUT, -EPROTO; what the other side answered: its errno and words. */
 int control_call(const char *path, const char *method, json_t *params, unsigned timeout_ms,
                  json_t **result, struct error *error) MUST_CHECK;
+/* The same of a named machine, whose directory of sockets is nobody else's; NULL: it did not
+ * answer, for whatever reason. Whether it runs is for the caller to see. */
+json_t *control_ask(const struct registry *registry, const char *name, const char *method,
+                    json_t *params, unsigned timeout_ms, struct error *error) MUST_CHECK;
 
 #endif

@@ -4,14 +4,10 @@
 #include "base/thread.h"
 #include "host/control.h"
 #include "host/lines.h"
+#include "image/file.h"
 
 /* An answer is a machine's own, whose process may have been taken over by its guest. */
 #define ANSWER_MAX (4u << 20)
-
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
 
 /* Every line that is no answer is a notification. */
 static int receive_answer(struct lines *lines, uint64_t deadline_ns, json_t **answer,
@@ -43,7 +39,7 @@ int control_call(const char *path, const char *method, json_t *params, unsigned 
                  json_t **result, struct error *error)
 {
     CLEANUP(lines_close) struct lines lines = {.fd = -1};
-    CLEANUP(json_release) json_t *answer = NULL;
+    CLEANUP(json_decrefp) json_t *answer = NULL;
     const uint64_t deadline_ns = monotonic_ns() + timeout_ms * UINT64_C(1000000);
     json_t *request = json_pack("{s:s, s:s, s:o*, s:i}", "jsonrpc", "2.0", "method", method,
                                 "params", params, "id", 1);
@@ -66,4 +62,17 @@ int control_call(const char *path, const char *method, json_t *params, unsigned 
     if (result)
         *result = json_incref(json_object_get(answer, "result"));
     return 0;
+}
+
+json_t *control_ask(const struct registry *registry, const char *name, const char *method,
+                    json_t *params, unsigned timeout_ms, struct error *error)
+{
+    CLEANUP(text_free) char *path = registry_run_path(registry, name, "control");
+    json_t *result = NULL;
+
+    if (!path || registry_check_run(registry, error))
+        json_decref(params);
+    else if (control_call(path, method, params, timeout_ms, &result, error))
+        result = NULL;
+    return result;
 }

@@ -31,11 +31,6 @@ uint64_t record_memory_min(const struct record *record)
     return record->memory_min ? record->memory_min : record->description.memory;
 }
 
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
-
 /* ---- writing ---- */
 
 static const char *const networks[] = {[MACHINE_NET_USER] = "user",
@@ -233,7 +228,7 @@ int record_write(const struct registry *registry, const char *name, const struct
 {
     CLEANUP(text_free) char *directory = registry_path(registry, name, NULL);
     CLEANUP(text_free) char *path = registry_path(registry, name, "machine.json");
-    CLEANUP(json_release) json_t *json = directory ? record_to_json(record, directory) : NULL;
+    CLEANUP(json_decrefp) json_t *json = directory ? record_to_json(record, directory) : NULL;
     CLEANUP(text_free) char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
 
     if (!path || !text)
@@ -600,7 +595,7 @@ int record_read(const struct registry *registry, const char *name, struct record
     CLEANUP(text_free) char *directory = registry_path(registry, name, NULL);
     CLEANUP(text_free) char *path = registry_path(registry, name, "machine.json");
     CLEANUP(text_free) char *text = NULL;
-    CLEANUP(json_release) json_t *json = NULL;
+    CLEANUP(json_decrefp) json_t *json = NULL;
     json_error_t where;
     int r;
 

@@ -24,11 +24,6 @@ static const char *const ends[] = {[STATE_END_NONE] = "none",
                                    [STATE_END_FAILED] = "failed",
                                    [STATE_END_KILLED] = "killed"};
 
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
-
 const char *state_name(enum state_kind kind)
 {
     return kinds[kind];
@@ -68,7 +63,7 @@ void state_recall(const struct registry *registry, const char *name, struct stat
 {
     CLEANUP(text_free) char *path = registry_var_path(registry, name, "state.json");
     CLEANUP(text_free) char *text = NULL;
-    CLEANUP(json_release) json_t *json = NULL;
+    CLEANUP(json_decrefp) json_t *json = NULL;
     const char *since;
 
     *state = (struct state){.kind = STATE_STOPPED};
@@ -88,11 +83,10 @@ void state_recall(const struct registry *registry, const char *name, struct stat
 
 static bool asked_is_paused(const struct registry *registry, const char *name, bool *paused)
 {
-    CLEANUP(text_free) char *path = registry_run_path(registry, name, "control");
-    CLEANUP(json_release) json_t *info = NULL;
+    CLEANUP(json_decrefp)
+    json_t *info = control_ask(registry, name, "machine.info", NULL, STATE_ASK_MS, NULL);
 
-    if (!path || registry_check_run(registry, NULL) ||
-        control_call(path, "machine.info", NULL, STATE_ASK_MS, &info, NULL))
+    if (!info)
         return false;
     *paused = word_of(info, "state", kinds, ARRAY_SIZE(kinds)) == STATE_PAUSED;
     return true;
@@ -125,7 +119,7 @@ int state_write(const struct registry *registry, const char *name, const struct 
                 struct error *error)
 {
     CLEANUP(text_free) char *path = registry_var_path(registry, name, "state.json");
-    CLEANUP(json_release)
+    CLEANUP(json_decrefp)
     json_t *json =
         json_pack("{s:i, s:s, s:i, s:s, s:i, s:b, s:s}", "version", STATE_VERSION, "state",
                   kinds[state->kind], "pid", (int)state->pid, "end", ends[state->end], "status",

@@ -20,11 +20,6 @@ void manifest_release(struct manifest *manifest)
     *manifest = (struct manifest){0};
 }
 
-static void json_release(json_t **json)
-{
-    json_decref(*json);
-}
-
 static int text_get(const json_t *object, const char *key, char **text)
 {
     const char *value = json_string_value(json_object_get(object, key));
@@ -75,7 +70,7 @@ static int manifest_fill(struct manifest *manifest, const json_t *json)
 int manifest_read(const char *path, struct manifest *manifest, struct error *error)
 {
     CLEANUP(text_free) char *text = NULL;
-    CLEANUP(json_release) json_t *json = NULL;
+    CLEANUP(json_decrefp) json_t *json = NULL;
     struct manifest found = {0};
     int ret = file_read_text(path, MANIFEST_SIZE_MAX, &text, error);
 
@@ -93,7 +88,7 @@ int manifest_read(const char *path, struct manifest *manifest, struct error *err
 
 int manifest_write(const struct manifest *manifest, const char *path, struct error *error)
 {
-    CLEANUP(json_release)
+    CLEANUP(json_decrefp)
     json_t *json =
         json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "version", MANIFEST_VERSION,
                   "name", manifest->name, "architecture", manifest->architecture, "release",
