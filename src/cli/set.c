@@ -174,8 +174,9 @@ static int set_weight(const struct named *named, unsigned weight, struct error *
                          : error_set(error, ESRCH, "machine \"%s\" does not run", named->name);
 }
 
+/* *tell: the guest is to be told of its CPUs afterwards, and was not before. */
 static int change(const struct named *named, json_t *params, const struct record *before,
-                  const struct record *after, struct error *error)
+                  const struct record *after, bool *tell, struct error *error)
 {
     CLEANUP(descriptor_close) int lock = -1;
     int r = 0;
@@ -184,8 +185,12 @@ static int change(const struct named *named, json_t *params, const struct record
     if (record_memory_min(after) > record_memory_min(before) ||
         after->description.cpus > before->description.cpus)
         r = admit(named, after, &lock, error);
-    if (!r && after->description.cpus < before->description.cpus)
+    *tell = json_object_get(params, "cpus") != NULL;
+    /* Fewer while those that go can still be stopped, more once they may be started. */
+    if (!r && after->description.cpus < before->description.cpus) {
         tell_guest(named, after->description.cpus);
+        *tell = false;
+    }
     if (!r)
         r = named_call(named, "machine.set", json_incref(params), NULL, error);
     if (!r && json_object_get(params, "cpu_weight"))
@@ -193,7 +198,7 @@ static int change(const struct named *named, json_t *params, const struct record
     return r ? r : record_write(&named->registry, named->name, after, error);
 }
 
-static int set_running(const struct named *named, json_t *params, struct error *error)
+static int set_running(const struct named *named, json_t *params, bool *tell, struct error *error)
 {
     struct record record, after;
     int r = record_read(&named->registry, named->name, &record, error);
@@ -203,7 +208,7 @@ static int set_running(const struct named *named, json_t *params, struct error *
     after = record;
     r = runner_set_take(params, &after, error);
     if (!r)
-        r = change(named, params, &record, &after, error);
+        r = change(named, params, &record, &after, tell, error);
     record_release(&record); /* the strings are both's */
     return r;
 }
@@ -214,7 +219,7 @@ static bool is_passing(int r)
     return r == -ESRCH || r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET;
 }
 
-static int set_apply(const struct named *named, json_t *params, struct error *error)
+static int set_apply(const struct named *named, json_t *params, bool *tell, struct error *error)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
     uint64_t deadline = monotonic_ns() + SETTLE_NS;
@@ -226,10 +231,11 @@ static int set_apply(const struct named *named, json_t *params, struct error *er
     for (;;) {
         CLEANUP(error_release) struct error found = ERROR_INIT;
 
+        *tell = false;
         r = runner_set_stopped(&named->registry, named->name, params, &found);
         if (r == -EBUSY) {
             error_release(&found);
-            r = set_running(named, params, &found);
+            r = set_running(named, params, tell, &found);
             if (is_passing(r) && monotonic_ns() < deadline) {
                 nanosleep(&pause, NULL);
                 continue;
@@ -244,7 +250,7 @@ static int set_apply(const struct named *named, json_t *params, struct error *er
 static int set_run(const struct command *command, int argc, char **argv, struct error *error)
 {
     json_t *params = json_object();
-    const json_t *cpus;
+    bool tell = false;
     struct named named;
     int r = params ? named_open(&named, command, argc, argv, set_option, params, error)
                    : error_set(error, ENOMEM, "out of memory");
@@ -253,10 +259,9 @@ static int set_run(const struct command *command, int argc, char **argv, struct 
         if (!json_object_size(params))
             r = error_usage(error, "nothing to set; see: hospes set --help");
         else
-            r = set_apply(&named, params, error);
-        cpus = json_object_get(params, "cpus");
-        if (!r && cpus && registry_is_locked(&named.registry, named.name))
-            tell_guest(&named, (unsigned)json_integer_value(cpus));
+            r = set_apply(&named, params, &tell, error);
+        if (!r && tell)
+            tell_guest(&named, (unsigned)json_integer_value(json_object_get(params, "cpus")));
         named_release(&named);
     }
     json_decref(params);
