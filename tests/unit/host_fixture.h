@@ -7,13 +7,16 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -47,6 +50,39 @@ static inline void host_fixture_free(struct host_fixture *f)
     assert_int_equal(directory_remove(f->directory, NULL), 0);
     registry_release(&f->registry);
     free(f);
+}
+
+/* A process that has `hold` done to the machine's lock, and waits until it is killed. */
+static inline pid_t holder_begin(struct host_fixture *f, bool (*hold)(struct host_fixture *f))
+{
+    int pipes[2];
+    char byte = 0;
+    pid_t child;
+
+    assert_int_equal(pipe(pipes), 0);
+    child = fork();
+    if (!child) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        /* As a jailed one, of which a user may not see what is open. */
+        prctl(PR_SET_DUMPABLE, 0);
+        byte = hold(f) ? 'y' : 'n';
+        if (write(pipes[1], &byte, 1) != 1)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(read(pipes[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    close(pipes[0]);
+    close(pipes[1]);
+    return child;
+}
+
+static inline void holder_end(pid_t child)
+{
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 static inline void text_write(const char *path, const char *text)

@@ -191,37 +191,11 @@ static void busy_tells_a_command_that_exists(void **state)
     close(first);
 }
 
-/* A process that holds the lock and waits until it is killed. */
-static pid_t locker(struct host_fixture *f)
+static bool lock_and_sign(struct host_fixture *f)
 {
-    int pipes[2], fd = -1;
-    char byte = 0;
-    pid_t child;
+    int fd = -1;
 
-    assert_int_equal(pipe(pipes), 0);
-    child = fork();
-    if (!child) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        /* As a jailed one, of which a user may not see what is open. */
-        prctl(PR_SET_DUMPABLE, 0);
-        byte = registry_lock(&f->registry, "web", &fd, NULL) || registry_sign_lock(fd) ? 'n' : 'y';
-        if (write(pipes[1], &byte, 1) != 1)
-            _exit(1);
-        pause();
-        _exit(0);
-    }
-    assert_true(child > 0);
-    assert_int_equal(read(pipes[0], &byte, 1), 1);
-    assert_int_equal(byte, 'y');
-    close(pipes[0]);
-    close(pipes[1]);
-    return child;
-}
-
-static void end(pid_t child)
-{
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    return !registry_lock(&f->registry, "web", &fd, NULL) && !registry_sign_lock(fd);
 }
 
 static void lock_of_two_processes(void **state)
@@ -231,7 +205,7 @@ static void lock_of_two_processes(void **state)
     int fd = -1;
 
     machine_file(f, "web", "machine.json", "{}");
-    child = locker(f);
+    child = holder_begin(f, lock_and_sign);
     assert_true(registry_is_locked(&f->registry, "web"));
     assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), -EBUSY);
     assert_int_equal(registry_delete(&f->registry, "web", NULL), -EBUSY);
@@ -239,7 +213,7 @@ static void lock_of_two_processes(void **state)
     assert_false(registry_is_held_by(&f->registry, "web", getpid()));
     assert_false(registry_is_held_by(&f->registry, "web", 0));
     assert_false(registry_is_held_by(&f->registry, "web", -1));
-    end(child);
+    holder_end(child);
     assert_false(registry_is_locked(&f->registry, "web"));
     assert_false(registry_is_held_by(&f->registry, "web", child));
     assert_int_equal(registry_delete(&f->registry, "web", NULL), 0);
@@ -360,7 +334,7 @@ static void run_directory_while_others_end(void **state)
     }
     assert_int_equal(failed, 0);
     assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
-    end(child);
+    holder_end(child);
 }
 
 static void delete (void **state)

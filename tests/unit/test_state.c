@@ -2,10 +2,7 @@
 /* What a machine is doing, told from its lock, its socket and what its process wrote down. */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "base/loop.h"
 #include "base/thread.h"
@@ -202,31 +199,13 @@ static struct state look_at_server(struct host_fixture *f, const char *answer)
     return found;
 }
 
-/* A process that signed the machine's lock, and waits until it is killed. */
-static pid_t signer(struct host_fixture *f)
+/* The test holds it itself. */
+static bool sign(struct host_fixture *f)
 {
     CLEANUP(text_free) char *path = registry_path(&f->registry, "web", "lock");
-    int pipes[2];
-    char byte = 'n';
-    pid_t child;
+    int fd = open(path, O_RDWR);
 
-    assert_int_equal(pipe(pipes), 0);
-    child = fork();
-    if (!child) {
-        int fd = open(path, O_RDWR);
-
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        byte = fd < 0 || registry_sign_lock(fd) ? 'n' : 'y';
-        if (write(pipes[1], &byte, 1) == 1)
-            pause();
-        _exit(0);
-    }
-    assert_true(child > 0);
-    assert_int_equal(read(pipes[0], &byte, 1), 1);
-    assert_int_equal(byte, 'y');
-    close(pipes[0]);
-    close(pipes[1]);
-    return child;
+    return fd >= 0 && !registry_sign_lock(fd);
 }
 
 static void one_that_runs(void **state)
@@ -238,7 +217,7 @@ static void one_that_runs(void **state)
 
     assert_int_equal(registry_make_run(&f->registry, "web", NULL), 0);
     assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
-    process = signer(f);
+    process = holder_begin(f, sign);
     write_down(f, (struct state){.kind = STATE_RUNNING, .pid = process});
     found = look_at_server(f, "running");
     assert_int_equal(found.kind, STATE_RUNNING);
@@ -248,8 +227,7 @@ static void one_that_runs(void **state)
     found = look(f);
     assert_int_equal(found.kind, STATE_BUSY);
     assert_int_equal(found.pid, process);
-    assert_int_equal(kill(process, SIGKILL), 0);
-    assert_int_equal(waitpid(process, NULL, 0), process);
+    holder_end(process);
     close(fd);
 }
 
