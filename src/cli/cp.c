@@ -125,13 +125,9 @@ static int copy_out(struct agent *agent, const char *from, const char *to, struc
 static int copy_with(const struct named *named, const struct place *from, const struct place *to,
                      struct error *error)
 {
-    CLEANUP(text_free) char *path = NULL;
     struct agent agent;
-    int r = named_socket(named, "agent", &path, error);
+    int r = named_agent(named, AGENT_OPEN_MS, &agent, error);
 
-    if (r)
-        return r;
-    r = agent_open(&agent, path, AGENT_OPEN_MS, error);
     if (r)
         return r;
     r = to->name ? copy_in(&agent, from->path, to->path, error)

@@ -64,6 +64,19 @@ int named_socket(const struct named *named, const char *file, char **path, struc
     return *path ? 0 : error_set(error, ENOMEM, "out of memory");
 }
 
+int named_agent(const struct named *named, unsigned timeout_ms, struct agent *agent,
+                struct error *error)
+{
+    char *path = NULL;
+    int r = named_socket(named, "agent", &path, error);
+
+    if (r)
+        return r;
+    r = agent_open(agent, path, timeout_ms, error);
+    free(path);
+    return r;
+}
+
 static int call(const struct named *named, const char *method, json_t *params, unsigned timeout_ms,
                 json_t **result, struct error *error)
 {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/option.h"
+#include "host/agent.h"
 #include "host/registry.h"
 #include "host/state.h"
 
@@ -30,6 +31,9 @@ void named_release(struct named *named);
  * have made it. It has to run: -ESRCH with the next step. */
 int named_socket(const struct named *named, const char *file, char **path,
                  struct error *error) MUST_CHECK;
+/* Connects to its guest's agent, as agent_open() does. It has to run: -ESRCH with the next step. */
+int named_agent(const struct named *named, unsigned timeout_ms, struct agent *agent,
+                struct error *error) MUST_CHECK;
 /* Calls a method of the machine, which has to run: -ESRCH with the next step. `params` is taken
  * over; `result` may be NULL. */
 int named_call(const struct named *named, const char *method, json_t *params, json_t **result,

@@ -2,7 +2,6 @@
 /* `hospes set`: changes a named machine, while it runs or not. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -114,12 +113,8 @@ static int guest_set_cpus(const struct named *named, unsigned cpus, struct error
 {
     json_t *listed = NULL, *changes;
     struct agent agent;
-    char *path = NULL;
-    int r = named_socket(named, "agent", &path, error);
+    int r = named_agent(named, AGENT_OPEN_MS, &agent, error);
 
-    if (!r)
-        r = agent_open(&agent, path, AGENT_OPEN_MS, error);
-    free(path);
     if (r)
         return r;
     r = agent_call(&agent, "guest-get-vcpus", NULL, AGENT_CALL_MS, &listed, error);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes stop` and `hospes restart`. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "cli/command.h"
 #include "cli/named.h"
@@ -31,16 +30,12 @@ static int stop_option(void *ctx, const struct option_walk *walk, struct error *
 static int ask_guest(const struct named *named, struct error *error)
 {
     struct agent agent;
-    char *path = NULL;
-    int r = named_socket(named, "agent", &path, NULL);
+    int r = named_agent(named, AGENT_OPEN_MS, &agent, error);
 
-    if (r == -ESRCH)
-        return 0; /* it ended meanwhile */
-    r = r ? named_socket(named, "agent", &path, error)
-          : agent_open(&agent, path, AGENT_OPEN_MS, error);
-    free(path);
-    if (r == -ENOENT || r == -ECONNREFUSED)
-        return 0; /* it ended meanwhile */
+    if (r == -ESRCH || r == -ENOENT || r == -ECONNREFUSED) {
+        error_release(error); /* it ended meanwhile */
+        return 0;
+    }
     if (r)
         return r;
     r = agent_power_off(&agent, error);
