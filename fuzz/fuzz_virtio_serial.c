@@ -27,8 +27,9 @@ static void make(struct device *device, const struct virtio_setup *setup, uint8_
     for (unsigned i = 0; i < PORTS; i++) {
         fake_stream_init(&context->streams[i], setup->loop);
         context->streams[i].stream.vacant = how >> i & 1;
-        ports[i] = (struct virtio_serial_port){i ? "b" : "org.qemu.guest_agent.0",
-                                               &context->streams[i].stream};
+        ports[i] = (struct virtio_serial_port){.name = i ? "b" : "org.qemu.guest_agent.0",
+                                               .stream = &context->streams[i].stream,
+                                               .held_open = i > 0};
     }
     context->device = device;
     BUG_ON(virtio_serial_new(device, setup, ports, how & 4 ? 1 : PORTS));

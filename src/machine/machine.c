@@ -329,8 +329,9 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
     config.slots[slot++].kind = VIRT_SLOT_BALLOON;
     if (machine->agent) {
         config.slots[slot].kind = VIRT_SLOT_PORTS;
-        config.slots[slot].ports[0] =
-            (struct virtio_serial_port){.name = AGENT_PORT, .stream = machine->agent};
+        config.slots[slot].ports[0] = (struct virtio_serial_port){.name = AGENT_PORT,
+                                                                  .stream = machine->agent,
+                                                                  .held_open = true};
         config.slots[slot++].port_count = 1;
     }
     if (machine->vsock)

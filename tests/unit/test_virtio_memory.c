@@ -28,7 +28,7 @@ static void no_memory_for_devices(void **state)
 {
     const struct virtio_net_options options = {.mac = {2}};
     static struct fake_stream stream;
-    const struct virtio_serial_port port = {"name", &stream.stream};
+    const struct virtio_serial_port port = {.name = "name", .stream = &stream.stream};
     struct device device = {0};
     struct driver driver;
     struct virtio_setup setup;

@@ -43,11 +43,11 @@ struct fixture {
     unsigned given;
 };
 
-static struct fixture *make(unsigned count)
+static struct fixture *make(unsigned count, bool held_open)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct virtio_serial_port ports[] = {{AGENT, &f->streams[0].stream},
-                                         {"second", &f->streams[1].stream}};
+    struct virtio_serial_port ports[] = {{AGENT, &f->streams[0].stream, held_open},
+                                         {"second", &f->streams[1].stream, false}};
     struct virtio_setup s;
 
     assert_non_null(f);
@@ -67,7 +67,7 @@ static struct fixture *make(unsigned count)
 
 static int setup(void **state)
 {
-    *state = make(2);
+    *state = make(2, false);
     return 0;
 }
 
@@ -298,6 +298,37 @@ static void host_end(void **state)
     expect(f, 2, PORT_OPEN, 0);
     expect_nothing(f);
     assert_int_equal(f->driver.logged, 0);
+}
+
+/* One who comes and goes at a port that is held open is nobody's business in the guest, also after
+ * a reset. */
+static void held_open(void **state)
+{
+    struct fixture *f = make(2, true);
+    const struct buffer buffer = {f->buffer, 100, true};
+    uint32_t head, used;
+
+    *state = f;
+    for (unsigned i = 0; i < 2; i++) {
+        start(f, F_MULTIPORT, 40);
+        speak(f, UINT32_MAX, DEVICE_READY, 1);
+        expect(f, 1, DEVICE_ADD, -1);
+        expect(f, 2, DEVICE_ADD, -1);
+        speak(f, 1, PORT_READY, 1);
+        expect_text(f, 1, PORT_NAME, -1, AGENT);
+        expect(f, 1, PORT_OPEN, 1);
+        expect_nothing(f);
+        speak(f, 1, PORT_OPEN, 1);
+        driver_add(&f->driver, RX(1), &buffer, 1);
+        driver_kick(&f->driver, RX(1));
+        host_opens(f, 1, true);
+        expect_nothing(f);
+        assert_int_equal(receive(f, 1, "ask", 3), 3);
+        assert_true(driver_used(&f->driver, RX(1), &head, &used));
+        assert_int_equal(used, 3);
+        host_opens(f, 1, false);
+        expect_nothing(f);
+    }
 }
 
 static void guest_end(void **state)
@@ -764,7 +795,7 @@ static void state_moves(void **state)
 
 static void one_port(void **state)
 {
-    struct fixture *f = make(1);
+    struct fixture *f = make(1, false);
 
     assert_int_equal(driver_read32(&f->driver, REG_CONFIG + 4), 2);
     start(f, F_MULTIPORT, 10);
@@ -786,6 +817,7 @@ int main(void)
         TEST(without_multiport),
         TEST(names),
         TEST(host_end),
+        cmocka_unit_test_teardown(held_open, teardown),
         TEST(guest_end),
         TEST(stalled_control_queue),
         TEST(any_order),

@@ -67,7 +67,8 @@ struct port {
 
     /* Guarded by core.mutex. */
     uint8_t flags;    /* enum port_flags */
-    bool host_open;   /* the stream is not vacant */
+    bool held_open;   /* does not change */
+    bool host_open;   /* the stream is not vacant, or held_open */
     bool waiting;     /* the stream has bytes that the guest did not take */
     uint64_t sent;    /* bytes of the chain at `sent_at` that the stream has taken already */
     uint16_t sent_at; /* place in the available ring: a queue that was made anew has others */
@@ -394,6 +395,8 @@ static void port_opened(void *ctx, bool open)
     struct port *port = ctx;
     struct virtio_device *core = &port->serial->core;
 
+    if (port->held_open)
+        return;
     mutex_lock(&core->mutex);
     port->host_open = open;
     if (!open && port->flags & PORT_TOLD_OPEN)
@@ -528,7 +531,8 @@ static void port_init(struct port *port, struct virtio_serial *serial, unsigned 
     port->number = number;
     snprintf(port->name, sizeof(port->name), "%s", from->name);
     port->stream = from->stream;
-    port->host_open = from->stream && !from->stream->vacant;
+    port->held_open = from->held_open;
+    port->host_open = from->held_open || (from->stream && !from->stream->vacant);
     if (from->stream)
         stream_attach(from->stream, &(struct stream_port){.receive = port_receive,
                                                           .writable = port_writable,

@@ -6,8 +6,8 @@
  *
  * Port 0, which the specification gives to drivers without MULTIPORT, is there and takes what is
  * written to it, to nowhere; it is never announced. A port is open at the host's end while its
- * stream is not vacant, and at the guest's while a program there has it open. Until then what the
- * host sends stays with the stream.
+ * stream is not vacant, or always; and at the guest's while a program there has it open. Until then
+ * what the host sends stays with the stream.
  */
 #ifndef HOSPES_DEVICE_VIRTIO_SERIAL_H
 #define HOSPES_DEVICE_VIRTIO_SERIAL_H
@@ -25,6 +25,10 @@
 struct virtio_serial_port {
     const char *name; /* UTF-8, 1 to VIRTIO_SERIAL_NAME_MAX bytes; copied */
     struct stream *stream;
+    /* The host's end is open whether somebody is there or not. For programs that ask again and
+     * again when it is closed, as qemu-ga does every 100 ms: that alone keeps a guest from being
+     * idle. */
+    bool held_open;
 };
 
 /* 1 to VIRTIO_SERIAL_PORTS_MAX ports, which are numbered from 1. Attaches itself to the streams,
