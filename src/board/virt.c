@@ -41,6 +41,7 @@ struct virt {
     struct plic *plic;
     struct uart16550 *uart;
     struct virtio_balloon *balloon; /* NULL: no slot has one */
+    struct device ports;            /* no type: no slot has some */
     uint32_t slots;                 /* occupied */
     struct htif htif;
     uint8_t *tree; /* tree_size bytes; NULL before the first load */
@@ -177,6 +178,7 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
     case VIRT_SLOT_PORTS:
         snprintf(name, sizeof(name), "ports%u", index);
         r = virtio_serial_new(&device, &setup, slot->ports, slot->port_count);
+        virt->ports = device;
         break;
     case VIRT_SLOT_RNG:
         snprintf(name, sizeof(name), "rng%u", index);
@@ -428,6 +430,11 @@ const void *virt_tree(const struct virt *virt, uint32_t *size)
 struct virtio_balloon *virt_balloon(const struct virt *virt)
 {
     return virt->balloon;
+}
+
+bool virt_port_is_open(struct virt *virt)
+{
+    return virt->ports.type && virtio_serial_is_open(&virt->ports, 1);
 }
 
 /* ---- for the harts and the firmware ---- */

@@ -130,6 +130,10 @@ const void *virt_tree(const struct virt *virt, uint32_t *size);
 /* The balloon in the last of the slots that have one; NULL: none has. As long as the board. */
 struct virtio_balloon *virt_balloon(const struct virt *virt);
 
+/* Whether a program of the guest has the first port of the last of the slots with ports open. Any
+ * thread. */
+bool virt_port_is_open(struct virt *virt);
+
 /* After the clock was resumed: timers that slept with it are set again. */
 void virt_rearm(struct virt *virt);
 

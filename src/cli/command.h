@@ -54,6 +54,8 @@ extern const struct command command_restart;
 extern const struct command command_kill;
 extern const struct command command_pause;
 extern const struct command command_resume;
+extern const struct command command_freeze;
+extern const struct command command_thaw;
 extern const struct command command_set;
 extern const struct command command_delete;
 extern const struct command command_ls;

@@ -8,9 +8,14 @@
 #include "base/size.h"
 #include "cli/command.h"
 #include "cli/named.h"
+#include "host/agent_guest.h"
 #include "host/record.h"
 
 enum { INFO_JSON = 1 };
+
+/* An agent that is busy holds nobody up. */
+#define AGENT_OPEN_MS   300u
+#define AGENT_ANSWER_MS 1000u
 
 static int info_option(void *ctx, const struct option_walk *walk, struct error *error)
 {
@@ -35,6 +40,20 @@ static uint64_t process_memory(pid_t pid, const char *key)
     return kib << 10;
 }
 
+/* What the guest says of itself; NULL: it says nothing. */
+static json_t *guest_json(const struct named *named)
+{
+    struct agent agent;
+    json_t *guest = NULL;
+
+    if (named_agent(named, AGENT_OPEN_MS, &agent, NULL))
+        return NULL;
+    if (agent_describe(&agent, AGENT_ANSWER_MS, &guest, NULL))
+        guest = NULL;
+    agent_close(&agent);
+    return guest;
+}
+
 static json_t *info_json(const struct named *named, const struct record *record,
                          const struct state *state)
 {
@@ -45,6 +64,7 @@ static json_t *info_json(const struct named *named, const struct record *record,
                              state->since[0] ? state->since : NULL, "directory", home, "sockets",
                              state->pid ? run : NULL, "description", record_to_json(record, NULL));
     json_t *live = NULL;
+    bool has_agent;
 
     free(home);
     free(run);
@@ -58,7 +78,10 @@ static json_t *info_json(const struct named *named, const struct record *record,
             json_object_set(json, "engine", json_object_get(live, "engine"));
             json_object_set(json, "instructions", json_object_get(live, "instructions"));
         }
+        has_agent = state->kind == STATE_RUNNING && json_is_true(json_object_get(live, "agent"));
         json_decref(live);
+        if (has_agent && (live = guest_json(named)))
+            json_object_set_new(json, "guest", live);
     } else if (json && state->end != STATE_END_NONE) {
         json_object_set_new(json, "end", json_string(state_end_name(state->end)));
         json_object_set_new(json, "status", json_integer(state->status));
@@ -104,6 +127,30 @@ static void print_limits(const struct machine_limits *limits)
         putchar('\n');
 }
 
+/* "eth0 10.0.2.15/24, fe80::1/64", a line an interface. */
+static void print_guest(const json_t *guest)
+{
+    const char *system = json_string_value(json_object_get(guest, "system"));
+    const char *name = json_string_value(json_object_get(guest, "host_name"));
+    const json_t *interface, *address;
+    const char *label = "addresses";
+    size_t i, j;
+
+    if (system || name)
+        printf("%-10s %s%s%s\n", "guest", name ? name : "", name && system ? ", " : "",
+               system ? system : "");
+    json_array_foreach(json_object_get(guest, "interfaces"), i, interface)
+    {
+        const char *of = json_string_value(json_object_get(interface, "name"));
+
+        printf("%-10s %s", label, of ? of : "?");
+        json_array_foreach(json_object_get(interface, "addresses"), j, address)
+            printf("%s %s", j ? "," : "", json_string_value(address));
+        putchar('\n');
+        label = "";
+    }
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -131,6 +178,7 @@ static void info_print(const json_t *json, const struct record *record, const st
                d->forwards[i].host_address[0] ? d->forwards[i].host_address : "127.0.0.1",
                d->forwards[i].host_port, d->forwards[i].guest_port);
     print_limits(&d->limits);
+    print_guest(json_object_get(json, "guest"));
     print_texts(json, last);
 }
 

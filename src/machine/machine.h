@@ -101,6 +101,9 @@ int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error
 /* How many run at the moment; machine_cpu_count() where the guest's firmware knows and not we. */
 unsigned machine_cpus_running(const struct machine *machine);
 
+/* Whether a program of the guest listens where its agent does (description.agent). */
+bool machine_has_agent(struct machine *machine);
+
 /* A hard cap on the host's CPU time that all CPUs of the machine take together, in per cent of one
  * host CPU; 0: none. From now on, in any state. */
 void machine_set_cpu_cap(struct machine *machine, unsigned percent);

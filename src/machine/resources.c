@@ -34,6 +34,13 @@ unsigned machine_cpu_count(const struct machine *machine)
     return machine->cpu_count;
 }
 
+/* ---- the agent ---- */
+
+bool machine_has_agent(struct machine *machine)
+{
+    return virt_port_is_open(machine->board);
+}
+
 /* ---- limits ---- */
 
 int machine_set_limits(struct machine *machine, const struct machine_limits *limits,

@@ -192,7 +192,8 @@ def test_agent_port(boot):
         assert guest.check("ls /dev/virtio-ports") == os.path.basename(port)
         # In an image with the agent udev starts it, now or later.
         guest.check("systemctl mask qemu-guest-agent > /dev/null 2>&1; systemctl stop qemu-guest-agent; true")
-        assert guest.check(HOST_END) == "closed"
+        # Whether somebody is there or not: qemu-ga would ask ten times a second.
+        assert guest.check(HOST_END) == "open"
 
         with connect(path) as client:
             # It waits for somebody to open the port.
@@ -219,7 +220,6 @@ def test_agent_port(boot):
             assert guest.check("cut -c 1-64 /tmp/sum") == hashlib.sha256(sent[:3000000]).hexdigest()
 
         # The next client, which ends its sending as a pipe does.
-        guest.check(f"until [ $({HOST_END}) = closed ]; do sleep 0.1; done")
         with connect(path) as client:
             client.sendall(b"question\n")
             client.shutdown(socket.SHUT_WR)

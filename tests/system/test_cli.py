@@ -10,10 +10,10 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "set", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
+COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "set", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
 COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "net ls", "net capture", "doctor", "help"]
 # Those whose only operand is a named machine.
-OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "delete", "info", "console", "logs"]
+OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "delete", "info", "console", "logs"]
 
 # Arguments, and what the one line of the error says. Status 2: the request can never be right.
 USAGE = [
@@ -303,6 +303,8 @@ MAN = {
     "kill": ("hospes-start.1.scd", "OPTIONS OF KILL"),
     "pause": ("hospes-start.1.scd", "OPTIONS OF PAUSE"),
     "resume": ("hospes-start.1.scd", "OPTIONS OF RESUME"),
+    "freeze": ("hospes-start.1.scd", "OPTIONS OF FREEZE"),
+    "thaw": ("hospes-start.1.scd", "OPTIONS OF THAW"),
     "delete": ("hospes-start.1.scd", "OPTIONS OF DELETE"),
     "ls": ("hospes-ls.1.scd", "OPTIONS OF LS"),
     "info": ("hospes-ls.1.scd", "OPTIONS OF INFO"),
