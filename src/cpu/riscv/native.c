@@ -292,11 +292,10 @@ static struct unit *find_locked(struct engine_cpu *cpu, uint64_t at, uint64_t pc
 {
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
-    uint64_t page = at >> PAGE_SHIFT;
-    struct unit *unit;
+    uint64_t number = at >> PAGE_SHIFT;
+    const struct unit_page *page = translator_check_page(t, number, generation_of(native, number));
+    struct unit *unit = unit_page_find(t, page, at & (PAGE_SIZE - 1), native_is_windowed(cpu));
 
-    translator_check_page(t, page, generation_of(native, page));
-    unit = translator_find(t, page, at & (PAGE_SIZE - 1), native_is_windowed(cpu));
     if (unit) {
         const void *code = unit_poll_entry(t, unit);
 
@@ -500,14 +499,15 @@ bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generat
     struct native *native = cpu->engine->native;
     struct translator *t = &native->translator;
     uint64_t offset = (uintptr_t)host - (uintptr_t)native->ram->host;
+    const struct unit_page *page;
     bool hot;
 
     if (offset >= native->ram->size)
         return false;
     mutex_lock(&t->lock);
-    translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
-    hot = translator_find(t, offset >> PAGE_SHIFT, offset & (PAGE_SIZE - 1),
-                          native_is_windowed(cpu)) ||
+    page =
+        translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
+    hot = unit_page_find(t, page, offset & (PAGE_SIZE - 1), native_is_windowed(cpu)) ||
           native_profile_has(native, native_place_key(cpu, offset), generation);
     mutex_unlock(&t->lock);
     return hot;

@@ -503,12 +503,14 @@ static void page_check(struct translator *t, struct unit_page *page, uint32_t ge
     page->generation = generation;
 }
 
-void translator_check_page(struct translator *t, uint64_t number, uint32_t generation)
+const struct unit_page *translator_check_page(struct translator *t, uint64_t number,
+                                              uint32_t generation)
 {
     struct unit_page *page = page_find(t, number);
 
     if (page)
         page_check(t, page, generation);
+    return page;
 }
 
 void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *ctx, uint64_t page),

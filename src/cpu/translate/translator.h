@@ -28,7 +28,7 @@
 #include "cpu/translate/host.h"
 #include "cpu/translate/tables.h"
 
-enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 12, EDGE_HASH_SIZE = 1 << 16 };
+enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 14, EDGE_HASH_SIZE = 1 << 16 };
 /* More than any machine was seen to have; all begins anew then. */
 enum { EDGES_MAX = 1 << 17 };
 enum { PAGE_GRAIN = 16, PAGE_GRAINS = 4096 / PAGE_GRAIN };
@@ -153,6 +153,15 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 const struct unit_page *translator_page(const struct translator *t, uint64_t page);
 struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
                             bool windowed);
+/* (lock) Whether windowed units begin in it, or began. */
+static inline bool unit_page_is_windowed(const struct unit_page *page)
+{
+    uint64_t any = 0;
+
+    for (unsigned i = 0; i < PAGE_GRAINS / 64; i++)
+        any |= page->starts[1][i];
+    return any;
+}
 /* Where an access that faulted at the host's address `pc` is done otherwise, host_runtime.access
  * or code of its own; 0: it is no access of translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
@@ -186,8 +195,10 @@ int translator_make(struct translator *t, const struct unit_source *source, uint
 bool translator_can_link(struct translator *t, const struct link *link, uint64_t to) MUST_CHECK;
 /* (lock) Leads a link of a unit to another one, for which translator_can_link() holds. */
 void translator_link(struct translator *t, struct link *link, struct unit *to);
-/* (lock) The page's units are dead if they are of another writing than `generation`. */
-void translator_check_page(struct translator *t, uint64_t page, uint32_t generation);
+/* (lock) The page's units are dead if they are of another writing than `generation`. Returns what
+ * unit_page_find() takes. */
+const struct unit_page *translator_check_page(struct translator *t, uint64_t page,
+                                              uint32_t generation);
 /* (lock) The same for every page that has units; `generation_of` tells. */
 void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *ctx, uint64_t page),
                           void *ctx);
