@@ -8,16 +8,14 @@
 const struct command *const *command_list(void)
 {
     static const struct command *const commands[] = {
-        &command_run,      &command_create,      &command_start,
-        &command_stop,     &command_restart,     &command_kill,
-        &command_pause,    &command_resume,      &command_freeze,
-        &command_thaw,     &command_set,         &command_delete,
-        &command_ls,       &command_info,        &command_console,
-        &command_shell,    &command_cp,          &command_logs,
-        &command_events,   &command_pool,        &command_balance,
-        &command_top,      &command_image_build, &command_image_ls,
-        &command_image_rm, &command_net_ls,      &command_net_capture,
-        &command_doctor,   &command_help,        NULL,
+        &command_run,         &command_create,   &command_start,      &command_stop,
+        &command_restart,     &command_kill,     &command_pause,      &command_resume,
+        &command_freeze,      &command_thaw,     &command_set,        &command_delete,
+        &command_ls,          &command_info,     &command_console,    &command_shell,
+        &command_cp,          &command_vsock,    &command_ssh_config, &command_logs,
+        &command_events,      &command_pool,     &command_balance,    &command_top,
+        &command_image_build, &command_image_ls, &command_image_rm,   &command_net_ls,
+        &command_net_capture, &command_doctor,   &command_help,       NULL,
     };
 
     return commands;

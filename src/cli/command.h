@@ -63,6 +63,8 @@ extern const struct command command_info;
 extern const struct command command_console;
 extern const struct command command_shell;
 extern const struct command command_cp;
+extern const struct command command_vsock;
+extern const struct command command_ssh_config;
 extern const struct command command_pool;
 extern const struct command command_balance;
 extern const struct command command_top;

@@ -4,6 +4,7 @@
  *
  *   MACHINES/NAME/machine.json  what it is (record.h); a directory without is no machine
  *   MACHINES/NAME/disk.raw, kernel, initrd   its own, where it was made from an image
+ *   MACHINES/NAME/ssh           its key, and the keys of its guest (guest_ssh.h)
  *   MACHINES/NAME/lock          locked by its process for as long as it runs
  *   MACHINES/NAME/record.lock   locked while machine.json is changed
  *   MACHINES/NAME/var/state.json   how it was started or ended last (state.h)

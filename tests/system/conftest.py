@@ -10,6 +10,7 @@ every build directory shares.
 """
 
 import fcntl
+import hashlib
 import os
 import pathlib
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "test-cache"
+RECIPE = ROOT / "share" / "image" / "debian"
 # Making Debian downloads about 150 MB and sets up its packages inside hospes.
 IMAGE_SECONDS = 1800
 
@@ -75,16 +77,38 @@ def store():
     return dict(os.environ, XDG_DATA_HOME=str(CACHE / "data"), XDG_CACHE_HOME=str(CACHE / "cache"), LC_ALL="C.UTF-8")
 
 
-@pytest.fixture(scope="session")
-def debian(program, store):
-    """Makes the Debian image if it is missing; returns the environment in which `hospes run debian` boots it."""
+def build_debian(program, environment):
     command = [str(program), "image", "build", "--if-missing", "debian"]
     # Of the processes that run tests side by side, the first one makes it.
     with open(CACHE / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = subprocess.run(command, env=store, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=IMAGE_SECONDS, check=False)
+        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=IMAGE_SECONDS, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    return store
+    return environment
+
+
+@pytest.fixture(scope="session")
+def debian(program, store):
+    """Makes the Debian image if it is missing; returns the environment in which `hospes run debian` boots it."""
+    return build_debian(program, store)
+
+
+def recipe_is_met(image):
+    """Whether an image has all packages that its recipe names."""
+    named = [line.split()[0] for line in (RECIPE / "packages").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    return (image / "packages").exists() and set(named) <= {line.split()[0] for line in (image / "packages").read_text(encoding="utf-8").splitlines()}
+
+
+@pytest.fixture(scope="session")
+def debian_of_now(program, store):
+    """As `debian`, for what needs the image of today's recipe: the shared one is kept for as long as it boots. One that
+    lacks a package stays, and another is made beside it, under the recipe's hash."""
+    if not recipe_is_met(CACHE / "data" / "hospes" / "images" / "debian"):
+        text = b"".join(path.read_bytes() for path in sorted(RECIPE.iterdir()))
+        data = CACHE / "recipes" / hashlib.sha256(text).hexdigest()[:16]
+        data.mkdir(parents=True, exist_ok=True)
+        store = dict(store, XDG_DATA_HOME=str(data))
+    return build_debian(program, store)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "set", "delete", "ls", "info", "console", "shell", "cp", "logs", "events"]
+COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "set", "delete", "ls", "info", "console", "shell", "cp", "vsock", "ssh-config", "logs", "events"]
 COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "net ls", "net capture", "doctor", "help"]
 # Those whose only operand is a named machine.
 OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "delete", "info", "console", "logs"]
@@ -226,7 +226,7 @@ def test_version(home):
 def test_help_lists_the_commands(home, spelling):
     result = home.run(*spelling)
     assert (result.returncode, result.stderr) == (0, "")
-    assert re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", result.stdout, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  ([a-z-]+(?: [a-z]+)?)  ", result.stdout, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -311,6 +311,8 @@ MAN = {
     "console": ("hospes-console.1.scd", "OPTIONS OF CONSOLE"),
     "shell": ("hospes-console.1.scd", "OPTIONS OF SHELL"),
     "cp": ("hospes-console.1.scd", "OPTIONS OF CP"),
+    "vsock": ("hospes-console.1.scd", "OPTIONS OF VSOCK"),
+    "ssh-config": ("hospes-console.1.scd", "OPTIONS OF SSH-CONFIG"),
     "logs": ("hospes-ls.1.scd", "OPTIONS OF LOGS"),
     "events": ("hospes-ls.1.scd", "OPTIONS OF EVENTS"),
     "pool": ("hospes-pool.1.scd", "OPTIONS OF POOL"),
@@ -334,7 +336,7 @@ def test_man_page_lists_the_options(home, command):
 def test_man_page_lists_the_commands():
     text = (ROOT / "docs" / "man" / "hospes.1.scd").read_text()
     section = re.search(r"^# COMMANDS\n(.*?)^# ", text, re.MULTILINE | re.DOTALL).group(1)
-    assert re.findall(r"^\*([a-z ]+)\*", section, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^\*([a-z -]+)\*", section, re.MULTILINE) == COMMANDS
 
 
 def complete(words):
