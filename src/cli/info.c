@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `hospes info`: everything about one named machine. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,8 @@ static json_t *info_json(const struct named *named, const struct record *record,
         if (!named_call(named, "machine.info", NULL, &live, NULL)) {
             json_object_set(json, "engine", json_object_get(live, "engine"));
             json_object_set(json, "instructions", json_object_get(live, "instructions"));
+            json_object_set(json, "disks", json_object_get(live, "disks"));
+            json_object_set(json, "networks", json_object_get(live, "networks"));
         }
         has_agent = state->kind == STATE_RUNNING && json_is_true(json_object_get(live, "agent"));
         json_decref(live);
@@ -151,6 +154,58 @@ static void print_guest(const json_t *guest)
     }
 }
 
+static uint64_t number(const json_t *json, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(json, key));
+}
+
+/* One line for a disk, and one for what was done with it, if the machine told. */
+static void print_disks(const struct machine_description *d, const json_t *told)
+{
+    char read[SIZE_TEXT_MAX], written[SIZE_TEXT_MAX];
+
+    for (unsigned i = 0; i < d->disk_count; i++) {
+        const json_t *c = json_array_get(told, i);
+
+        printf("%-10s %s%s%s\n", i ? "" : "disks", d->disks[i].path,
+               d->disks[i].read_only ? ", read-only" : "",
+               d->disks[i].ephemeral ? ", ephemeral" : "");
+        if (!c)
+            continue;
+        printf("%-10s %s in %" PRIu64 " reads, %s in %" PRIu64 " writes", "",
+               size_format(number(c, "read_bytes"), read), number(c, "reads"),
+               size_format(number(c, "written_bytes"), written), number(c, "writes"));
+        if (number(c, "failed"))
+            printf(", %" PRIu64 " requests failed", number(c, "failed"));
+        putchar('\n');
+    }
+}
+
+static void print_networks(const struct machine_description *d, const json_t *told)
+{
+    char in[SIZE_TEXT_MAX], out[SIZE_TEXT_MAX];
+
+    for (unsigned i = 0; i < d->interface_count; i++) {
+        const struct machine_interface *interface = &d->interfaces[i];
+        const json_t *c = json_array_get(told, i);
+
+        printf("%-10s ", i ? "" : "networks");
+        if (interface->kind == MACHINE_NET_NAMED)
+            printf("%s", interface->name);
+        else if (interface->kind == MACHINE_NET_TAP)
+            printf("tap=%s", interface->tap);
+        else
+            printf("%s", interface->kind == MACHINE_NET_USER ? "user" : "none");
+        if (c && interface->kind != MACHINE_NET_NONE)
+            printf(": in %s, %" PRIu64 " frames (%" PRIu64 " lost); out %s, %" PRIu64
+                   " frames (%" PRIu64 " lost)",
+                   size_format(number(c, "bytes_in"), in), number(c, "frames_in"),
+                   number(c, "lost_in"), size_format(number(c, "bytes_out"), out),
+                   number(c, "frames_out"), number(c, "lost_out"));
+        putchar('\n');
+    }
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -169,10 +224,8 @@ static void info_print(const json_t *json, const struct record *record, const st
                size_format(process_memory(state->pid, "RssAnon"), own));
     else
         printf("%-10s %s\n", "memory", size_format(d->memory, memory));
-    for (unsigned i = 0; i < d->disk_count; i++)
-        printf("%-10s %s%s%s\n", i ? "" : "disks", d->disks[i].path,
-               d->disks[i].read_only ? ", read-only" : "",
-               d->disks[i].ephemeral ? ", ephemeral" : "");
+    print_disks(d, json_object_get(json, "disks"));
+    print_networks(d, json_object_get(json, "networks"));
     for (unsigned i = 0; i < d->forward_count; i++)
         printf("%-10s %s %s:%u to %u\n", i ? "" : "ports", d->forwards[i].udp ? "udp" : "tcp",
                d->forwards[i].host_address[0] ? d->forwards[i].host_address : "127.0.0.1",

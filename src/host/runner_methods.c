@@ -57,6 +57,47 @@ static json_t *memory_json(const struct runner *runner)
                      (json_int_t)balloon.resident, "guest", statistics_json(&balloon));
 }
 
+/* In the order of the description, and as many. */
+static json_t *disks_json(const struct runner *runner)
+{
+    const struct machine_description *d = &runner->record.description;
+    json_t *disks = json_array();
+
+    for (unsigned i = 0; i < d->disk_count; i++) {
+        struct block_counters c = {0};
+
+        machine_disk_count(runner->machine, i, &c);
+        json_array_append_new(disks,
+                              json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reads",
+                                        (json_int_t)c.reads, "read_bytes", (json_int_t)c.read_bytes,
+                                        "writes", (json_int_t)c.writes, "written_bytes",
+                                        (json_int_t)c.written_bytes, "flushes",
+                                        (json_int_t)c.flushes, "discards", (json_int_t)c.discards,
+                                        "failed", (json_int_t)c.failed));
+    }
+    return disks;
+}
+
+static json_t *networks_json(const struct runner *runner)
+{
+    const struct machine_description *d = &runner->record.description;
+    json_t *networks = json_array();
+
+    for (unsigned i = 0; i < d->interface_count; i++) {
+        struct net_counters c = {0};
+
+        machine_net_count(runner->machine, i, &c);
+        json_array_append_new(networks,
+                              json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "frames_in",
+                                        (json_int_t)c.frames_in, "bytes_in", (json_int_t)c.bytes_in,
+                                        "lost_in", (json_int_t)c.lost_in, "frames_out",
+                                        (json_int_t)c.frames_out, "bytes_out",
+                                        (json_int_t)c.bytes_out, "lost_out",
+                                        (json_int_t)c.lost_out));
+    }
+    return networks;
+}
+
 static int machine_info(void *ctx, const json_t *params, json_t **result, struct error *error)
 {
     struct runner *runner = ctx;
@@ -66,15 +107,17 @@ static int machine_info(void *ctx, const json_t *params, json_t **result, struct
     if (r)
         return r;
     machine_counters(runner->machine, &counters);
-    *result = json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:b, s:o?, s:o?}", "name",
-                        runner->name, "state", runner->paused ? "paused" : "running", "pid",
-                        (int)runner->state.pid, "since", runner->state.since, "engine",
-                        machine_engine_name(runner->machine), "instructions",
-                        (json_int_t)counters.instructions, "units", (json_int_t)counters.units,
-                        "cpus_running", (int)machine_cpus_running(runner->machine), "cpus_max",
-                        (int)machine_cpu_count(runner->machine), "agent",
-                        machine_has_agent(runner->machine), "memory", memory_json(runner),
-                        "description", record_to_json(&runner->record, NULL));
+    *result =
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:b, s:o?, s:o?, s:o?, s:o?}",
+                  "name", runner->name, "state", runner->paused ? "paused" : "running", "pid",
+                  (int)runner->state.pid, "since", runner->state.since, "engine",
+                  machine_engine_name(runner->machine), "instructions",
+                  (json_int_t)counters.instructions, "units", (json_int_t)counters.units,
+                  "cpus_running", (int)machine_cpus_running(runner->machine), "cpus_max",
+                  (int)machine_cpu_count(runner->machine), "agent",
+                  machine_has_agent(runner->machine), "memory", memory_json(runner), "disks",
+                  disks_json(runner), "networks", networks_json(runner), "description",
+                  record_to_json(&runner->record, NULL));
     return 0;
 }
 

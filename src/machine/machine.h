@@ -31,6 +31,8 @@
 #include "device/virtio/balloon.h"
 #include "machine/debug.h"
 #include "machine/description.h"
+#include "network/limit.h"
+#include "storage/block.h"
 #include "stream/stream.h"
 
 struct machine;
@@ -126,6 +128,13 @@ void machine_balloon(struct machine *machine, struct machine_balloon *balloon);
  * description_check() refuses, and then nothing changes. */
 int machine_set_limits(struct machine *machine, const struct machine_limits *limits,
                        struct error *error) MUST_CHECK;
+
+/* Of the disk, or the interface, of that number in the description. False: there is none, as
+ * with an interface of kind MACHINE_NET_NONE. Loop's thread. */
+bool machine_disk_count(const struct machine *machine, unsigned index,
+                        struct block_counters *counters);
+bool machine_net_count(const struct machine *machine, unsigned index,
+                       struct net_counters *counters);
 
 /* The bytes of the device tree as the guest got them. */
 const void *machine_device_tree(const struct machine *machine, uint32_t *size);

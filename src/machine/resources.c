@@ -55,6 +55,25 @@ int machine_set_limits(struct machine *machine, const struct machine_limits *lim
     return 0;
 }
 
+/* ---- counters ---- */
+
+bool machine_disk_count(const struct machine *machine, unsigned index,
+                        struct block_counters *counters)
+{
+    if (index >= MACHINE_DISKS_MAX || !machine->blocks[index])
+        return false;
+    *counters = block_count(machine->blocks[index]);
+    return true;
+}
+
+bool machine_net_count(const struct machine *machine, unsigned index, struct net_counters *counters)
+{
+    if (index >= MACHINE_NETS_MAX || !machine->nets[index])
+        return false;
+    *counters = net_count(machine->nets[index]);
+    return true;
+}
+
 /* ---- memory ---- */
 
 void machine_balloon_set(struct machine *machine, uint64_t bytes)

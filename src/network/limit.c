@@ -13,6 +13,7 @@ struct gate {
     struct bucket bucket;
     struct timer timer; /* while somebody waits */
     bool closed;        /* somebody waits */
+    uint64_t frames, bytes;
 };
 
 struct net_limited {
@@ -46,6 +47,8 @@ static bool gate_is_open(struct gate *gate)
 
 static void gate_take(struct gate *gate, uint32_t length)
 {
+    gate->frames++;
+    gate->bytes += length;
     if (gate->bucket.rate)
         bucket_take(&gate->bucket, length, monotonic_ns());
 }
@@ -102,8 +105,10 @@ static bool limited_receive(void *ctx, const uint8_t *frame, uint32_t length)
     struct net_limited *limited = ctx;
     const struct net_port *port = &limited->net.port;
 
-    if (!port->receive)
+    if (!port->receive) {
+        limited->net.lost_in++;
         return true;
+    }
     if (!gate_is_open(&limited->in) || !port->receive(port->ctx, frame, length))
         return false;
     gate_take(&limited->in, length);
@@ -176,4 +181,19 @@ void net_set_limits(struct net *net, const struct net_limits *limits)
     /* Who waits asks again, and is told how long that is now. */
     limited_in_timer(limited);
     limited_out_timer(limited);
+}
+
+struct net_counters net_count(const struct net *net)
+{
+    const struct net_limited *limited = container_of(net, const struct net_limited, net);
+
+    BUG_ON(net->type != &limited_type);
+    return (struct net_counters){
+        .frames_in = limited->in.frames,
+        .bytes_in = limited->in.bytes,
+        .lost_in = net->lost_in + limited->inner->lost_in,
+        .frames_out = limited->out.frames,
+        .bytes_out = limited->out.bytes,
+        .lost_out = limited->inner->lost_out,
+    };
 }

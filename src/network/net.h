@@ -49,6 +49,7 @@ struct net {
     const struct net_type *type;
     struct net_port port;
     struct loop *loop;
+    uint64_t lost_in, lost_out; /* frames that it gave up, for the port and of it */
 };
 
 /* Wires the device to the back end; once. Until then incoming frames are dropped. */

@@ -102,7 +102,7 @@ static bool peer_take(void *ctx, const uint8_t *frame, uint32_t length)
     if (r == -EAGAIN)
         return false;
     if (r == -ENOBUFS || r == -ENOMEM || r == -EMSGSIZE)
-        s->counters.lost++;
+        s->net.lost_out++;
     else if (r)
         peer->dead = true;
     return true;
@@ -139,11 +139,11 @@ static void peer_wait(struct peer *peer, const uint8_t *frame, uint32_t length)
 
     if (peer->queued + length > SWITCH_PEER_BYTES || s->queued + length > SWITCH_TOTAL_BYTES ||
         (first && loop_add_fd(s->net.loop, peer->socket, EPOLLOUT, peer_writable, peer))) {
-        s->counters.lost++;
+        s->net.lost_out++;
         return;
     }
     if (!frame_queue_add(&peer->queue, frame, length)) {
-        s->counters.lost++;
+        s->net.lost_out++;
         if (first)
             loop_remove_fd(s->net.loop, peer->socket);
         return;
@@ -306,7 +306,7 @@ static void send_answer(struct net_switch *s, const uint8_t *frame, uint32_t len
     if (frame_queue_add(&s->answers, frame, length))
         loop_post(s->net.loop, &s->turn);
     else
-        s->counters.lost++;
+        s->net.lost_in++;
 }
 
 static void switch_send(struct net *net, const struct iovec *iov, unsigned iov_count,
@@ -317,11 +317,12 @@ static void switch_send(struct net *net, const struct iovec *iov, unsigned iov_c
     uint32_t answer_length;
     int port = -1;
 
-    if (length < FRAME_HEADER_SIZE || length > NET_FRAME_MAX)
+    if (length <= NET_FRAME_MAX)
+        length = frame_gather(iov, iov_count, s->out, length);
+    if (length < FRAME_HEADER_SIZE || length > NET_FRAME_MAX) {
+        net->lost_out++;
         return;
-    length = frame_gather(iov, iov_count, s->out, length);
-    if (length < FRAME_HEADER_SIZE)
-        return;
+    }
     s->counters.sent++;
     send_to_all(s, s->out, length, SEGMENT_LISTENER);
     if (service_take(&s->service, s->out, length, answer, &answer_length)) {

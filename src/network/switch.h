@@ -26,10 +26,10 @@ struct net_switch_options {
     uint8_t mac[6];        /* which DHCP answers */
 };
 
+/* Beside net.lost_out, copies that a receiver had no room for. */
 struct net_switch_counters {
     uint64_t sent;     /* frames of the guest */
     uint64_t received; /* frames for it */
-    uint64_t lost;     /* copies that a receiver had no room for */
     uint64_t wrong;    /* datagrams that were no frame of a port */
 };
 

@@ -107,14 +107,18 @@ static void tap_send(struct net *net, const struct iovec *iov, unsigned iov_coun
     struct net_tap *tap = tap_of(net);
     ssize_t n;
 
-    if (tap->gone || length < FRAME_HEADER_SIZE || length > NET_FRAME_MAX || iov_count > IOV_MAX)
+    if (tap->gone || length < FRAME_HEADER_SIZE || length > NET_FRAME_MAX || iov_count > IOV_MAX) {
+        net->lost_out++;
         return;
+    }
     /* By number: libc's wrapper would have ThreadSanitizer look into the guest's buffers. A frame
      * that the host does not take (its queue is full, the interface is down) is lost, as on any
      * network. */
     do
         n = syscall(SYS_writev, tap->fd, iov, (unsigned long)iov_count);
     while (n < 0 && errno == EINTR);
+    if (n < 0)
+        net->lost_out++;
 }
 
 static void tap_free(struct net *net)

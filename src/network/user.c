@@ -277,11 +277,14 @@ static ssize_t user_send_packet(const void *frame, size_t length, void *opaque)
 
     /* libslirp is told the frame went out also when it is dropped: as on any network, TCP sends it
      * again and the rest is lost. */
-    if (length > NET_FRAME_MAX || !port->receive)
+    if (length > NET_FRAME_MAX || !port->receive) {
+        user->net.lost_in++;
         return (ssize_t)length;
+    }
     if (!user->sending && !user->queue.head && port->receive(port->ctx, frame, (uint32_t)length))
         return (ssize_t)length;
-    frame_queue_add(&user->queue, frame, (uint32_t)length);
+    if (!frame_queue_add(&user->queue, frame, (uint32_t)length))
+        user->net.lost_in++;
     /* Inside net_send() the deferred turn delivers it. */
     if (!user->sending)
         user_set_muted(user, true);
@@ -376,11 +379,12 @@ static void user_send(struct net *net, const struct iovec *iov, unsigned iov_cou
     enum { SHORTEST_FRAME = 60 }; /* IEEE 802.3: shorter ones are padded with zeroes */
     struct net_user *user = user_of(net);
 
-    if (length > sizeof(user->frame))
+    if (length <= sizeof(user->frame))
+        length = frame_gather(iov, iov_count, user->frame, length);
+    if (length > sizeof(user->frame) || !frame_is_wanted(user->frame, length)) {
+        net->lost_out++;
         return;
-    length = frame_gather(iov, iov_count, user->frame, length);
-    if (!frame_is_wanted(user->frame, length))
-        return;
+    }
     if (length < SHORTEST_FRAME) {
         memset(user->frame + length, 0, SHORTEST_FRAME - length);
         length = SHORTEST_FRAME;

@@ -76,6 +76,7 @@ struct block {
     unsigned lacks;  /* 1 << method that the image does not have */
     unsigned active; /* jobs in the engine */
     struct limit limit;
+    struct block_counters counters;
     struct block_request *kept, **kept_tail;
     struct block_request *finished, **finished_tail;
     struct deferred finish;
@@ -95,9 +96,36 @@ static void request_append(struct block_request ***tail, struct block_request *r
     *tail = &request->next;
 }
 
+static void request_count(struct block_counters *counters, const struct block_request *request,
+                          int result)
+{
+    if (result) {
+        counters->failed += result != -ECANCELED;
+        return;
+    }
+    switch (request->operation) {
+    case BLOCK_READ:
+        counters->reads++;
+        counters->read_bytes += request->length;
+        break;
+    case BLOCK_WRITE:
+        counters->writes++;
+        counters->written_bytes += request->length;
+        break;
+    case BLOCK_FLUSH:
+        counters->flushes++;
+        break;
+    case BLOCK_DISCARD:
+    case BLOCK_WRITE_ZEROES:
+        counters->discards++;
+        break;
+    }
+}
+
 /* Completes a request that has no job, but not at once (B2). */
 static void block_finish_later(struct block *block, struct block_request *request, int result)
 {
+    request_count(&block->counters, request, result);
     request->result = result;
     request_append(&block->finished_tail, request);
     loop_post(block->loop, &block->finish);
@@ -132,6 +160,7 @@ static void job_finish(struct job *job, int result)
         overlay_mark(&block->overlay, request->offset, request->length);
     block->active--;
     free(job);
+    request_count(&block->counters, request, result);
     request->done(request, result);
 }
 
@@ -430,6 +459,11 @@ void block_submit(struct block *block, struct block_request *request)
         block_finish_later(block, request, r);
     else if (limit_pass(&block->limit, request))
         block_begin(block, request);
+}
+
+struct block_counters block_count(const struct block *block)
+{
+    return block->counters;
 }
 
 void block_set_limits(struct block *block, const struct block_limits *limits)

@@ -74,6 +74,15 @@ struct block_limits {
     uint64_t byte_burst;
 };
 
+/* What was done since the disk was opened, by requests as the guest made them. */
+struct block_counters {
+    uint64_t reads, read_bytes;
+    uint64_t writes, written_bytes;
+    uint64_t flushes;
+    uint64_t discards; /* and zeroes that were written by their number */
+    uint64_t failed;   /* of all kinds; those that a reset took back are not counted at all */
+};
+
 struct block;
 
 /* Opens and locks the image: a writer excludes everybody, readers exclude a writer; the locks are
@@ -93,6 +102,9 @@ bool block_can_discard(const struct block *block);
 void block_submit(struct block *block, struct block_request *request);
 /* What makes the system calls: "io_uring" or "threads"; static storage. */
 const char *block_engine_name(const struct block *block);
+
+/* Loop's thread. */
+struct block_counters block_count(const struct block *block);
 
 /* After on_full: tries what was kept once more. */
 void block_resume(struct block *block);

@@ -79,7 +79,7 @@ def web(machines, debian_of_now):  # noqa: F811
             pytest.skip(f"{tool} is not installed")
     machines.home.environment.update(XDG_DATA_HOME=debian_of_now["XDG_DATA_HOME"], XDG_CACHE_HOME=debian_of_now["XDG_CACHE_HOME"])
     engine = ["--engine", machines.engine] if machines.engine else []
-    machines.good("create", "web", "--image", "debian", "--memory", "512M", "--net", "none", *engine, seconds=300)
+    machines.good("create", "web", "--image", "debian", "--memory", "512M", "--net", "user", "--net", "lab", *engine, seconds=300)
     machines.good("start", "--wait", "web", seconds=300)
     return machines
 
@@ -148,6 +148,27 @@ def check_what_is_kept(web):
     assert hosts and all(re.fullmatch(r"hospes-web ssh-\S+ [A-Za-z0-9+/=]+", line) for line in hosts)
 
 
+def check_counters(web):
+    """Whatever an interface is connected to, and of disks what the guest did to them."""
+    web.good("shell", "web", "--", "sh", "-c", "ping -c 3 -i 0.2 10.0.2.2; dd if=/dev/urandom of=/root/file bs=1M count=4 conv=fsync status=none")
+    before = web.info("web")
+    for network in before["networks"]:
+        assert 0 < 14 * network["frames_out"] <= network["bytes_out"]
+    user, lab = before["networks"]
+    assert user["frames_in"] >= 4 and user["bytes_in"] >= 3 * 98 and user["frames_out"] >= 4
+    # What it asks the network is answered by its own machine: DHCP at the least.
+    assert lab["frames_in"] >= 1 and lab["lost_in"] == 0
+    (disk,) = before["disks"]
+    assert disk["reads"] > 100 and disk["read_bytes"] >= 512 * disk["reads"] and disk["failed"] == 0
+    assert disk["written_bytes"] >= 4 << 20 and disk["flushes"] > 0
+    text = web.good("info", "web")
+    assert re.search(r"^disks +/.*/disk.raw\n +\S+ MiB in \d+ reads, \S+ MiB in \d+ writes$", text, re.MULTILINE), text
+    assert re.search(r"^networks +user: in \S+ [KM]iB, \d+ frames \(0 lost\); out \S+ [KM]iB, \d+ frames \(\d+ lost\)\n +lab: in ", text, re.MULTILINE), text
+    web.good("shell", "web", "--", "sh", "-c", "ping -c 3 -i 0.2 10.0.2.2")
+    after = web.info("web")["networks"]
+    assert after[0]["frames_out"] >= user["frames_out"] + 3 and after[0]["bytes_in"] >= user["bytes_in"] + 3 * 98
+
+
 def check_ports(web):
     web.good("shell", "web", "--", "sh", "-c", ECHO)
     data = os.urandom(1 << 20)
@@ -195,6 +216,7 @@ def test_debian(web):
     check_terminal(web)
     check_programs(web)
     check_what_is_kept(web)
+    check_counters(web)
     check_ports(web)
     check_config(web)
     check_without_ssh(web)

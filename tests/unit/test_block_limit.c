@@ -211,6 +211,43 @@ static void what_is_refused_is_not_counted(void **state)
     bench_free(b);
 }
 
+/* Of the disk's counters: each once, however it went, and none that was taken back. */
+static void what_was_done_is_counted(void **state)
+{
+    struct bench *b = bench_new(*state, false);
+    struct block_counters c;
+
+    for (unsigned i = 0; i < 3; i++)
+        bench_submit(b, i, BLOCK_READ);
+    for (unsigned i = 3; i < 8; i++)
+        bench_submit(b, i, BLOCK_WRITE);
+    bench_submit(b, 8, BLOCK_FLUSH);
+    bench_submit(b, 9, BLOCK_DISCARD);
+    bench_submit(b, 10, BLOCK_WRITE_ZEROES);
+    bench_run(b);
+    assert_int_equal(fixture_do(b->f, b->block, BLOCK_READ, 100, b->buffer, 512), -EINVAL);
+    c = block_count(b->block);
+    assert_int_equal(c.reads, 3);
+    assert_int_equal(c.read_bytes, 3 * SIZE);
+    assert_int_equal(c.writes, 5);
+    assert_int_equal(c.written_bytes, 5 * SIZE);
+    assert_int_equal(c.flushes, 1);
+    assert_int_equal(c.discards, 2);
+    assert_int_equal(c.failed, 1);
+
+    block_set_limits(b->block, &standstill);
+    bench_submit(b, 0, BLOCK_WRITE);
+    bench_submit(b, 1, BLOCK_READ);
+    bench_submit(b, 2, BLOCK_READ);
+    bench_settle(b);
+    block_cancel_waiting(b->block);
+    bench_run(b);
+    assert_int_equal(b->w[2].result, -ECANCELED);
+    assert_true(block_count(b->block).reads <= 4);
+    assert_int_equal(block_count(b->block).failed, 1);
+    bench_free(b);
+}
+
 static void limits_change_while_requests_wait(void **state)
 {
     const struct block_limits limits = {.bytes = 8 * MIB};
@@ -368,6 +405,7 @@ int main(void)
         DISK(both_limits_hold),
         DISK(what_bytes_are_counted_of),
         DISK(what_is_refused_is_not_counted),
+        DISK(what_was_done_is_counted),
         DISK(limits_change_while_requests_wait),
         DISK(waiting_requests_are_given_up),
         DISK(closing_gives_waiting_requests_up),

@@ -331,6 +331,35 @@ static void a_port_without_a_ring(void **state)
     assert_int_equal(f->sendables, 0);
 }
 
+/* Once each, also of frames that waited, and with what the back end lost. */
+static void what_is_counted(void **state)
+{
+    const struct net_limits limits = {.in = 1000000, .out = 1000000};
+    struct fixture *f = *state;
+    struct net_counters c = net_count(f->net);
+
+    /* Before somebody was there. */
+    assert_int_equal(c.lost_in, 3);
+    assert_int_equal(c.frames_in + c.bytes_in + c.frames_out + c.bytes_out + c.lost_out, 0);
+    net_set_limits(f->net, &limits);
+    f->deaf = true;
+    f->source = 5;
+    inner_turn(f);
+    assert_int_equal(net_count(f->net).frames_in, 0);
+    f->deaf = false;
+    f->ring = 7;
+    fixture_run(f);
+    f->inner.lost_in += 2;
+    f->inner.lost_out += 11;
+    c = net_count(f->net);
+    assert_int_equal(c.frames_in, 5);
+    assert_int_equal(c.bytes_in, 5 * FRAME);
+    assert_int_equal(c.lost_in, 3 + 2);
+    assert_int_equal(c.frames_out, 7);
+    assert_int_equal(c.bytes_out, 7 * FRAME);
+    assert_int_equal(c.lost_out, 11);
+}
+
 /* Freed with both timers set. */
 static void freed_while_frames_wait(void **state)
 {
@@ -358,6 +387,7 @@ int main(void)
         NET(limits_change_while_frames_wait),
         NET(the_back_end_may_close_too),
         NET(a_port_without_a_ring),
+        NET(what_is_counted),
         NET(freed_while_frames_wait),
     };
 
