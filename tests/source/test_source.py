@@ -39,7 +39,7 @@ LAYERS = {
 }
 SOURCES = sorted(p for p in SRC.rglob("*") if p.suffix in (".c", ".h", ".inc"))
 # What is compiled or shown to a compiler, in all of the repository.
-C_FILES = sorted(p for d in ("src", "tests", "fuzz", "bench") for s in ("*.c", "*.h", "*.inc") for p in (ROOT / d).rglob(s))
+C_FILES = sorted(p for d in ("src", "tests", "fuzz", "bench", "examples") for s in ("*.c", "*.h", "*.inc") for p in (ROOT / d).rglob(s))
 
 
 def name(path):
@@ -121,7 +121,7 @@ def test_an_include_that_points_up_is_seen(tmp_path, monkeypatch):
 
 def test_licence_lines():
     files = [*C_FILES, *(p for d in ("tests", "scripts", "fuzz", "bench") for p in (ROOT / d).rglob("*.py"))]
-    files += [*(ROOT / "tests").rglob("*.S"), *(p for p in (ROOT / "scripts").rglob("*") if p.is_file())]
+    files += [*(p for d in ("tests", "examples") for p in (ROOT / d).rglob("*.S")), *(p for p in (ROOT / "scripts").rglob("*") if p.is_file())]
     missing = [name(p) for p in files if "SPDX-License-Identifier: Apache-2.0" not in "\n".join(p.read_text(errors="replace").splitlines()[:2])]
     assert not missing, missing
 
