@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/descriptor.h"
 #include "base/thread.h"
@@ -159,14 +160,25 @@ static int admit(const struct named *named, const struct record *record, int *lo
     return r;
 }
 
-/* Of the threads, which the machine's own process may not: see weight.h. */
-static int set_weight(const struct named *named, unsigned weight, struct error *error)
+/* What the machine's own process may not: see weight.h. Its threads, or as root the group of more
+ * than everybody's weight, which it then finds to be as it is to be. */
+static int set_weight(const struct named *named, unsigned weight, bool of_group,
+                      struct error *error)
 {
+    CLEANUP(descriptor_close) int group = -1;
     struct state state;
 
+    if (!weight)
+        weight = WEIGHT_DEFAULT;
     state_look(&named->registry, named->name, &state);
-    return state.pid > 1 ? weight_set_threads(state.pid, weight ? weight : WEIGHT_DEFAULT, error)
-                         : error_set(error, ESRCH, "machine \"%s\" does not run", named->name);
+    if (state.pid <= 1)
+        return error_set(error, ESRCH, "machine \"%s\" does not run", named->name);
+    if (!of_group)
+        return weight_set_threads(state.pid, weight, error);
+    if (geteuid() || weight <= WEIGHT_DEFAULT)
+        return 0;
+    group = weight_open_group(state.pid);
+    return weight_set_group(group, weight, error);
 }
 
 /* *tell: the guest is to be told of its CPUs afterwards, and was not before. */
@@ -186,10 +198,12 @@ static int change(const struct named *named, json_t *params, const struct record
         tell_guest(named, after->description.cpus);
         *tell = false;
     }
+    if (!r && json_object_get(params, "cpu_weight"))
+        r = set_weight(named, after->cpu_weight, true, error);
     if (!r)
         r = named_call(named, "machine.set", json_incref(params), NULL, error);
     if (!r && json_object_get(params, "cpu_weight"))
-        r = set_weight(named, after->cpu_weight, error);
+        r = set_weight(named, after->cpu_weight, false, error);
     return r ? r : record_write(&named->registry, named->name, after, error);
 }
 

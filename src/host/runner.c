@@ -403,7 +403,7 @@ static int runner_start(struct runner *runner, struct error *error)
     r = write_state(runner, error);
     if (r)
         return r;
-    runner->group_fd = weight_open_group();
+    runner->group_fd = weight_open_group(getpid());
     if (runner->record.cpu_weight && weight_set(runner->record.cpu_weight, &weight)) {
         log_say(&runner->log, LOG_WARN, "%s", weight.message ? weight.message : "out of memory");
         error_release(&weight);

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,19 @@ static int threads_set(pid_t pid, int nice)
     return r;
 }
 
+/* "/autogroup-N nice VALUE" */
+static bool group_has(int fd, int nice)
+{
+    char text[64], *word;
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+    if (n <= 0)
+        return false;
+    text[n] = 0;
+    word = strstr(text, " nice ");
+    return word && strtol(word + 6, NULL, 10) == nice;
+}
+
 /* The kernel takes a few changes a second from who is not root (-EAGAIN). */
 static int group_set(int fd, int nice)
 {
@@ -70,6 +84,9 @@ static int group_set(int fd, int nice)
             break;
         nanosleep(&pause, NULL);
     }
+    /* Who may has set it already. */
+    if (r == -EPERM && group_has(fd, nice))
+        return 0;
     /* Switched off, or a group of cgroup's counts. */
     return r == -EIO || r == -ENXIO || r == -EINVAL ? 0 : r;
 }
@@ -89,9 +106,12 @@ int weight_set_threads(pid_t pid, unsigned weight, struct error *error)
     return failed(threads_set(pid, weight_to_nice(weight)), weight, error);
 }
 
-int weight_open_group(void)
+int weight_open_group(pid_t pid)
 {
-    return open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/%ld/autogroup", (long)pid);
+    return open(path, O_RDWR | O_CLOEXEC);
 }
 
 int weight_set_group(int fd, unsigned weight, struct error *error)
@@ -101,7 +121,7 @@ int weight_set_group(int fd, unsigned weight, struct error *error)
 
 int weight_set(unsigned weight, struct error *error)
 {
-    CLEANUP(descriptor_close) int fd = weight_open_group();
+    CLEANUP(descriptor_close) int fd = weight_open_group(getpid());
     int r = weight_set_threads(getpid(), weight, error);
 
     return r ? r : weight_set_group(fd, weight, error);

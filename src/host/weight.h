@@ -28,9 +28,11 @@ int weight_to_nice(unsigned weight);
 int weight_set(unsigned weight, struct error *error) MUST_CHECK;
 /* For the threads of process `pid` of the same user; a jailed one cannot do it by itself. */
 int weight_set_threads(pid_t pid, unsigned weight, struct error *error) MUST_CHECK;
-/* For this process's group, by what weight_open_group() opened before a jail was entered. */
+/* For a process's group, by what weight_open_group() opened. A jailed process may not give its
+ * group more than everybody has, even as root; it is taken for done where somebody else did it. */
 int weight_set_group(int fd, unsigned weight, struct error *error) MUST_CHECK;
-/* The file by which that is done, for who closes it; -1: sessions are no groups here. */
-int weight_open_group(void) MUST_CHECK;
+/* The file by which that is done, for who closes it; -1: sessions are no groups here, or the
+ * process is jailed and another's or not the caller's to open. */
+int weight_open_group(pid_t pid) MUST_CHECK;
 
 #endif

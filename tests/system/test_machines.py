@@ -678,6 +678,24 @@ def test_set(machines):
     assert (record["memory"], record["cpus"], record["cpus_max"], "memory_min" in record) == (64 << 20, 4, 4, False)
 
 
+def group_nice(pid):
+    """Of its session, which counts where the host schedules sessions as groups; None elsewhere."""
+    path = pathlib.Path(f"/proc/{pid}/autogroup")
+    return int(path.read_text(encoding="ascii").split()[-1]) if path.exists() else None
+
+
+def test_a_weight_above_everybodys(machines):
+    """Root's to give to a machine that runs; its process has no privilege any more."""
+    if os.geteuid() or subprocess.run(["nice", "-n", "-1", "true"], capture_output=True, check=True).stderr:
+        pytest.skip("only root with CAP_SYS_NICE raises a weight")
+    machines.make("web", "echo")
+    pid = machines.info("web")["pid"]
+    for weight, nice in (("1000", -10), ("100", 0), ("2000", -13), ("50", 3)):
+        machines.good("set", "web", "--cpu-weight", weight)
+        assert nice_values(pid) == {nice} and group_nice(pid) in (nice, None), weight
+        assert machines.file("web")["cpu_weight"] == int(weight)
+
+
 def test_pool_plan(machines):
     """Asks what a start would be told, of a machine that is there or not, and starts nothing."""
     pool = json.loads(machines.good("pool", "--json"))
