@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many machines cost: make bench-machines, or --only start|idle|fairness|merging|many. Linux with Debian's image; merging needs root."""
+"""What many machines cost: make bench-machines, or --only start|idle|fairness|rtos|merging|many. Linux with Debian's image; merging needs root."""
 
 import argparse
 import json
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import rtos
 
 MIB = 1 << 20
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -179,7 +181,7 @@ def bench_many(machines, options):
     print(f"many: {len(names)} idle Debians of 256 MiB, up in {took:.0f} s, hold {total / MIB:.0f} MiB in all, {total / MIB / len(names):.0f} each; {cpu:.2%} of a host CPU each")
 
 
-BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "merging": bench_merging, "many": bench_many}
+BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "rtos": rtos.measure, "merging": bench_merging, "many": bench_many}
 
 
 def main():
