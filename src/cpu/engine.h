@@ -9,8 +9,8 @@
  * engine's, behind struct engine_cpu.
  *
  * Threads: run(), leave(), state_out(), state_in() and cpu_free() on the CPU's own thread, or while
- * it is known not to run; kick() and flush_tlb() from any thread. Before another thread than the
- * one that ran the CPU frees it, that one calls leave() or ends.
+ * it is known not to run; kick(), flush_tlb() and forget() from any thread. Before another thread
+ * than the one that ran the CPU frees it, that one calls leave() or ends.
  */
 #ifndef HOSPES_CPU_ENGINE_H
 #define HOSPES_CPU_ENGINE_H
@@ -109,6 +109,9 @@ struct engine_type {
     /* Forgets translations of guest-virtual [vaddr, vaddr + size) (size UINT64_MAX: all) of address
      * space `asid` (UINT64_MAX: all). When it returns the CPU uses none of them any more. */
     void (*flush_tlb)(struct engine_cpu *cpu, uint64_t vaddr, uint64_t size, uint64_t asid);
+    /* Forgets all that it knows of memory, whatever the address space, and where in it RAM is: it
+     * may be there no more (memory_unplug()). When it returns the CPU uses none of it any more. */
+    void (*forget)(struct engine_cpu *cpu);
     /* Forgets code decoded from the CPU's stale view of memory: what fence.i does, from outside. */
     void (*flush_code)(struct engine_cpu *cpu);
 
@@ -119,6 +122,6 @@ struct engine_type {
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
 };
 
-#define ENGINE_VERSION 4
+#define ENGINE_VERSION 5
 
 #endif

@@ -234,12 +234,10 @@ static struct sbi_return sbi_hart_start(struct sbi_frame *frame)
     struct sbi *sbi = frame->sbi;
     uint64_t id = frame->a[0];
     uint32_t stopped = SBI_HART_STOPPED;
-    const struct range *range;
 
     if (id >= sbi->hart_count)
         return sbi_result(SBI_INVALID_PARAM, 0);
-    range = memory_find(sbi->memory, frame->a[1]);
-    if (!range || !range->ram || frame->a[1] & 1)
+    if (!memory_is_ram(sbi->memory, frame->a[1]) || frame->a[1] & 1)
         return sbi_result(SBI_INVALID_ADDRESS, 0);
     /* STOP_PENDING serves as the lock while the arguments are written: nobody else starts it. */
     if (!atomic_compare_exchange_strong(&sbi->harts[id].state, &stopped, SBI_HART_STOP_PENDING))
@@ -267,10 +265,9 @@ static struct sbi_return sbi_hart_suspend(struct sbi_frame *frame)
         return sbi_result(SBI_SUCCESS, 0);
     case 0x80000000u: { /* default non-retentive: resumes at an address, as if started there */
         struct riscv_hart *hart = frame->caller->hart;
-        const struct range *range = memory_find(frame->sbi->memory, frame->a[1]);
         uint64_t enabled = hart->mie, deadline = hart->stimecmp;
 
-        if (!range || !range->ram || frame->a[1] & 1)
+        if (!memory_is_ram(frame->sbi->memory, frame->a[1]) || frame->a[1] & 1)
             return sbi_result(SBI_INVALID_ADDRESS, 0);
         riscv_hart_reset(hart, frame->a[1], frame->a[2]);
         hart->mie = enabled; /* what may wake it */

@@ -49,6 +49,7 @@ static void ram_free(struct ram *ram)
         close(ram->fd);
     free((void *)ram->flags);
     free((void *)ram->code_gen);
+    free(ram->blocks);
     mutex_release(&ram->lock);
     free(ram);
 }
@@ -121,7 +122,8 @@ static bool ram_map(struct ram *ram, const char *name, uint8_t *at, bool mergeab
     return true;
 }
 
-static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writable, bool mergeable)
+static struct ram *ram_new(const char *name, gpa base, uint64_t fixed, uint64_t size, bool writable,
+                           bool mergeable)
 {
     struct ram *ram = calloc(1, sizeof(*ram));
     uint64_t pages = size >> PAGE_SHIFT;
@@ -132,11 +134,14 @@ static struct ram *ram_new(const char *name, gpa base, uint64_t size, bool writa
     mutex_init(&ram->lock);
     ram->base = base;
     ram->size = size;
+    ram->fixed = fixed;
     ram->writable = writable;
     ram->fd = -1;
     ram->flags = calloc(pages, sizeof(*ram->flags));
     ram->code_gen = calloc(pages, sizeof(*ram->code_gen));
-    if (!ram->flags || !ram->code_gen)
+    if (fixed < size)
+        ram->blocks = calloc((size - fixed) >> RAM_BLOCK_SHIFT, sizeof(*ram->blocks));
+    if (!ram->flags || !ram->code_gen || (fixed < size && !ram->blocks))
         goto fail;
     whole = mmap(NULL, size + 2 * (uint64_t)GUARD_SIZE, PROT_NONE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -155,15 +160,13 @@ fail:
     return NULL;
 }
 
-int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_t size,
-                   bool writable, struct error *error)
+static int ram_add(struct address_space *as, const char *name, gpa base, uint64_t fixed,
+                   uint64_t size, bool writable, struct error *error)
 {
     struct range range = {.base = base, .size = size, .name = name};
     int r;
 
-    if (!size || (base | size) % PAGE_SIZE)
-        return error_set(error, EINVAL, "memory \"%s\" is not made of whole pages", name);
-    range.ram = ram_new(name, base, size, writable, as->mergeable);
+    range.ram = ram_new(name, base, fixed, size, writable, as->mergeable);
     if (!range.ram)
         return error_set(error, ENOMEM,
                          "cannot reserve %llu MiB of memory for \"%s\"; use less "
@@ -173,6 +176,22 @@ int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_
     if (r)
         ram_free(range.ram);
     return r;
+}
+
+int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_t size,
+                   bool writable, struct error *error)
+{
+    if (!size || (base | size) % PAGE_SIZE)
+        return error_set(error, EINVAL, "memory \"%s\" is not made of whole pages", name);
+    return ram_add(as, name, base, size, size, writable, error);
+}
+
+int memory_add_pluggable_ram(struct address_space *as, const char *name, gpa base, uint64_t fixed,
+                             uint64_t size, struct error *error)
+{
+    if (!fixed || size <= fixed || (base | fixed | size) % RAM_BLOCK_SIZE)
+        return error_set(error, EINVAL, "memory \"%s\" is not made of whole blocks", name);
+    return ram_add(as, name, base, fixed, size, true, error);
 }
 
 int memory_add_io(struct address_space *as, const char *name, gpa base, uint64_t size,
@@ -220,6 +239,13 @@ const struct range *memory_find(const struct address_space *as, gpa addr)
     return NULL;
 }
 
+bool memory_is_ram(const struct address_space *as, gpa addr)
+{
+    const struct range *range = memory_find(as, addr);
+
+    return range && range->ram && ram_has(range->ram, addr - range->base);
+}
+
 struct ram *memory_main_ram(const struct address_space *as)
 {
     struct ram *best = NULL;
@@ -255,7 +281,7 @@ static int memory_check(const struct address_space *as, gpa addr, uint64_t len, 
     while (len) {
         struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
 
-        if (!ram || (write && !ram->writable))
+        if (!ram || (write && !ram->writable) || !ram_has_all(ram, offset, piece))
             return -EFAULT;
         addr += piece;
         len -= piece;
@@ -317,6 +343,28 @@ static int ram_punch(struct ram *ram, uint64_t offset, uint64_t len)
     return 0;
 }
 
+/* What is not there has no content, and pages without number that nobody ever looked at. */
+static void ram_note_all(struct ram *ram)
+{
+    memory_note_write(ram, 0, ram->fixed);
+    for (uint64_t at = ram->fixed; at < ram->size; at += RAM_BLOCK_SIZE)
+        if (ram_has(ram, at))
+            memory_note_write(ram, at, RAM_BLOCK_SIZE);
+}
+
+int memory_reclaim(struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t offset = 0, piece = 0;
+    struct ram *ram = ram_piece(as, addr, len, &offset, &piece);
+    int r;
+
+    if (!ram || piece != len || offset < ram->fixed || (addr | len) % PAGE_SIZE)
+        return -EINVAL;
+    r = ram_punch(ram, offset, len);
+    memory_note_write(ram, offset, len);
+    return r;
+}
+
 void memory_clear(struct address_space *as)
 {
     for (unsigned i = 0; i < as->count; i++) {
@@ -325,8 +373,8 @@ void memory_clear(struct address_space *as)
         if (!ram)
             continue;
         if (ram_punch(ram, 0, ram->size))
-            memset(ram->host, 0, ram->size);
-        memory_note_write(ram, 0, ram->size);
+            memset(ram->host, 0, ram->fixed);
+        ram_note_all(ram);
     }
 }
 
@@ -390,7 +438,7 @@ int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool writ
     if (!len)
         return -EFAULT;
     ram = ram_piece(as, addr, len, &offset, &piece);
-    if (!ram || piece != len || (write && !ram->writable))
+    if (!ram || piece != len || (write && !ram->writable) || !ram_hold(ram, offset, len))
         return -EFAULT;
     *span = (struct span){.host = ram->host + offset, .len = len, .ram = ram, .write = write};
     return 0;
@@ -398,8 +446,11 @@ int memory_pin(const struct address_space *as, gpa addr, uint64_t len, bool writ
 
 void memory_unpin(const struct address_space *as, struct span *span)
 {
+    uint64_t offset = (uint64_t)(span->host - span->ram->host);
+
     if (span->write)
-        memory_note_write(span->ram, (uint64_t)(span->host - span->ram->host), span->len);
+        memory_note_write(span->ram, offset, span->len);
+    ram_let_go(span->ram, offset, span->len);
     span->host = NULL;
 }
 

@@ -13,6 +13,10 @@
  *      memory_note_write(); who caches host pointers for writing must not cache such a page.
  *  M3  memory_note_write() comes after the bytes are stored.
  *  M4  A page's code generation changes whenever bytes of a PAGE_CODE page may have changed.
+ *  M5  A block that is not plugged is as if no RAM were there, and the host holds no memory for it:
+ *      whoever makes a host pointer of a guest's address asks ram_has(). CPUs and the loop's thread
+ *      use it at once, or forget it when memory_unplug() says so; everybody else holds it
+ *      (ram_hold(), memory_pin()), and what is held is not unplugged.
  */
 #ifndef HOSPES_MEMORY_MEMORY_H
 #define HOSPES_MEMORY_MEMORY_H
@@ -38,15 +42,26 @@ enum page_flag {
 
 enum { RAM_CODE_WRITES = 64 };
 
+/* Pluggable RAM comes and goes in blocks of so many bytes. */
+#define RAM_BLOCK_SHIFT 21
+#define RAM_BLOCK_SIZE  (UINT64_C(1) << RAM_BLOCK_SHIFT)
+
+struct ram_block {
+    _Atomic uint32_t holders;
+    _Atomic bool plugged;
+};
+
 /* A block of guest RAM or ROM. */
 struct ram {
     uint8_t *host; /* first byte; size is a multiple of the page size */
     uint64_t size;
+    uint64_t fixed; /* so many bytes from the start are always there; all, if it is not pluggable */
     gpa base;
     bool writable; /* false: ROM to the guest */
     int fd; /* the memfd, so that another process can be handed it; -1: private, to be merged */
     _Atomic uint8_t *flags;     /* one enum page_flag set a page */
     _Atomic uint32_t *code_gen; /* one generation a page, see M4 */
+    struct ram_block *blocks;   /* those behind `fixed`; NULL: none */
     struct mutex lock;          /* PAGE_CODE and code_gen change under it; both are read without */
     /* How many generations have moved, and which pages' the last RAM_CODE_WRITES of them were: the
      * n-th is at n % RAM_CODE_WRITES. Written under the lock. */
@@ -94,6 +109,10 @@ void memory_make_mergeable(struct address_space *as);
  * size. Errors: no memory, overlap, wrap-around. */
 int memory_add_ram(struct address_space *as, const char *name, gpa base, uint64_t size,
                    bool writable, struct error *error) MUST_CHECK;
+/* Adds RAM of which `fixed` bytes are there from the start and the rest once it is plugged; all in
+ * multiples of RAM_BLOCK_SIZE. What is not plugged costs the host nothing. */
+int memory_add_pluggable_ram(struct address_space *as, const char *name, gpa base, uint64_t fixed,
+                             uint64_t size, struct error *error) MUST_CHECK;
 /* Adds a device's registers; ops and ctx must outlive the address space. */
 int memory_add_io(struct address_space *as, const char *name, gpa base, uint64_t size,
                   const struct io_ops *ops, void *ctx, struct error *error) MUST_CHECK;
@@ -102,14 +121,33 @@ void memory_listen(struct address_space *as, struct memory_listener *listener);
 /* When this returns, the listener is not called any more. */
 void memory_unlisten(struct address_space *as, struct memory_listener *listener);
 
-/* The range that holds `addr`, or NULL. Any thread; valid as long as the address space. */
+/* The range that holds `addr`, or NULL. Any thread; valid as long as the address space. Of RAM that
+ * is pluggable ram_has() tells whether there is any at the address. */
 const struct range *memory_find(const struct address_space *as, gpa addr) HOT;
 /* The largest RAM block: what the firmware and the device tree call the memory. */
 struct ram *memory_main_ram(const struct address_space *as);
+/* Whether there is RAM or ROM at `addr`. */
+bool memory_is_ram(const struct address_space *as, gpa addr);
+
+/* Whether the byte at `offset`, which is less than ram->size, is there (M5). */
+static inline bool ram_has(const struct ram *ram, uint64_t offset)
+{
+    return likely(offset < ram->fixed) ||
+           atomic_load(&ram->blocks[(offset - ram->fixed) >> RAM_BLOCK_SHIFT].plugged);
+}
+
+/* The same of [offset, offset + len), which is in `ram`. */
+bool ram_has_all(const struct ram *ram, uint64_t offset, uint64_t len);
+
+/* Keeps [offset, offset + len), which is in `ram`, from being unplugged; false: it is not all
+ * there. Each is let go of once. Any thread. */
+bool ram_hold(struct ram *ram, uint64_t offset, uint64_t len) MUST_CHECK;
+void ram_let_go(struct ram *ram, uint64_t offset, uint64_t len);
 
 /* Checked copies between guest memory (RAM or ROM only, never a device; may cross from one RAM
  * range into the next) and the host's. -EFAULT when any byte is not there (memory_write: or not
- * writable); then nothing was copied. Any thread. */
+ * writable); then nothing was copied. Any thread where no RAM is pluggable, else a CPU's or the
+ * loop's (M5). */
 int memory_read(const struct address_space *as, gpa addr, void *to, uint64_t len) MUST_CHECK;
 int memory_write(const struct address_space *as, gpa addr, const void *from,
                  uint64_t len) MUST_CHECK;
@@ -119,6 +157,27 @@ int memory_load(const struct address_space *as, gpa addr, const void *from,
 
 /* Gives all RAM back to the host: it reads as zeroes. No CPU runs and no device has a span. */
 void memory_clear(struct address_space *as);
+
+/*
+ * Plugs and unplugs blocks: [addr, addr + len) is a number of them, one at least, of pluggable RAM.
+ * -EINVAL: it is not. Loop's thread.
+ *
+ * memory_plug(): none of them is plugged, else -EEXIST; they read as zeroes.
+ *
+ * memory_unplug(): all of them are, else -ENOENT, and nobody holds any, else -EBUSY; then nothing
+ * was done. No CPU is in the guest or in its firmware; before one is again, it forgets what it knew
+ * of memory (engine_type.forget()). Then memory_reclaim() gives the host back what they took, in
+ * pieces as small as the caller likes (it costs what memory_discard() does). They must not be
+ * plugged again before.
+ */
+int memory_plug(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+int memory_unplug(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+int memory_reclaim(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+/* Unplugs whatever is plugged, when nobody holds anything and no CPU runs: before memory_clear().
+ */
+void ram_unplug_all(struct ram *ram);
+/* How many bytes of [addr, addr + len) are plugged. */
+uint64_t memory_plugged(const struct address_space *as, gpa addr, uint64_t len);
 
 /*
  * Gives the whole pages within [addr, addr + len) back to the host: they read as zeroes from here

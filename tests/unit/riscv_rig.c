@@ -34,16 +34,19 @@ void rig_free_engine(struct rig *rig)
     rig->type->free(rig->engine);
 }
 
-struct rig *rig_new(const struct engine_type *type, const char *options, unsigned cpus,
-                    uint64_t ram_size)
+static struct rig *rig_make(unsigned cpus)
 {
     struct rig *rig = calloc(1, sizeof(*rig));
 
     assert_non_null(rig);
     rig->cpu_count = cpus;
     assert_int_equal(address_space_new(&rig->as), 0);
-    assert_int_equal(memory_add_ram(rig->as, "ram", RAM_BASE, ram_size, true, NULL), 0);
-    for (unsigned i = 0; i < cpus; i++) {
+    return rig;
+}
+
+static void rig_begin(struct rig *rig, const struct engine_type *type, const char *options)
+{
+    for (unsigned i = 0; i < rig->cpu_count; i++) {
         rig->hart[i].id = i;
         riscv_hart_reset(&rig->hart[i], RAM_BASE, 0);
         rig->hart[i].mtvec = RAM_BASE + 0x800;
@@ -51,6 +54,25 @@ struct rig *rig_new(const struct engine_type *type, const char *options, unsigne
     }
     rig_make_engine(rig, type, options);
     PUT(rig, 0x800, WFI);
+}
+
+struct rig *rig_new(const struct engine_type *type, const char *options, unsigned cpus,
+                    uint64_t ram_size)
+{
+    struct rig *rig = rig_make(cpus);
+
+    assert_int_equal(memory_add_ram(rig->as, "ram", RAM_BASE, ram_size, true, NULL), 0);
+    rig_begin(rig, type, options);
+    return rig;
+}
+
+struct rig *rig_new_pluggable(const struct engine_type *type, const char *options, unsigned cpus,
+                              uint64_t fixed, uint64_t size)
+{
+    struct rig *rig = rig_make(cpus);
+
+    assert_int_equal(memory_add_pluggable_ram(rig->as, "ram", RAM_BASE, fixed, size, NULL), 0);
+    rig_begin(rig, type, options);
     return rig;
 }
 
@@ -130,6 +152,8 @@ static void *run_first(void *arg)
     struct rig *rig = arg;
 
     rig->stop = rig->type->run(rig->cpu[rig->index], 0);
+    /* The next thread may have the same number. */
+    rig->type->leave(rig->cpu[rig->index]);
     return NULL;
 }
 

@@ -34,6 +34,9 @@ struct rig {
 /* Harts in M-mode at the start of RAM, traps to RAM_BASE + 0x800, where a wfi is. */
 struct rig *rig_new(const struct engine_type *type, const char *options, unsigned cpus,
                     uint64_t ram_size);
+/* The same, of whose RAM the first `fixed` bytes are there and the rest can be plugged. */
+struct rig *rig_new_pluggable(const struct engine_type *type, const char *options, unsigned cpus,
+                              uint64_t fixed, uint64_t size);
 void rig_free(struct rig *rig);
 /* The engine and its CPUs alone; the harts and the memory stay. */
 void rig_make_engine(struct rig *rig, const struct engine_type *type, const char *options);

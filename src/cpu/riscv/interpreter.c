@@ -386,6 +386,14 @@ static void interpreter_flush_tlb(struct engine_cpu *cpu, uint64_t vaddr, uint64
     mutex_unlock(&cpu->lock);
 }
 
+static void interpreter_forget(struct engine_cpu *cpu)
+{
+    mutex_lock(&cpu->lock);
+    cpu->flush_all = true;
+    request_wait(cpu);
+    mutex_unlock(&cpu->lock);
+}
+
 static void interpreter_flush_code(struct engine_cpu *cpu)
 {
     mutex_lock(&cpu->lock);
@@ -529,8 +537,8 @@ static void interpreter_idle(struct engine_cpu *cpu)
     .cpu_free = interpreter_cpu_free, .run = interpreter_run, .kick = interpreter_kick,            \
     .leave = interpreter_leave, .idle = interpreter_idle, .state_out = interpreter_state_out,      \
     .state_in = interpreter_state_in, .flush_tlb = interpreter_flush_tlb,                          \
-    .flush_code = interpreter_flush_code, .breakpoint = interpreter_breakpoint,                    \
-    .counters = interpreter_counters
+    .forget = interpreter_forget, .flush_code = interpreter_flush_code,                            \
+    .breakpoint = interpreter_breakpoint, .counters = interpreter_counters
 
 const struct engine_type riscv_interpreter = {
     .name = "interpret",

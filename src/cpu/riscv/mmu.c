@@ -113,7 +113,7 @@ static bool pte_is_valid(const struct riscv_hart *hart, uint64_t pte, unsigned l
 static uint64_t *pte_host(const struct address_space *memory, gpa addr, const struct range **range)
 {
     *range = memory_find(memory, addr);
-    if (!*range || !(*range)->ram)
+    if (!*range || !(*range)->ram || !ram_has((*range)->ram, addr - (*range)->base))
         return NULL;
     return (uint64_t *)((*range)->ram->host + (addr - (*range)->base));
 }

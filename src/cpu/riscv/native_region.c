@@ -43,7 +43,8 @@ static bool is_simple(const struct native *native, const struct unit *unit,
            (region->label_count == 1 && region->instructions <= native->unit_limit);
 }
 
-void native_region_make(struct native *native, const struct region_request *request)
+static void make_held(struct native *native, const struct region_request *request)
+    REQUIRES(native->translator.lock)
 {
     struct translator *t = &native->translator;
     struct unit_source source = {.page = request->at >> PAGE_SHIFT, .next = UINT64_MAX};
@@ -72,6 +73,17 @@ void native_region_make(struct native *native, const struct region_request *requ
     t->scratch.calls = region.calls;
     if (translator_make(t, &source, request->pc, NULL, native_fallbacks(native, count), &unit))
         return;
+}
+
+void native_region_make(struct native *native, const struct region_request *request)
+{
+    uint64_t page = request->at & PAGE_MASK;
+
+    /* The thread that asks for it need not be a CPU's (M5 of memory.h). */
+    if (!ram_hold(native->ram, page, PAGE_SIZE))
+        return;
+    make_held(native, request);
+    ram_let_go(native->ram, page, PAGE_SIZE);
 }
 
 /* ---- the thread ---- */

@@ -110,7 +110,7 @@ static bool window_page(struct engine_cpu *cpu, const struct tlb *tlb, uint64_t 
     allowed &= translation.access;
     *shift = translation.shift;
     offset = translation.address - ram->base;
-    if (mixed || !(allowed & RISCV_LOAD) || offset >= ram->size)
+    if (mixed || !(allowed & RISCV_LOAD) || offset >= ram->size || !ram_has(ram, offset))
         return false;
     *run = (struct window_run){.virtual_page = vaddr >> PAGE_SHIFT,
                                .ram_page = offset >> PAGE_SHIFT,

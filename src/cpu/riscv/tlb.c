@@ -597,6 +597,8 @@ int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned
         return riscv_access_fault(access);
     if (!place->range->ram)
         return access == RISCV_FETCH ? riscv_access_fault(access) : 0;
+    if (!ram_has(place->range->ram, translation.address - place->range->base))
+        return riscv_access_fault(access);
     if (access == RISCV_STORE && !place->range->ram->writable)
         return riscv_access_fault(access);
     place->host = place->range->ram->host + (translation.address - place->range->base);

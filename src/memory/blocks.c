@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Blocks of pluggable RAM: which are there, and who holds them.
+ */
+#include <errno.h>
+
+#include "memory/memory.h"
+
+/* The blocks behind ram->fixed that [offset, offset + len) has a part of: [*first, *end). */
+static void blocks_of(const struct ram *ram, uint64_t offset, uint64_t len, uint64_t *first,
+                      uint64_t *end)
+{
+    uint64_t last = offset + len;
+
+    *first = offset > ram->fixed ? (offset - ram->fixed) >> RAM_BLOCK_SHIFT : 0;
+    *end = last > ram->fixed ? (last - ram->fixed + RAM_BLOCK_SIZE - 1) >> RAM_BLOCK_SHIFT : 0;
+}
+
+bool ram_has_all(const struct ram *ram, uint64_t offset, uint64_t len)
+{
+    uint64_t first, end;
+
+    blocks_of(ram, offset, len, &first, &end);
+    for (; first < end; first++)
+        if (!atomic_load(&ram->blocks[first].plugged))
+            return false;
+    return true;
+}
+
+/* First the count, then the look, and memory_unplug() the other way round: one of the two sees the
+ * other. */
+bool ram_hold(struct ram *ram, uint64_t offset, uint64_t len)
+{
+    uint64_t first, end;
+
+    blocks_of(ram, offset, len, &first, &end);
+    for (uint64_t i = first; i < end; i++)
+        atomic_fetch_add(&ram->blocks[i].holders, 1);
+    if (ram_has_all(ram, offset, len))
+        return true;
+    ram_let_go(ram, offset, len);
+    return false;
+}
+
+void ram_let_go(struct ram *ram, uint64_t offset, uint64_t len)
+{
+    uint64_t first, end;
+
+    blocks_of(ram, offset, len, &first, &end);
+    for (; first < end; first++)
+        atomic_fetch_sub(&ram->blocks[first].holders, 1);
+}
+
+/* The RAM of which [addr, addr + len) is whole blocks [*first, *end), or NULL. */
+static struct ram *pluggable_find(const struct address_space *as, gpa addr, uint64_t len,
+                                  uint64_t *first, uint64_t *end)
+{
+    const struct range *range = memory_find(as, addr);
+    struct ram *ram = range ? range->ram : NULL;
+    uint64_t offset = range ? addr - range->base : 0;
+
+    if (!ram || !len || offset < ram->fixed || len > ram->size - offset ||
+        ((offset - ram->fixed) | len) % RAM_BLOCK_SIZE)
+        return NULL;
+    blocks_of(ram, offset, len, first, end);
+    return ram;
+}
+
+static void blocks_set(struct ram *ram, uint64_t first, uint64_t end, bool plugged)
+{
+    for (; first < end; first++)
+        atomic_store(&ram->blocks[first].plugged, plugged);
+}
+
+int memory_plug(struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t first, end;
+    struct ram *ram = pluggable_find(as, addr, len, &first, &end);
+
+    if (!ram)
+        return -EINVAL;
+    for (uint64_t i = first; i < end; i++)
+        if (atomic_load(&ram->blocks[i].plugged))
+            return -EEXIST;
+    blocks_set(ram, first, end, true);
+    return 0;
+}
+
+int memory_unplug(struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t first, end;
+    struct ram *ram = pluggable_find(as, addr, len, &first, &end);
+
+    if (!ram)
+        return -EINVAL;
+    for (uint64_t i = first; i < end; i++)
+        if (!atomic_load(&ram->blocks[i].plugged))
+            return -ENOENT;
+    blocks_set(ram, first, end, false);
+    for (uint64_t i = first; i < end; i++)
+        if (atomic_load(&ram->blocks[i].holders)) {
+            blocks_set(ram, first, end, true);
+            return -EBUSY;
+        }
+    return 0;
+}
+
+uint64_t memory_plugged(const struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t first, end, sum = 0;
+    const struct ram *ram = pluggable_find(as, addr, len, &first, &end);
+
+    for (; ram && first < end; first++)
+        sum += atomic_load(&ram->blocks[first].plugged) ? RAM_BLOCK_SIZE : 0;
+    return sum;
+}
+
+void ram_unplug_all(struct ram *ram)
+{
+    uint64_t count = (ram->size - ram->fixed) >> RAM_BLOCK_SHIFT;
+
+    for (uint64_t i = 0; i < count; i++)
+        if (atomic_exchange(&ram->blocks[i].plugged, false))
+            memory_note_write(ram, ram->fixed + (i << RAM_BLOCK_SHIFT), RAM_BLOCK_SIZE);
+}
