@@ -152,7 +152,7 @@ static void set_up(struct run *run, uint64_t features)
     for (uint32_t i = 0; i < run->queues; i++) {
         gpa page = BASE + i * PAGE_SIZE;
 
-        memset(memory_main_ram(run->as)->host + (page - BASE), 0, PAGE_SIZE);
+        memset(memory_find(run->as, BASE)->ram->host + (page - BASE), 0, PAGE_SIZE);
         run->available[i] = 0;
         reg_write(run, REG_QUEUE_SEL, 4, i);
         reg_write(run, REG_QUEUE_NUM, 4, RING);
@@ -203,7 +203,7 @@ static void offer(struct run *run)
 
 static uint64_t memory_sum(const struct run *run)
 {
-    const uint8_t *bytes = memory_main_ram(run->as)->host;
+    const uint8_t *bytes = memory_find(run->as, BASE)->ram->host;
     uint64_t sum = 14695981039346656037u;
 
     for (unsigned i = 0; i < SIZE; i += 8)

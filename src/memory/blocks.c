@@ -16,13 +16,18 @@ static void blocks_of(const struct ram *ram, uint64_t offset, uint64_t len, uint
     *end = last > ram->fixed ? (last - ram->fixed + RAM_BLOCK_SIZE - 1) >> RAM_BLOCK_SHIFT : 0;
 }
 
+static bool is_plugged(const struct ram *ram, uint64_t index)
+{
+    return atomic_load(&ram->blocks[index].state) == BLOCK_PLUGGED;
+}
+
 bool ram_has_all(const struct ram *ram, uint64_t offset, uint64_t len)
 {
     uint64_t first, end;
 
     blocks_of(ram, offset, len, &first, &end);
     for (; first < end; first++)
-        if (!atomic_load(&ram->blocks[first].plugged))
+        if (!is_plugged(ram, first))
             return false;
     return true;
 }
@@ -66,13 +71,16 @@ static struct ram *pluggable_find(const struct address_space *as, gpa addr, uint
     return ram;
 }
 
-static void blocks_set(struct ram *ram, uint64_t first, uint64_t end, bool plugged)
+/* Those that are `from` become `to`. */
+static void blocks_move(struct ram *ram, uint64_t first, uint64_t end, enum ram_block_state from,
+                        enum ram_block_state to)
 {
     for (; first < end; first++)
-        atomic_store(&ram->blocks[first].plugged, plugged);
+        if (atomic_load(&ram->blocks[first].state) == from)
+            atomic_store(&ram->blocks[first].state, to);
 }
 
-int memory_plug(struct address_space *as, gpa addr, uint64_t len)
+int memory_plug(const struct address_space *as, gpa addr, uint64_t len)
 {
     uint64_t first, end;
     struct ram *ram = pluggable_find(as, addr, len, &first, &end);
@@ -80,29 +88,41 @@ int memory_plug(struct address_space *as, gpa addr, uint64_t len)
     if (!ram)
         return -EINVAL;
     for (uint64_t i = first; i < end; i++)
-        if (atomic_load(&ram->blocks[i].plugged))
+        if (is_plugged(ram, i))
             return -EEXIST;
-    blocks_set(ram, first, end, true);
+    blocks_move(ram, first, end, BLOCK_UNPLUGGED, BLOCK_PLUGGED);
     return 0;
 }
 
-int memory_unplug(struct address_space *as, gpa addr, uint64_t len)
+int memory_unplug_any(const struct address_space *as, gpa addr, uint64_t len)
 {
     uint64_t first, end;
     struct ram *ram = pluggable_find(as, addr, len, &first, &end);
 
     if (!ram)
         return -EINVAL;
+    blocks_move(ram, first, end, BLOCK_PLUGGED, BLOCK_LEAVING);
     for (uint64_t i = first; i < end; i++)
-        if (!atomic_load(&ram->blocks[i].plugged))
-            return -ENOENT;
-    blocks_set(ram, first, end, false);
-    for (uint64_t i = first; i < end; i++)
-        if (atomic_load(&ram->blocks[i].holders)) {
-            blocks_set(ram, first, end, true);
+        if (atomic_load(&ram->blocks[i].state) == BLOCK_LEAVING &&
+            atomic_load(&ram->blocks[i].holders)) {
+            blocks_move(ram, first, end, BLOCK_LEAVING, BLOCK_PLUGGED);
             return -EBUSY;
         }
+    blocks_move(ram, first, end, BLOCK_LEAVING, BLOCK_UNPLUGGED);
     return 0;
+}
+
+int memory_unplug(const struct address_space *as, gpa addr, uint64_t len)
+{
+    uint64_t first, end;
+    struct ram *ram = pluggable_find(as, addr, len, &first, &end);
+
+    if (!ram)
+        return -EINVAL;
+    for (uint64_t i = first; i < end; i++)
+        if (!is_plugged(ram, i))
+            return -ENOENT;
+    return memory_unplug_any(as, addr, len);
 }
 
 uint64_t memory_plugged(const struct address_space *as, gpa addr, uint64_t len)
@@ -111,7 +131,7 @@ uint64_t memory_plugged(const struct address_space *as, gpa addr, uint64_t len)
     const struct ram *ram = pluggable_find(as, addr, len, &first, &end);
 
     for (; ram && first < end; first++)
-        sum += atomic_load(&ram->blocks[first].plugged) ? RAM_BLOCK_SIZE : 0;
+        sum += is_plugged(ram, first) ? RAM_BLOCK_SIZE : 0;
     return sum;
 }
 
@@ -120,6 +140,6 @@ void ram_unplug_all(struct ram *ram)
     uint64_t count = (ram->size - ram->fixed) >> RAM_BLOCK_SHIFT;
 
     for (uint64_t i = 0; i < count; i++)
-        if (atomic_exchange(&ram->blocks[i].plugged, false))
+        if (atomic_exchange(&ram->blocks[i].state, BLOCK_UNPLUGGED) != BLOCK_UNPLUGGED)
             memory_note_write(ram, ram->fixed + (i << RAM_BLOCK_SHIFT), RAM_BLOCK_SIZE);
 }

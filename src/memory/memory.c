@@ -352,7 +352,7 @@ static void ram_note_all(struct ram *ram)
             memory_note_write(ram, at, RAM_BLOCK_SIZE);
 }
 
-int memory_reclaim(struct address_space *as, gpa addr, uint64_t len)
+int memory_reclaim(const struct address_space *as, gpa addr, uint64_t len)
 {
     uint64_t offset = 0, piece = 0;
     struct ram *ram = ram_piece(as, addr, len, &offset, &piece);

@@ -46,9 +46,11 @@ enum { RAM_CODE_WRITES = 64 };
 #define RAM_BLOCK_SHIFT 21
 #define RAM_BLOCK_SIZE  (UINT64_C(1) << RAM_BLOCK_SHIFT)
 
+enum ram_block_state { BLOCK_UNPLUGGED, BLOCK_LEAVING, BLOCK_PLUGGED };
+
 struct ram_block {
     _Atomic uint32_t holders;
-    _Atomic bool plugged;
+    _Atomic uint32_t state; /* enum ram_block_state */
 };
 
 /* A block of guest RAM or ROM. */
@@ -133,7 +135,8 @@ bool memory_is_ram(const struct address_space *as, gpa addr);
 static inline bool ram_has(const struct ram *ram, uint64_t offset)
 {
     return likely(offset < ram->fixed) ||
-           atomic_load(&ram->blocks[(offset - ram->fixed) >> RAM_BLOCK_SHIFT].plugged);
+           atomic_load(&ram->blocks[(offset - ram->fixed) >> RAM_BLOCK_SHIFT].state) ==
+               BLOCK_PLUGGED;
 }
 
 /* The same of [offset, offset + len), which is in `ram`. */
@@ -170,9 +173,11 @@ void memory_clear(struct address_space *as);
  * pieces as small as the caller likes (it costs what memory_discard() does). They must not be
  * plugged again before.
  */
-int memory_plug(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
-int memory_unplug(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
-int memory_reclaim(struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+int memory_plug(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+int memory_unplug(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+/* The same of those of the blocks that are plugged, if any. */
+int memory_unplug_any(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
+int memory_reclaim(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
 /* Unplugs whatever is plugged, when nobody holds anything and no CPU runs: before memory_clear().
  */
 void ram_unplug_all(struct ram *ram);

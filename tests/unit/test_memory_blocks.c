@@ -190,6 +190,17 @@ static void what_is_held_stays(void **state)
     assert_int_equal(memory_unplug(f->as, AT(2), BLOCK), -EBUSY);
     memory_unpin(f->as, &other);
     assert_int_equal(memory_unplug(f->as, AT(2), 2 * BLOCK), 0);
+    /* Of blocks of which some are not there: all that are, or none. */
+    assert_int_equal(memory_plug(f->as, AT(0), BLOCK), 0);
+    assert_int_equal(memory_plug(f->as, AT(3), BLOCK), 0);
+    assert_int_equal(memory_pin(f->as, AT(3), BLOCK, false, &span), 0);
+    assert_int_equal(memory_unplug_any(f->as, AT(0), 4 * BLOCK), -EBUSY);
+    assert_int_equal(memory_plugged(f->as, AT(0), 4 * BLOCK), 2 * BLOCK);
+    memory_unpin(f->as, &span);
+    assert_int_equal(memory_unplug_any(f->as, AT(0), 4 * BLOCK), 0);
+    assert_int_equal(memory_plugged(f->as, AT(0), 4 * BLOCK), 0);
+    assert_int_equal(memory_unplug_any(f->as, AT(0), 4 * BLOCK), 0);
+    assert_int_equal(memory_unplug_any(f->as, AT(0), PAGE_SIZE), -EINVAL);
     /* A hold that fails leaves none behind. */
     assert_int_equal(memory_plug(f->as, AT(1), BLOCK), 0);
     assert_false(ram_hold(f->ram, FIXED + BLOCK - 8, BLOCK));

@@ -6,6 +6,7 @@
 #include "device/virtio/balloon.h"
 #include "device/virtio/block.h"
 #include "device/virtio/console.h"
+#include "device/virtio/mem.h"
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
 #include "device/virtio/serial.h"
@@ -52,6 +53,7 @@ static void no_memory_for_devices(void **state)
     assert_int_equal(virtio_console_new(&device, &setup, &stream.stream), -ENOMEM);
     assert_int_equal(virtio_rng_new(&device, &setup), -ENOMEM);
     assert_int_equal(virtio_balloon_new(&device, &setup), -ENOMEM);
+    assert_int_equal(virtio_mem_new(&device, &setup, &(struct virtio_mem_options){0}), -ENOMEM);
     assert_int_equal(virtio_serial_new(&device, &setup, &port, 1), -ENOMEM);
     assert_int_equal(virtio_vsock_new(&device, &setup, &vsock->vsock, 3), -ENOMEM);
     no_memory = false;
