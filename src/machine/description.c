@@ -3,10 +3,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/host.h"
 #include "base/size.h"
 #include "base/unix_socket.h"
 #include "device/virtio/vsock.h"
@@ -17,16 +17,6 @@
 #define NAME_MAX_BYTES 63 /* a DNS label (RFC 1035, 2.3.4), for the DHCP lease */
 /* The kernel's command line (COMMAND_LINE_SIZE of Linux on riscv is 1024). */
 #define APPEND_MAX 1023
-
-static unsigned host_cpus(void)
-{
-    cpu_set_t set;
-
-    /* Fails only on hosts with more CPUs than the set holds: then there are plenty. */
-    if (sched_getaffinity(0, sizeof(set), &set) != 0)
-        return CPU_SETSIZE;
-    return (unsigned)CPU_COUNT(&set);
-}
 
 void description_init(struct machine_description *description)
 {
