@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/host.h"
 #include "base/size.h"
 #include "cli/doctor.h"
+#include "host/group.h"
 #include "host/jail.h"
 
 #define MEMORY_LITTLE    (2ull << 30)
@@ -82,14 +84,12 @@ static void look_host(struct doctor_finding *finding)
 
 static void look_cores(struct doctor_finding *finding)
 {
-    long present = sysconf(_SC_NPROCESSORS_ONLN);
-    cpu_set_t set;
-    long usable = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : present;
+    unsigned present = host_cpus_present(), usable = host_cpus();
 
     if (usable < present)
-        finding_text(finding, "%ld of %ld may be used", usable, present);
+        finding_text(finding, "%u of %u may be used", usable, present);
     else
-        finding_text(finding, "%ld", present);
+        finding_text(finding, "%u", present);
     if (usable < 2)
         finding_lack(finding, DOCTOR_ABSENT,
                      "give this host a second core: the guest's CPUs and devices share one");
@@ -97,19 +97,18 @@ static void look_cores(struct doctor_finding *finding)
 
 static void look_memory(struct doctor_finding *finding)
 {
-    FILE *file = fopen("/proc/meminfo", "re");
-    unsigned long long total = 0, available = 0;
-    char line[FILE_TEXT_MAX], a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX];
+    char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX];
+    struct host_memory memory;
 
-    while (file && fgets(line, sizeof(line), file)) {
-        sscanf(line, "MemTotal: %llu kB", &total);
-        sscanf(line, "MemAvailable: %llu kB", &available);
-    }
-    if (file)
-        fclose(file);
-    finding_text(finding, "%s available of %s", size_format(available << 10, a),
-                 size_format(total << 10, b));
-    if (available << 10 < MEMORY_LITTLE)
+    host_memory(&memory);
+    size_format(memory.allowed_available, a);
+    size_format(memory.allowed, b);
+    if (memory.allowed < memory.total)
+        finding_text(finding, "%s available of %s (%s, and a control group allows less)", a, b,
+                     size_format(memory.total, c));
+    else
+        finding_text(finding, "%s available of %s", a, b);
+    if (memory.allowed_available < MEMORY_LITTLE)
         finding_lack(finding, DOCTOR_ABSENT,
                      "end other programs, or give guests less than the default: --memory 512M");
 }
@@ -162,24 +161,32 @@ static void look_huge_pages(struct doctor_finding *finding)
                      "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
 }
 
+/* By what named machines share CPU time: group.h. */
 static void look_cgroups(struct doctor_finding *finding)
 {
-    char controllers[FILE_TEXT_MAX];
+    struct cgroup place;
+    int r = group_find_place("", &place);
 
-    if (!file_line("/sys/fs/cgroup/cgroup.controllers", controllers)) {
-        if (access("/sys/fs/cgroup/memory", F_OK) == 0 || access("/sys/fs/cgroup/cpu", F_OK) == 0)
-            finding_text(finding, "version 1");
-        else
-            finding_text(finding, "not mounted");
-        finding_lack(finding, DOCTOR_ABSENT,
-                     "boot the host with systemd.unified_cgroup_hierarchy=1, or: mount -t cgroup2 "
-                     "none /sys/fs/cgroup");
+    if (!r) {
+        finding_text(finding, "control groups (version %u) below %.160s", place.version,
+                     place.directory);
         return;
     }
-    finding_text(finding, "version 2: %.200s", *controllers ? controllers : "no controllers");
-    if (!strstr(controllers, "cpu") || !strstr(controllers, "memory"))
+    if (r == -EBUSY) {
+        finding_text(finding, "nice values, and this service's own group");
         finding_lack(finding, DOCTOR_ABSENT,
-                     "echo '+cpu +memory +io' > cgroup.subtree_control of the parent group");
+                     "a service's share is its unit's: systemctl set-property UNIT CPUWeight=N");
+        return;
+    }
+    finding_text(finding, "nice values: %s",
+                 r == -ENOENT ? "no control groups with CPU time are mounted"
+                              : "this user may make no control group with CPU time");
+    finding_lack(finding, DOCTOR_ABSENT,
+                 r == -ENOENT
+                     ? "boot the host with systemd.unified_cgroup_hierarchy=1, or: mount -t "
+                       "cgroup2 none /sys/fs/cgroup"
+                     : "start machines from a session of systemd's user manager (systemd-run "
+                       "--user --scope hospes start NAME), which has groups of its own");
 }
 
 static void look_binfmt(struct doctor_finding *finding)

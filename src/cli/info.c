@@ -10,7 +10,9 @@
 #include "cli/command.h"
 #include "cli/named.h"
 #include "host/agent_guest.h"
+#include "host/group.h"
 #include "host/record.h"
+#include "host/weight.h"
 
 enum { INFO_JSON = 1 };
 
@@ -55,6 +57,14 @@ static json_t *guest_json(const struct named *named)
     return guest;
 }
 
+/* By what the host shares CPU time among it and others. */
+static const char *shares_by(const struct named *named, pid_t pid)
+{
+    static const char *const means[] = {"nice", "cgroup v1", "cgroup v2"};
+
+    return means[group_version(&named->registry, named->name, pid)];
+}
+
 static json_t *info_json(const struct named *named, const struct record *record,
                          const struct state *state)
 {
@@ -71,6 +81,7 @@ static json_t *info_json(const struct named *named, const struct record *record,
     free(run);
     if (json && state->pid) {
         json_object_set_new(json, "pid", json_integer(state->pid));
+        json_object_set_new(json, "shares_by", json_string(shares_by(named, state->pid)));
         json_object_set_new(json, "guest_memory_resident",
                             json_integer((json_int_t)process_memory(state->pid, "RssShmem")));
         json_object_set_new(json, "own_memory_resident",
@@ -206,6 +217,14 @@ static void print_networks(const struct machine_description *d, const json_t *to
     }
 }
 
+static void print_shares(const struct record *record, const char *means)
+{
+    printf("%-10s weight %u", "shares", record->cpu_weight ? record->cpu_weight : WEIGHT_DEFAULT);
+    if (record->cpu_cap)
+        printf(", at most %u%% of a host CPU", record->cpu_cap);
+    printf(means ? ", by %s\n" : "\n", means);
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -230,6 +249,7 @@ static void info_print(const json_t *json, const struct record *record, const st
         printf("%-10s %s %s:%u to %u\n", i ? "" : "ports", d->forwards[i].udp ? "udp" : "tcp",
                d->forwards[i].host_address[0] ? d->forwards[i].host_address : "127.0.0.1",
                d->forwards[i].host_port, d->forwards[i].guest_port);
+    print_shares(record, json_string_value(json_object_get(json, "shares_by")));
     print_limits(&d->limits);
     print_guest(json_object_get(json, "guest"));
     print_texts(json, last);

@@ -11,9 +11,12 @@
 #include "base/descriptor.h"
 #include "base/thread.h"
 #include "host/control.h"
+#include "host/group.h"
 
 /* A machine that answers does at once; whoever kills one wants no other to be waited for. */
 enum { KILL_TIMEOUT_MS = 2000 };
+/* Of 10 ms each: how long its process may take to leave its group. */
+enum { LEAVE_STEPS = 50 };
 
 int named_open(struct named *named, const struct command *command, int argc, char **argv,
                int (*option)(void *ctx, const struct option_walk *walk, struct error *error),
@@ -112,6 +115,9 @@ int named_wait_end(const struct named *named, unsigned timeout_ms, struct error 
                              named->name, timeout_ms / 1000);
         nanosleep(&step, NULL);
     }
+    /* A process leaves its group last of all, and does not take long about it. */
+    for (unsigned i = 0; i < LEAVE_STEPS && !group_sweep(&named->registry, named->name); i++)
+        nanosleep(&step, NULL);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "cli/named.h"
 #include "cli/spec.h"
 #include "host/agent.h"
+#include "host/group.h"
 #include "host/pool.h"
 #include "host/runner_set.h"
 #include "host/weight.h"
@@ -160,25 +161,37 @@ static int admit(const struct named *named, const struct record *record, int *lo
     return r;
 }
 
-/* What the machine's own process may not: see weight.h. Its threads, or as root the group of more
- * than everybody's weight, which it then finds to be as it is to be. */
-static int set_weight(const struct named *named, unsigned weight, bool of_group,
+/* Of its group, or of its threads where it has none: what the machine's own process may not do, see
+ * group.h and weight.h. */
+static int set_shares(const struct named *named, const struct record *record, bool weight,
                       struct error *error)
 {
-    CLEANUP(descriptor_close) int group = -1;
+    const struct group_shares shares = {record->cpu_weight, record->cpu_cap};
     struct state state;
 
-    if (!weight)
-        weight = WEIGHT_DEFAULT;
     state_look(&named->registry, named->name, &state);
     if (state.pid <= 1)
         return error_set(error, ESRCH, "machine \"%s\" does not run", named->name);
-    if (!of_group)
-        return weight_set_threads(state.pid, weight, error);
-    if (geteuid() || weight <= WEIGHT_DEFAULT)
+    if (group_version(&named->registry, named->name, state.pid))
+        return group_set(&named->registry, named->name, &shares, error);
+    if (!weight)
         return 0;
-    group = weight_open_group(state.pid);
-    return weight_set_group(group, weight, error);
+    return weight_set_threads(state.pid, shares.weight ? shares.weight : WEIGHT_DEFAULT, error);
+}
+
+/* Where nice values stand for weights, more than everybody's is root's to give to the session of
+ * the process, which then finds it to be as it is to be. */
+static int raise_session(const struct named *named, unsigned weight, struct error *error)
+{
+    CLEANUP(descriptor_close) int fd = -1;
+    struct state state;
+
+    state_look(&named->registry, named->name, &state);
+    if (geteuid() || weight <= WEIGHT_DEFAULT || state.pid <= 1 ||
+        group_version(&named->registry, named->name, state.pid))
+        return 0;
+    fd = weight_open_group(state.pid);
+    return weight_set_group(fd, weight, error);
 }
 
 /* *tell: the guest is to be told of its CPUs afterwards, and was not before. */
@@ -186,6 +199,7 @@ static int change(const struct named *named, json_t *params, const struct record
                   const struct record *after, bool *tell, struct error *error)
 {
     CLEANUP(descriptor_close) int lock = -1;
+    bool weight = json_object_get(params, "cpu_weight") != NULL;
     int r = 0;
 
     /* Until it shows in machine.json. */
@@ -198,12 +212,12 @@ static int change(const struct named *named, json_t *params, const struct record
         tell_guest(named, after->description.cpus);
         *tell = false;
     }
-    if (!r && json_object_get(params, "cpu_weight"))
-        r = set_weight(named, after->cpu_weight, true, error);
+    if (!r && weight)
+        r = raise_session(named, after->cpu_weight, error);
     if (!r)
         r = named_call(named, "machine.set", json_incref(params), NULL, error);
-    if (!r && json_object_get(params, "cpu_weight"))
-        r = set_weight(named, after->cpu_weight, false, error);
+    if (!r && (weight || json_object_get(params, "cpu_cap")))
+        r = set_shares(named, after, weight, error);
     return r ? r : record_write(&named->registry, named->name, after, error);
 }
 

@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/named.h"
 #include "host/agent.h"
+#include "host/group.h"
 #include "host/runner.h"
 
 enum { START_FOREGROUND = 1, START_WAIT };
@@ -76,17 +77,18 @@ static int detach(int *pipe)
     return close_range(STDERR_FILENO + 2, ~0u, 0) < 0 ? -errno : 0;
 }
 
-static int machine_process(const struct named *named, enum jail_mode jail, int pipe)
+static int machine_process(const struct named *named, struct runner_options *options, int pipe)
 {
     struct error error = ERROR_INIT;
-    struct runner_options options = {.jail = jail, .started = on_started, .ctx = &pipe};
     struct state end;
     int r = detach(&pipe);
+
+    options->ctx = &pipe;
 
     if (r)
         error_set(&error, -r, "cannot leave the terminal: %s", error_words(-r));
     else
-        r = runner_run(&named->registry, named->name, &options, &end, &error);
+        r = runner_run(&named->registry, named->name, options, &end, &error);
     if (r && pipe >= 0) {
         const struct report report = {.code = -r, .usage = error.usage};
         const char *words = error.message ? error.message : "out of memory";
@@ -126,13 +128,20 @@ static int hear(int pipe, struct error *error)
     return error_set(error, report.code, "%s", text + sizeof(report));
 }
 
+/* What developers and tests may leave out. */
+static int options_find(struct runner_options *options, struct error *error)
+{
+    int r = jail_mode_find(getenv("HOSPES_JAIL"), &options->jail, error);
+
+    return r ? r : group_is_wanted(getenv("HOSPES_CGROUP"), &options->group, error);
+}
+
 int start_background(const struct named *named, struct error *error)
 {
-    enum jail_mode jail;
-    int pipe[2], r;
+    struct runner_options options = {.started = on_started};
+    int pipe[2], r = options_find(&options, error);
     pid_t child;
 
-    r = jail_mode_find(getenv("HOSPES_JAIL"), &jail, error);
     if (r)
         return r;
     if (pipe2(pipe, O_CLOEXEC) < 0)
@@ -144,7 +153,7 @@ int start_background(const struct named *named, struct error *error)
         /* A child of init: the shell has nothing to wait for. */
         if (fork())
             _exit(0);
-        _exit(machine_process(named, jail, pipe[1]));
+        _exit(machine_process(named, &options, pipe[1]));
     }
     close(pipe[1]);
     if (child < 0) {
@@ -162,7 +171,7 @@ static int start_foreground(const struct named *named, struct error *error)
 {
     struct runner_options options = {0};
     struct state end;
-    int r = jail_mode_find(getenv("HOSPES_JAIL"), &options.jail, error);
+    int r = options_find(&options, error);
 
     if (!r)
         r = runner_run(&named->registry, named->name, &options, &end, error);

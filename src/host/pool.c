@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/host.h"
 #include "base/size.h"
+#include "host/group.h"
 #include "host/state.h"
 #include "image/file.h"
 #include "image/store.h"
@@ -19,7 +20,7 @@
 #define RESERVE_MIN     (256ull << 20)
 #define LIMITS_SIZE_MAX 4096u
 
-/* ---- the host ---- */
+/* ---- files of a process ---- */
 
 /* "Key:   123 kB" of a file of /proc, in bytes; 0: not told. */
 static uint64_t proc_bytes(const char *path, const char *key)
@@ -50,30 +51,6 @@ static uint64_t file_number(const char *path)
     if (file)
         fclose(file);
     return number;
-}
-
-/* Of the cgroup that this process is in, where there is such a limit (cgroup v2 and v1). */
-static uint64_t cgroup_memory(void)
-{
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    uint64_t least = UINT64_MAX;
-
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        uint64_t bytes = file_number(files[i]);
-
-        if (bytes && bytes < least)
-            least = bytes;
-    }
-    return least;
-}
-
-static unsigned host_cpus(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? (unsigned)sysconf(_SC_NPROCESSORS_ONLN)
-                                                   : (unsigned)CPU_COUNT(&set);
 }
 
 /* ---- limits ---- */
@@ -226,18 +203,20 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
 int pool_measure(struct pool *pool, const struct registry *registry, struct error *error)
 {
     struct registry_names names = {0};
+    struct host_memory memory;
     int r;
 
-    *pool =
-        (struct pool){.memory = lesser(proc_bytes("/proc/meminfo", "MemTotal"), cgroup_memory()),
-                      .memory_available = proc_bytes("/proc/meminfo", "MemAvailable"),
-                      .cpus = host_cpus()};
+    host_memory(&memory);
+    *pool = (struct pool){.memory = memory.allowed,
+                          .memory_available = memory.allowed_available,
+                          .cpus = host_cpus()};
     r = limits_find(pool, error);
     if (!r)
         r = registry_list(registry, &names, error);
     for (size_t i = 0; !r && i < names.count; i++)
-        if (registry_is_locked(registry, names.names[i]) &&
-            machine_add(pool, registry, names.names[i]))
+        if (!registry_is_locked(registry, names.names[i]))
+            group_sweep(registry, names.names[i]);
+        else if (machine_add(pool, registry, names.names[i]))
             r = error_set(error, ENOMEM, "out of memory");
     registry_names_release(&names);
     if (r)

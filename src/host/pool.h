@@ -45,8 +45,9 @@ struct pool_machine {
 };
 
 struct pool {
-    uint64_t memory, memory_available; /* bytes: MemTotal (and a cgroup's limit), MemAvailable */
-    unsigned cpus;                     /* that this process may use */
+    uint64_t memory,
+        memory_available; /* bytes, as the host and control groups allow (base/host.h) */
+    unsigned cpus;        /* that this process may use */
     struct pool_limits limits;
     struct pool_machine *machines; /* owned */
     size_t count;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/group.h"
 #include "image/file.h"
 #include "image/store.h"
 
@@ -402,6 +403,7 @@ void registry_sweep(const struct registry *registry, const char *name)
 {
     CLEANUP(text_free) char *path = registry_run_path(registry, name, NULL);
 
+    group_sweep(registry, name);
     if (registry_check_run(registry, NULL) || (path && directory_remove(path, NULL)))
         return;
     /* The last one takes the directory along; it stays while another machine has sockets. */

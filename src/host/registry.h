@@ -7,6 +7,7 @@
  *   MACHINES/NAME/ssh           its key, and the keys of its guest (guest_ssh.h)
  *   MACHINES/NAME/lock          locked by its process for as long as it runs
  *   MACHINES/NAME/record.lock   locked while machine.json is changed
+ *   MACHINES/NAME/group         its control group, if it has had one (group.h)
  *   MACHINES/NAME/var/state.json   how it was started or ended last (state.h)
  *   MACHINES/NAME/var/log, console.log, events   see runner.h
  *   RUN/NAME/control, console, agent, vsock   sockets, of a machine that runs
@@ -112,7 +113,8 @@ int registry_make_var(const struct registry *registry, const char *name,
 /* At the end of the machine's process, which is jailed: removes its sockets, and RUN/NAME if
  * nothing else is there. */
 void registry_leave(const struct registry *registry, const char *name);
-/* Removes RUN/NAME and what is in it, if RUN is the user's own. Under the lock. */
+/* Removes the machine's group, and RUN/NAME and what is in it, if RUN is the user's own. Under the
+ * lock. */
 void registry_sweep(const struct registry *registry, const char *name);
 /* Removes the machine and everything of it. Takes the lock: -EBUSY. */
 int registry_delete(const struct registry *registry, const char *name,

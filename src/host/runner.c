@@ -15,6 +15,7 @@
 #include "base/signals.h"
 #include "base/unix_socket.h"
 #include "host/control.h"
+#include "host/group.h"
 #include "host/pool.h"
 #include "host/record.h"
 #include "host/runner_parts.h"
@@ -372,8 +373,8 @@ static void runner_close(struct runner *runner)
     record_release(&runner->record);
     jail_free(runner->jail);
     mutex_release(&runner->lock);
-    if (runner->group_fd >= 0)
-        close(runner->group_fd);
+    if (runner->session_fd >= 0)
+        close(runner->session_fd);
     if (runner->lock_fd < 0)
         return;
     registry_leave(runner->registry, runner->name);
@@ -386,9 +387,37 @@ static int write_state(struct runner *runner, struct error *error)
     return state_write(runner->registry, runner->name, &runner->state, error);
 }
 
-static int runner_start(struct runner *runner, struct error *error)
+static void say_warning(struct runner *runner, struct error *error)
 {
-    struct error weight = ERROR_INIT;
+    log_say(&runner->log, LOG_WARN, "%s", error->message ? error->message : "out of memory");
+    error_release(error);
+}
+
+/* Its share of the host's CPUs: by a group of its own, or else as good as it gets. */
+static void runner_share(struct runner *runner, bool group)
+{
+    const struct record *record = &runner->record;
+    const struct group_shares shares = {record->cpu_weight, record->cpu_cap};
+    struct error failed = ERROR_INIT;
+    int r =
+        group ? group_enter("", runner->registry, runner->name, runner->memory, &failed) : -ENOENT;
+
+    runner->grouped = !r;
+    if (failed.message)
+        say_warning(runner, &failed);
+    if (runner->grouped) {
+        if (group_set(runner->registry, runner->name, &shares, &failed))
+            say_warning(runner, &failed);
+        return;
+    }
+    runner->session_fd = weight_open_group(getpid());
+    if (record->cpu_weight && weight_set(record->cpu_weight, &failed))
+        say_warning(runner, &failed);
+    machine_set_cpu_cap(runner->machine, record->cpu_cap);
+}
+
+static int runner_start(struct runner *runner, bool group, struct error *error)
+{
     int r;
 
     runner->state = (struct state){.kind = STATE_RUNNING,
@@ -403,12 +432,7 @@ static int runner_start(struct runner *runner, struct error *error)
     r = write_state(runner, error);
     if (r)
         return r;
-    runner->group_fd = weight_open_group(getpid());
-    if (runner->record.cpu_weight && weight_set(runner->record.cpu_weight, &weight)) {
-        log_say(&runner->log, LOG_WARN, "%s", weight.message ? weight.message : "out of memory");
-        error_release(&weight);
-    }
-    machine_set_cpu_cap(runner->machine, runner->record.cpu_cap);
+    runner_share(runner, group);
     r = runner_confine(runner, error);
     if (!r)
         r = machine_start(runner->machine, error);
@@ -426,7 +450,7 @@ int runner_run(const struct registry *registry, const char *name,
                const struct runner_options *options, struct state *end, struct error *error)
 {
     struct runner runner = {
-        .registry = registry, .name = name, .signals = -1, .lock_fd = -1, .group_fd = -1};
+        .registry = registry, .name = name, .signals = -1, .lock_fd = -1, .session_fd = -1};
     int r;
 
     runner.log = (struct log){.sink = on_word, .ctx = &runner};
@@ -436,7 +460,7 @@ int runner_run(const struct registry *registry, const char *name,
     record_init(&runner.record);
     r = runner_open(&runner, options->jail, error);
     if (!r)
-        r = runner_start(&runner, error);
+        r = runner_start(&runner, options->group, error);
     if (!r) {
         if (options->started)
             options->started(options->ctx);

@@ -18,6 +18,8 @@
 #ifndef HOSPES_HOST_RUNNER_H
 #define HOSPES_HOST_RUNNER_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "host/jail.h"
 #include "host/registry.h"
@@ -25,6 +27,7 @@
 
 struct runner_options {
     enum jail_mode jail;
+    bool group; /* in a control group of its own, where the host lets it (group.h) */
     /* The machine runs; called once, on the calling thread. May be NULL. */
     void (*started)(void *ctx);
     void *ctx;

@@ -105,16 +105,20 @@ static int apply_cpus(struct runner *runner, const struct record *record, struct
     return machine_set_cpus(runner->machine, record->description.cpus, error);
 }
 
+/* Who calls sets a group from outside, see group.h. */
 static int apply_cpu_cap(struct runner *runner, const struct record *record, struct error *error)
 {
-    machine_set_cpu_cap(runner->machine, record->cpu_cap);
+    if (!runner->grouped)
+        machine_set_cpu_cap(runner->machine, record->cpu_cap);
     return 0;
 }
 
 /* The jail keeps it from its threads, which who calls sets from outside. */
 static int apply_cpu_weight(struct runner *runner, const struct record *record, struct error *error)
 {
-    return weight_set_group(runner->group_fd,
+    if (runner->grouped)
+        return 0;
+    return weight_set_group(runner->session_fd,
                             record->cpu_weight ? record->cpu_weight : WEIGHT_DEFAULT, error);
 }
 

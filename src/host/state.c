@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host/control.h"
+#include "host/group.h"
 #include "image/file.h"
 
 enum { STATE_VERSION = 1, STATE_SIZE_MAX = 4096, STATE_ASK_MS = 1000 };
@@ -101,6 +102,8 @@ void state_look(const struct registry *registry, const char *name, struct state 
     if (!locked && state->kind != STATE_STOPPED)
         locked = registry_is_locked(registry, name);
     if (!locked) {
+        /* What it could not remove itself. */
+        group_sweep(registry, name);
         state->pid = 0;
         if (state->kind != STATE_STOPPED)
             state->kind = STATE_CRASHED;

@@ -650,7 +650,8 @@ def nice_values(pid):
 
 
 def test_set(machines):
-    """What is set of a machine that runs holds at once and at its next start."""
+    """What is set of a machine that runs holds at once and at its next start. Of groups: test_group.py."""
+    machines.home.environment["HOSPES_CGROUP"] = "off"
     machines.make("web", "echo", "--net", "none", "--cpus-max", "3")
     pid = machines.info("web")["pid"]
     words = machines.run("set", "web", "--cpus", "2", "--cpu-weight", "50", "--cpu-cap", "80%", "--memory-min", "16M", "--disk-rate", "5M")
