@@ -19,6 +19,7 @@
 #include "device/virtio/balloon.h"
 #include "device/virtio/block.h"
 #include "device/virtio/console.h"
+#include "device/virtio/mem.h"
 #include "device/virtio/mmio.h"
 #include "device/virtio/net.h"
 #include "device/virtio/rng.h"
@@ -32,6 +33,10 @@
 #define KERNEL_OFFSET 0x200000u
 #define ALIGN_2M      0x200000u
 
+/* Linux takes memory that is plugged in sections of so many bytes (SECTION_SIZE_BITS of riscv64),
+ * of which each is of one kind: what can be plugged begins with one, and ends with one. */
+#define SECTION_SIZE 0x8000000u
+
 struct virt {
     struct virt_config config;
     struct riscv_hart *harts[64];
@@ -42,6 +47,7 @@ struct virt {
     struct uart16550 *uart;
     struct virtio_balloon *balloon; /* NULL: no slot has one */
     struct device ports;            /* no type: no slot has some */
+    struct virtio_mem *mem;         /* likewise */
     uint32_t slots;                 /* occupied */
     struct htif htif;
     uint8_t *tree; /* tree_size bytes; NULL before the first load */
@@ -141,6 +147,43 @@ static int virt_add_legacy(struct virt *virt, struct error *error)
     return r;
 }
 
+/* Where what can be plugged begins, from the start of RAM, and how much it is; 0: none. */
+static uint64_t more_begin(const struct virt_config *config)
+{
+    return round_up(config->ram_size, SECTION_SIZE);
+}
+
+static uint64_t more_size(const struct virt_config *config)
+{
+    return round_up(config->ram_more, SECTION_SIZE);
+}
+
+/* One range, so that code and windows know no difference between its parts. */
+static int virt_add_memory(struct virt *virt, struct error *error)
+{
+    const struct virt_config *config = &virt->config;
+
+    if (!config->ram_more)
+        return memory_add_ram(config->memory, "ram", VIRT_RAM_BASE, config->ram_size, true, error);
+    return memory_add_pluggable_ram(config->memory, "ram", VIRT_RAM_BASE, config->ram_size,
+                                    more_begin(config) + more_size(config), error);
+}
+
+static int virt_new_mem(const struct virt *virt, struct device *device,
+                        const struct virtio_setup *setup)
+{
+    const struct virt_config *config = &virt->config;
+    const struct virtio_mem_options options = {
+        .addr = VIRT_RAM_BASE + more_begin(config),
+        .size = more_size(config),
+        .still = config->still,
+        .changed = config->memory_changed,
+        .ctx = config->memory_ctx,
+    };
+
+    return virtio_mem_new(device, setup, &options);
+}
+
 static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
 {
     struct virt_slot *slot = &virt->config.slots[index];
@@ -189,6 +232,11 @@ static int virt_add_slot(struct virt *virt, unsigned index, struct error *error)
         r = virtio_balloon_new(&device, &setup);
         virt->balloon = device.instance;
         break;
+    case VIRT_SLOT_MEM:
+        snprintf(name, sizeof(name), "mem%u", index);
+        r = virt_new_mem(virt, &device, &setup);
+        virt->mem = device.instance;
+        break;
     case VIRT_SLOT_VSOCK:
         snprintf(name, sizeof(name), "vsock%u", index);
         r = virtio_vsock_new(&device, &setup, slot->vsock, slot->vsock_cid);
@@ -215,7 +263,7 @@ static int virt_build(struct virt *virt, struct error *error)
     int r = memory_add_ram(as, "rom", VIRT_ROM_BASE, VIRT_ROM_SIZE, false, error);
 
     if (!r)
-        r = memory_add_ram(as, "ram", VIRT_RAM_BASE, virt->config.ram_size, true, error);
+        r = virt_add_memory(virt, error);
     if (!r)
         r = virt_add_finisher(virt, error);
     if (!r)
@@ -385,6 +433,8 @@ int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry
     int r;
 
     htif_stop(&virt->htif);
+    if (virt->mem)
+        virtio_mem_unplug_all(virt->mem);
     memory_clear(as);
     if (boot->firmware) {
         r = boot_load(as, boot->firmware, VIRT_RAM_BASE, tree, &first, error);
@@ -435,6 +485,11 @@ struct virtio_balloon *virt_balloon(const struct virt *virt)
 bool virt_port_is_open(struct virt *virt)
 {
     return virt->ports.type && virtio_serial_is_open(&virt->ports, 1);
+}
+
+struct virtio_mem *virt_mem(const struct virt *virt)
+{
+    return virt->mem;
 }
 
 /* ---- for the harts and the firmware ---- */

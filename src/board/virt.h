@@ -63,6 +63,7 @@ enum virt_slot_kind {
     VIRT_SLOT_PORTS,
     VIRT_SLOT_RNG,
     VIRT_SLOT_BALLOON,
+    VIRT_SLOT_MEM,
     VIRT_SLOT_VSOCK
 };
 
@@ -84,6 +85,9 @@ struct virt_slot {
 struct virt_config {
     struct address_space *memory; /* the board adds RAM, ROM and registers to it */
     uint64_t ram_size;
+    /* Bytes beyond ram_size that can be plugged, for VIRT_SLOT_MEM; 0: none. Whole blocks of memory
+     * (RAM_BLOCK_SIZE), and so is ram_size then. */
+    uint64_t ram_more;
     struct riscv_hart **harts;
     unsigned hart_count;
     struct loop *loop;
@@ -94,6 +98,10 @@ struct virt_config {
     /* The test finisher was written: any thread. */
     void (*finish)(void *ctx, bool reboot, bool failed, unsigned status);
     void *finish_ctx;
+    /* Of VIRT_SLOT_MEM: struct virtio_mem_options. */
+    void (*still)(void *ctx, void (*work)(void *arg), void *arg);
+    void (*memory_changed)(void *ctx);
+    void *memory_ctx;
 };
 
 /* What a machine is started with. */
@@ -112,6 +120,7 @@ struct virt_entry {
 
 struct virt;
 struct virtio_balloon;
+struct virtio_mem;
 
 /* Copies `config`; takes over the slots' disks, networks and sockets, on failure too. */
 int virt_new(struct virt **virt, struct virt_config *config, struct error *error) MUST_CHECK;
@@ -121,7 +130,7 @@ void virt_free(struct virt *virt);
 void virt_reset(struct virt *virt);
 /* After virt_reset(): no device has a request under way that could still write to memory. */
 bool virt_is_idle(struct virt *virt);
-/* Loads everything and writes the device tree to the top of RAM. No CPU runs. */
+/* Unplugs memory, loads everything and writes the device tree to the top of RAM. No CPU runs. */
 int virt_load(struct virt *virt, const struct virt_boot *boot, struct virt_entry *entry,
               struct error *error) MUST_CHECK;
 /* The tree that virt_load() wrote. */
@@ -129,6 +138,8 @@ const void *virt_tree(const struct virt *virt, uint32_t *size);
 
 /* The balloon in the last of the slots that have one; NULL: none has. As long as the board. */
 struct virtio_balloon *virt_balloon(const struct virt *virt);
+/* Likewise. */
+struct virtio_mem *virt_mem(const struct virt *virt);
 
 /* Whether a program of the guest has the first port of the last of the slots with ports open. Any
  * thread. */

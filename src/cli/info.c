@@ -91,6 +91,7 @@ static json_t *info_json(const struct named *named, const struct record *record,
             json_object_set(json, "instructions", json_object_get(live, "instructions"));
             json_object_set(json, "disks", json_object_get(live, "disks"));
             json_object_set(json, "networks", json_object_get(live, "networks"));
+            json_object_set(json, "memory", json_object_get(live, "memory"));
         }
         has_agent = state->kind == STATE_RUNNING && json_is_true(json_object_get(live, "agent"));
         json_decref(live);
@@ -225,6 +226,25 @@ static void print_shares(const struct record *record, const char *means)
     printf(means ? ", by %s\n" : "\n", means);
 }
 
+/* What there is beyond the memory that it was started with, if there can be anything. */
+static void print_plugged(const json_t *memory, const struct record *record)
+{
+    const json_t *plugged = json_object_get(memory, "plugged");
+    char now[SIZE_TEXT_MAX], asked[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
+    uint64_t max = record_memory_max(record);
+
+    if (plugged)
+        printf("%-10s %s of %s asked for%s; memory of %s at the most\n", "plugged",
+               size_format((uint64_t)json_integer_value(json_object_get(plugged, "size")), now),
+               size_format((uint64_t)json_integer_value(json_object_get(plugged, "requested")),
+                           asked),
+               json_is_true(json_object_get(plugged, "driver")) ? "" : ", by no driver yet",
+               size_format((uint64_t)json_integer_value(json_object_get(memory, "memory_max")),
+                           most));
+    else if (max > record->description.memory)
+        printf("%-10s up to %s while it runs\n", "", size_format(max, most));
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -243,6 +263,7 @@ static void info_print(const json_t *json, const struct record *record, const st
                size_format(process_memory(state->pid, "RssAnon"), own));
     else
         printf("%-10s %s\n", "memory", size_format(d->memory, memory));
+    print_plugged(json_object_get(json, "memory"), record);
     print_disks(d, json_object_get(json, "disks"));
     print_networks(d, json_object_get(json, "networks"));
     for (unsigned i = 0; i < d->forward_count; i++)

@@ -52,6 +52,8 @@ int machine_option(struct machine_description *d, const struct option_walk *walk
         return option_number(walk, 1, MACHINE_CPUS_MAX, &d->cpus_max, error);
     case MACHINE_OPTION_MEMORY:
         return spec_memory(walk->value, d, error);
+    case MACHINE_OPTION_MEMORY_MAX:
+        return spec_bytes(walk, &d->memory_max, error);
     case MACHINE_OPTION_NET:
         return spec_network(walk->value, d, error);
     case MACHINE_OPTION_PUBLISH:

@@ -25,10 +25,11 @@ static json_t *pool_json(const struct pool *pool)
         const struct pool_machine *m = &pool->machines[i];
 
         json_array_append_new(machines,
-                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "name", m->name,
-                                        "pid", m->pid, "cpus", (int)m->cpus, "memory",
+                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+                                        m->name, "pid", m->pid, "cpus", (int)m->cpus, "memory",
                                         (json_int_t)m->memory, "memory_min",
-                                        (json_int_t)m->memory_min, "resident",
+                                        (json_int_t)m->memory_min, "memory_max",
+                                        (json_int_t)m->memory_max, "resident",
                                         (json_int_t)m->resident, "own", (json_int_t)m->own,
                                         "merged", (json_int_t)m->merged));
     }
@@ -95,6 +96,8 @@ static int plan_record(const struct plan *plan, const struct registry *registry,
         d->cpus = plan->cpus;
     if (plan->memory)
         d->memory = plan->memory;
+    if (d->memory_max && d->memory > d->memory_max)
+        d->memory_max = d->memory;
     if (plan->memory_min)
         record->memory_min = plan->memory_min;
     if (record->memory_min > d->memory)

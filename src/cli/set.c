@@ -144,6 +144,24 @@ static void tell_guest(const struct named *named, unsigned cpus)
                 cpus, error.message ? error.message : "no answer");
 }
 
+/* Memory that no driver plugs is no failure either: one may come, as a module that is loaded. */
+static void tell_of_memory(const struct named *named)
+{
+    json_t *info = NULL;
+    const json_t *plugged;
+
+    if (named_call(named, "machine.info", NULL, &info, NULL))
+        return;
+    plugged = json_object_get(json_object_get(info, "memory"), "plugged");
+    if (json_integer_value(json_object_get(plugged, "requested")) &&
+        !json_is_true(json_object_get(plugged, "driver")))
+        fprintf(stderr,
+                "hospes: the guest has no driver for virtio-mem yet, and gets no more memory than "
+                "\"%s\" was started with until it has; its kernel needs CONFIG_VIRTIO_MEM\n",
+                named->name);
+    json_decref(info);
+}
+
 /* ---- a machine that runs ---- */
 
 static int admit(const struct named *named, const struct record *record, int *lock,
@@ -216,6 +234,8 @@ static int change(const struct named *named, json_t *params, const struct record
         r = raise_session(named, after->cpu_weight, error);
     if (!r)
         r = named_call(named, "machine.set", json_incref(params), NULL, error);
+    if (!r && json_object_get(params, "memory"))
+        tell_of_memory(named);
     if (!r && (weight || json_object_get(params, "cpu_cap")))
         r = set_shares(named, after, weight, error);
     return r ? r : record_write(&named->registry, named->name, after, error);
@@ -295,7 +315,7 @@ static const struct option set_options[] = {
     {SET_CPUS, "--cpus", NULL, "N", false,
      "its CPUs; while it runs up to --cpus-max, and its guest's agent starts or stops them"},
     {SET_MEMORY, "--memory", NULL, "SIZE", false,
-     "its memory; while it runs up to what it was started with, as its guest gives it back"},
+     "its memory; while it runs up to --memory-max, as its guest takes and gives it back"},
     {SET_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
      "the memory that it is promised, or none: all that it has"},
     {SET_CPU_WEIGHT, "--cpu-weight", NULL, "N", false,

@@ -171,6 +171,7 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
         machine.cpus = record.description.cpus;
         machine.memory = record.description.memory;
         machine.memory_min = record_memory_min(&record);
+        machine.memory_max = record_memory_max(&record);
         machine.merging = record.description.merge;
     }
     machine.merge_domain = record.merge_domain;

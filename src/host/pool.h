@@ -37,6 +37,7 @@ struct pool_machine {
     int pid;    /* 0: it begins or ends */
     unsigned cpus;
     uint64_t memory, memory_min; /* bytes */
+    uint64_t memory_max;         /* that it can be given while it runs, if there is room */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
     uint64_t own;                /* of the process beside that */
     bool merging;                /* its pages may be merged, with those of this domain: */

@@ -26,6 +26,13 @@ void record_release(struct record *record)
     *record = (struct record){0};
 }
 
+uint64_t record_memory_max(const struct record *record)
+{
+    const struct machine_description *d = &record->description;
+
+    return d->memory_max > d->memory ? d->memory_max : d->memory;
+}
+
 uint64_t record_memory_min(const struct record *record)
 {
     return record->memory_min ? record->memory_min : record->description.memory;
@@ -201,6 +208,7 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put(json, "cpus", json_integer(d->cpus)) ||
         (d->cpus_max && put(json, "cpus_max", json_integer(d->cpus_max))) ||
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
+        (d->memory_max && put(json, "memory_max", json_integer((json_int_t)d->memory_max))) ||
         (record->memory_min &&
          put(json, "memory_min", json_integer((json_int_t)record->memory_min))) ||
         (d->merge && put(json, "merge", json_true())) ||
@@ -541,6 +549,8 @@ static int take_machine(struct reader *reader, struct record *record)
         r = take_small(reader, "cpus_max", MACHINE_CPUS_MAX, &d->cpus_max);
     if (!r)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
+    if (!r)
+        r = take_number(reader, "memory_max", MACHINE_MEMORY_MAX, &d->memory_max);
     if (!r)
         r = take_number(reader, "memory_min", MACHINE_MEMORY_MAX, &record->memory_min);
     if (!r)

@@ -31,6 +31,8 @@ struct record {
 
 /* What the machine is promised, in bytes. */
 uint64_t record_memory_min(const struct record *record);
+/* What it can have while it runs. */
+uint64_t record_memory_max(const struct record *record);
 
 /* A description with defaults. */
 void record_init(struct record *record);

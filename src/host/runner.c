@@ -305,6 +305,7 @@ static int runner_enter(struct runner *runner, struct error *error)
     if (r)
         return r;
     runner->memory = runner->record.description.memory;
+    runner->memory_max = record_memory_max(&runner->record);
     r = pool_measure(&pool, runner->registry, error);
     if (!r)
         r = pool_admit_change(&pool, &runner->record, error);

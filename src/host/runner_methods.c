@@ -45,16 +45,25 @@ static json_t *statistics_json(const struct machine_balloon *balloon)
     return json;
 }
 
+/* NULL: nothing can be plugged. */
+static json_t *plugged_json(const struct virtio_mem_facts *mem)
+{
+    return mem->size ? json_pack("{s:I, s:I, s:b}", "size", (json_int_t)mem->plugged, "requested",
+                                 (json_int_t)mem->requested, "driver", (int)mem->has_driver)
+                     : NULL;
+}
+
 static json_t *memory_json(const struct runner *runner)
 {
     uint64_t memory = runner->record.description.memory, min = record_memory_min(&runner->record);
     struct machine_balloon balloon;
 
     machine_balloon(runner->machine, &balloon);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o*}", "memory", (json_int_t)memory, "memory_min",
-                     (json_int_t)min, "size", (json_int_t)(runner->memory - balloon.facts.target),
-                     "given", (json_int_t)balloon.facts.given, "resident",
-                     (json_int_t)balloon.resident, "guest", statistics_json(&balloon));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o*, s:o*}", "memory", (json_int_t)memory,
+                     "memory_min", (json_int_t)min, "memory_max", (json_int_t)runner->memory_max,
+                     "size", (json_int_t)balloon.size, "given", (json_int_t)balloon.facts.given,
+                     "resident", (json_int_t)balloon.resident, "plugged",
+                     plugged_json(&balloon.mem), "guest", statistics_json(&balloon));
 }
 
 /* In the order of the description, and as many. */

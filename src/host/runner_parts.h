@@ -25,10 +25,11 @@ struct runner {
     const char *name;
     int lock_fd; /* the machine's lock; -1: not taken */
     struct record record;
-    uint64_t memory; /* bytes that the machine was built with, which its balloon takes from */
-    bool grouped;    /* in a group of its own, which others set (group.h) */
-    int session_fd;  /* weight_open_group(), where it is not */
-    struct log log;  /* any thread */
+    uint64_t memory;     /* bytes that the machine was built with */
+    uint64_t memory_max; /* and that it can be given */
+    bool grouped;        /* in a group of its own, which others set (group.h) */
+    int session_fd;      /* weight_open_group(), where it is not */
+    struct log log;      /* any thread */
     struct mutex lock;
     char pending[RUNNER_PENDING] GUARDED_BY(lock); /* words that are not in `words` yet */
     size_t pending_size GUARDED_BY(lock);

@@ -42,7 +42,12 @@ static int take_unsigned(const json_t *value, unsigned *number)
 
 static int take_memory(const json_t *value, struct record *record)
 {
-    return take_number(value, &record->description.memory);
+    struct machine_description *d = &record->description;
+    int r = take_number(value, &d->memory);
+
+    if (!r && d->memory_max && d->memory > d->memory_max)
+        d->memory_max = d->memory;
+    return r;
 }
 
 static int take_memory_min(const json_t *value, struct record *record)
@@ -50,17 +55,25 @@ static int take_memory_min(const json_t *value, struct record *record)
     return take_number(value, &record->memory_min);
 }
 
-/* Its balloon takes what the guest is not to have any more. */
+/* Up to what it was built with the balloon takes what the guest is not to have any more; beyond
+ * that it is plugged. */
 static int apply_memory(struct runner *runner, const struct record *record, struct error *error)
 {
-    char built[SIZE_TEXT_MAX];
+    uint64_t memory = record->description.memory;
+    char built[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
 
-    if (record->description.memory > runner->memory)
+    if (memory > runner->memory_max && runner->memory_max == runner->memory)
         return error_set(error, EINVAL,
                          "it has been started with %s of memory, and more can be set only while "
-                         "it does not run",
+                         "it does not run, or up to a --memory-max that it was made with",
                          size_format(runner->memory, built));
-    machine_balloon_set(runner->machine, runner->memory - record->description.memory);
+    if (memory > runner->memory_max)
+        return error_set(
+            error, EINVAL,
+            "it has been started with %s of memory and can be given %s (--memory-max); "
+            "more can be set only while it does not run",
+            size_format(runner->memory, built), size_format(runner->memory_max, most));
+    machine_set_memory(runner->machine, memory, memory);
     return 0;
 }
 
@@ -71,8 +84,8 @@ static int apply_memory_min(struct runner *runner, const struct record *record, 
 
     /* At once, and not at the balance's next turn. */
     machine_balloon(runner->machine, &balloon);
-    if (runner->memory - balloon.facts.target < least)
-        machine_balloon_set(runner->machine, runner->memory - least);
+    if (balloon.wanted < least)
+        machine_set_memory(runner->machine, record->description.memory, least);
     return 0;
 }
 
@@ -254,7 +267,7 @@ static int set_size(struct runner *runner, const json_t *value, struct error *er
     if (size < least || size > most)
         return error_usage(error, "its size is between %s and %s", size_format(least, low),
                            size_format(most, high));
-    machine_balloon_set(runner->machine, runner->memory - size);
+    machine_set_memory(runner->machine, most, size);
     return 0;
 }
 

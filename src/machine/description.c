@@ -105,6 +105,25 @@ static int check_boot(const struct machine_description *d, struct error *error)
     return 0;
 }
 
+static int check_memory_max(const struct machine_description *d, struct error *error)
+{
+    char asked[SIZE_TEXT_MAX], now[SIZE_TEXT_MAX], bound[SIZE_TEXT_MAX];
+
+    if (d->memory_max < d->memory || d->memory_max > MACHINE_MEMORY_MAX)
+        return error_usage(error,
+                           "%s of memory at the most (--memory-max) is out of range; with %s now "
+                           "use that to %s",
+                           size_format(d->memory_max, asked), size_format(d->memory, now),
+                           size_format(MACHINE_MEMORY_MAX, bound));
+    if (d->memory_max % MEMORY_GRAIN)
+        return error_usage(error,
+                           "memory of %llu bytes at the most (--memory-max) is no multiple of %s; "
+                           "round it up to %lluM",
+                           (unsigned long long)d->memory_max, size_format(MEMORY_GRAIN, bound),
+                           (unsigned long long)((d->memory_max / MEMORY_GRAIN + 1) * 2));
+    return 0;
+}
+
 static int check_memory(const struct machine_description *d, struct error *error)
 {
     char asked[SIZE_TEXT_MAX], bound[SIZE_TEXT_MAX];
@@ -119,7 +138,7 @@ static int check_memory(const struct machine_description *d, struct error *error
         return error_usage(error, "memory of %llu bytes is no multiple of %s; round it up to %lluM",
                            (unsigned long long)d->memory, size_format(MEMORY_GRAIN, bound),
                            (unsigned long long)((d->memory / MEMORY_GRAIN + 1) * 2));
-    return 0;
+    return d->memory_max ? check_memory_max(d, error) : 0;
 }
 
 /* Letters, digits, "-", "_" and ".": the name goes into DHCP packets and thread names. */

@@ -64,7 +64,9 @@ struct machine_description {
     unsigned cpus_max;
     unsigned paging; /* bits of virtual addresses: 39 (also 0), 48 or 57 */
     uint64_t memory; /* bytes, a multiple of 2 MiB */
-    bool merge;      /* pages may be merged with others' (memory_make_mergeable()) */
+    /* As much as it can have while it runs (machine_set_memory()); 0: memory. */
+    uint64_t memory_max;
+    bool merge; /* pages may be merged with others' (memory_make_mergeable()) */
 
     /* What runs first. firmware: an image entered in M-mode at the start of RAM (ELF or raw), or
      * NULL: hospes's own SBI, which enters the kernel in S-mode. kernel: a Linux Image, an ELF file

@@ -301,6 +301,10 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         .serial = d->virtio_console ? NULL : console,
         .finish = board_finish,
         .finish_ctx = machine,
+        .ram_more = d->memory_max > d->memory ? d->memory_max - d->memory : 0,
+        .still = machine_still,
+        .memory_changed = machine_review_memory,
+        .memory_ctx = machine,
     };
     unsigned slot = 0;
 
@@ -327,6 +331,8 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         config.slots[slot++].console = console;
     }
     config.slots[slot++].kind = VIRT_SLOT_BALLOON;
+    if (config.ram_more)
+        config.slots[slot++].kind = VIRT_SLOT_MEM;
     if (machine->agent) {
         config.slots[slot].kind = VIRT_SLOT_PORTS;
         config.slots[slot].ports[0] = (struct virtio_serial_port){.name = AGENT_PORT,
@@ -449,14 +455,19 @@ static int machine_make_harts(struct machine *machine)
 }
 
 /* Linux does not try at boot to start CPUs that it may not have ("maxcpus", kernel-parameters of
- * its documentation); others are refused them. The caller frees it; NULL: no memory. */
+ * its documentation); others are refused them. Memory that is plugged is for what can be moved
+ * ("memhp_default_state"), so that it can be unplugged again; what the user says comes behind, and
+ * counts. The caller frees it; NULL: no memory. */
 static char *boot_append(const struct machine *machine)
 {
     const struct machine_description *d = &machine->description;
-    char *text;
+    bool fewer = d->cpus<machine->cpu_count, more = d->memory_max> d->memory;
+    char cpus[24] = "", *text;
 
-    if (asprintf(&text, "%s%smaxcpus=%u", d->append ? d->append : "", d->append ? " " : "",
-                 d->cpus) < 0)
+    if (fewer)
+        snprintf(cpus, sizeof(cpus), " maxcpus=%u", d->cpus);
+    if (asprintf(&text, "%s%s%s", more ? "memhp_default_state=online_movable " : "",
+                 d->append ? d->append : "", cpus) < 0)
         return NULL;
     return text;
 }
@@ -477,17 +488,16 @@ static int machine_open_boot(struct machine *machine, struct error *error)
 static int machine_load(struct machine *machine, struct error *error)
 {
     const struct machine_description *d = &machine->description;
-    bool fewer = d->cpus < machine->cpu_count && d->kernel;
-    char *append = fewer ? boot_append(machine) : NULL;
+    char *append = d->kernel ? boot_append(machine) : NULL;
     const struct virt_boot boot = {
         .firmware = machine->firmware.fd < 0 ? NULL : &machine->firmware,
         .kernel = machine->kernel.fd < 0 ? NULL : &machine->kernel,
         .initrd = machine->initrd.fd < 0 ? NULL : &machine->initrd,
-        .append = fewer ? append : d->append,
+        .append = append,
     };
     struct virt_entry entry;
-    int r = fewer && !append ? error_set(error, ENOMEM, "cannot boot: out of memory")
-                             : virt_load(machine->board, &boot, &entry, error);
+    int r = d->kernel && !append ? error_set(error, ENOMEM, "cannot boot: out of memory")
+                                 : virt_load(machine->board, &boot, &entry, error);
 
     free(append);
     if (r)
@@ -498,6 +508,7 @@ static int machine_load(struct machine *machine, struct error *error)
         atomic_store(&machine->cpus[i].hart.soft, 0);
         riscv_hart_reset(&machine->cpus[i].hart, entry.pc, entry.a1);
         machine->engine.type->state_in(machine->cpus[i].cpu);
+        machine->engine.type->forget(machine->cpus[i].cpu); /* of memory that was unplugged */
     }
     return 0;
 }
@@ -596,6 +607,7 @@ int machine_new(struct machine **out, const struct machine_description *descript
     machine->log = log;
     machine->events = *events;
     machine->guard = (struct thread_guard){events->thread_begins, events->ctx};
+    machine->memory_most = machine->memory_size = description->memory;
     if (description_copy(&machine->description, description))
         r = error_set(error, ENOMEM, "cannot make the machine: out of memory");
     else
@@ -675,7 +687,7 @@ static bool machine_has_stopped_cpu(const struct machine *machine)
 /* What a CPU asked for before it parked is answered first, by machine_serve(): no CPU may execute
  * anything behind a power-off. Likewise a stop that the debugger is to be told of, by
  * machine_debug_serve(). */
-static void machine_open_gate(struct machine *machine)
+void machine_open_gate(struct machine *machine)
 {
     bool asked;
 

@@ -29,6 +29,7 @@
 #include "base/thread.h"
 #include "cpu/engine.h"
 #include "device/virtio/balloon.h"
+#include "device/virtio/mem.h"
 #include "machine/debug.h"
 #include "machine/description.h"
 #include "network/limit.h"
@@ -113,13 +114,21 @@ void machine_set_cpu_cap(struct machine *machine, unsigned percent);
 /* The guest's memory as its balloon tells it, and as the host has it. */
 struct machine_balloon {
     struct virtio_balloon_facts facts;
-    uint64_t age_ns;   /* of facts.statistics, if there are any (time_ns) */
+    struct virtio_mem_facts mem; /* all 0 where description.memory_max is not more than memory */
+    uint64_t age_ns;             /* of facts.statistics, if there are any (time_ns) */
     uint64_t resident; /* bytes that the host holds for the guest, whatever the guest says */
+    uint64_t wanted;   /* machine_set_memory()'s size */
+    /* What it has of that: built with or plugged, and not asked of the balloon. */
+    uint64_t size;
 };
 
-/* How much memory the guest shall give back to the host; it does so as it can, or not at all. Kept
- * across its reboots; at most all of it. */
-void machine_balloon_set(struct machine *machine, uint64_t bytes);
+/*
+ * `most`: how much memory the machine has from now on, in bytes, at most description.memory_max;
+ * `size`: how much of that the guest shall use for now. What lies beyond description.memory is
+ * asked to be plugged (virtio-mem); what there is beyond `size`, to be given back (balloon). The
+ * guest does both as it can, or not at all, but gets no more than `most`. Kept across its reboots.
+ */
+void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size);
 /* Asks the guest for statistics now and every so many milliseconds; 0, as at first: not at all. */
 void machine_balloon_poll(struct machine *machine, uint32_t milliseconds);
 void machine_balloon(struct machine *machine, struct machine_balloon *balloon);

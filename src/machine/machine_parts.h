@@ -48,6 +48,9 @@ struct machine {
     bool paused;  /* machine_pause() */
     bool stopped; /* by the debugger */
 
+    /* machine_set_memory() */
+    uint64_t memory_most, memory_size;
+
     struct debug debug;
     struct debug_events debug_events; /* .stopped NULL: nobody listens */
     struct deferred debug_serve;      /* from a CPU's thread: it has set its vcpu.stopped */
@@ -64,5 +67,12 @@ struct machine {
     enum machine_request request GUARDED_BY(lock);
     int request_status GUARDED_BY(lock);
 };
+
+/* machine.c: lets the CPUs run, unless one of them has asked for something that comes first. */
+void machine_open_gate(struct machine *machine);
+
+/* resources.c: see struct virtio_mem_options. */
+void machine_still(void *ctx, void (*work)(void *arg), void *arg);
+void machine_review_memory(void *ctx);
 
 #endif

@@ -76,9 +76,62 @@ bool machine_net_count(const struct machine *machine, unsigned index, struct net
 
 /* ---- memory ---- */
 
-void machine_balloon_set(struct machine *machine, uint64_t bytes)
+static uint64_t lesser(uint64_t a, uint64_t b)
 {
-    virtio_balloon_set_target(virt_balloon(machine->board), bytes);
+    return a < b ? a : b;
+}
+
+/* What the guest has, apart from its balloon. What it does not unplug though it was asked to does
+ * not count: its balloon is not for that. */
+static uint64_t memory_there(uint64_t built, const struct virtio_mem_facts *mem)
+{
+    return built + lesser(mem->plugged, mem->requested);
+}
+
+static void mem_facts(const struct machine *machine, struct virtio_mem_facts *facts)
+{
+    *facts = (struct virtio_mem_facts){0};
+    if (virt_mem(machine->board))
+        virtio_mem_get(virt_mem(machine->board), facts);
+}
+
+/* Whenever something is plugged: what was not there the balloon could not take. */
+void machine_review_memory(void *ctx)
+{
+    struct machine *machine = ctx;
+    struct virtio_mem_facts facts;
+    uint64_t there;
+
+    mem_facts(machine, &facts);
+    there = memory_there(machine->description.memory, &facts);
+    virtio_balloon_set_target(virt_balloon(machine->board),
+                              there - lesser(there, machine->memory_size));
+}
+
+void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size)
+{
+    uint64_t built = machine->description.memory;
+
+    machine->memory_most = most;
+    machine->memory_size = lesser(size, most);
+    if (virt_mem(machine->board))
+        virtio_mem_set_requested(virt_mem(machine->board), most - lesser(most, built));
+    machine_review_memory(machine);
+}
+
+/* The loop's thread holds nothing, and the CPUs park wherever they are. */
+void machine_still(void *ctx, void (*work)(void *arg), void *arg)
+{
+    struct machine *machine = ctx;
+    bool runs = machine->state == MACHINE_RUNNING;
+
+    if (runs)
+        vcpu_gate_close(&machine->gate, machine->cpus, machine->cpu_count);
+    work(arg);
+    for (unsigned i = 0; i < machine->cpu_count; i++)
+        machine->engine.type->forget(machine->cpus[i].cpu);
+    if (runs && !machine->throttle.held)
+        machine_open_gate(machine);
 }
 
 void machine_balloon_poll(struct machine *machine, uint32_t milliseconds)
@@ -91,6 +144,10 @@ void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
     uint64_t time;
 
     virtio_balloon_get(virt_balloon(machine->board), &balloon->facts);
+    mem_facts(machine, &balloon->mem);
+    balloon->wanted = machine->memory_size;
+    balloon->size =
+        memory_there(machine->description.memory, &balloon->mem) - balloon->facts.target;
     balloon->resident = memory_resident(machine->memory);
     time = balloon->facts.statistics.time_ns;
     balloon->age_ns = time ? monotonic_ns() - time : 0;

@@ -272,7 +272,7 @@ static void set_target(void *ctx)
 {
     struct fixture *f = ctx;
 
-    machine_balloon_set(f->machine, 1 << 20);
+    machine_set_memory(f->machine, 32 << 20, 31 << 20);
 }
 
 static void has_a_balloon(void **state)
@@ -296,9 +296,53 @@ static void has_a_balloon(void **state)
     assert_int_equal(balloon.facts.target, 1 << 20);
     assert_int_equal(balloon.facts.said, 1 << 20);
     assert_int_equal(balloon.facts.given, 0); /* it gave nothing */
-    machine_balloon_set(f->machine, UINT64_MAX);
+    machine_set_memory(f->machine, 32 << 20, 0);
     machine_balloon(f->machine, &balloon);
     assert_int_equal(balloon.facts.target, 32 << 20); /* all of its memory */
+}
+
+/* What can be plugged is asked for, and until it is the balloon takes nothing for it. */
+static void has_memory_beyond(void **state)
+{
+    struct fixture *f = *state;
+    const struct machine_description description = {.cpus = 1,
+                                                    .memory = 32 << 20,
+                                                    .memory_max = 96 << 20,
+                                                    .kernel = f->path};
+    const struct machine_events events = {.ended = on_ended, .ctx = f};
+    const struct {
+        uint64_t most, size, requested, target, is;
+    } steps[] = {
+        {96 << 20, 96 << 20, 64 << 20, 0, 32 << 20},
+        {64 << 20, 40 << 20, 32 << 20, 0, 32 << 20},
+        {64 << 20, 24 << 20, 32 << 20, 8 << 20, 24 << 20},
+        {30 << 20, 96 << 20, 0, 2 << 20, 30 << 20},
+    };
+    struct machine_balloon balloon;
+    int fd;
+
+    strcpy(f->path, "/tmp/hospes-test-XXXXXX");
+    fd = mkstemp(f->path);
+    assert_int_equal(write(fd, powers_off, sizeof(powers_off)), sizeof(powers_off));
+    close(fd);
+    assert_int_equal(machine_new(&f->machine, &description, f->loop, NULL, &events, &silent, NULL),
+                     0);
+    machine_balloon(f->machine, &balloon);
+    assert_int_equal(balloon.mem.size, 128 << 20); /* sections of Linux's */
+    assert_int_equal(balloon.mem.requested, 0);
+    assert_int_equal(balloon.size, 32 << 20);
+    assert_in_range(balloon.resident, 4096, 1 << 20);
+    for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+        machine_set_memory(f->machine, steps[i].most, steps[i].size);
+        machine_balloon(f->machine, &balloon);
+        assert_int_equal(balloon.mem.requested, steps[i].requested);
+        assert_int_equal(balloon.mem.plugged, 0);
+        assert_int_equal(balloon.facts.target, steps[i].target);
+        assert_int_equal(balloon.size, steps[i].is);
+    }
+    assert_int_equal(machine_start(f->machine, NULL), 0);
+    assert_int_equal(machine_watch(f), 0);
+    assert_int_equal(f->why, MACHINE_POWER_OFF);
 }
 
 /* By a machine that has nothing to limit too, in any state. */
@@ -384,6 +428,7 @@ int main(void)
         LIFE(switches_during_a_reboot),
         LIFE(fails_when_it_cannot_boot_again),
         LIFE(has_a_balloon),
+        LIFE(has_memory_beyond),
         LIFE(uses_no_more_than_its_cap),
         LIFE(limits_are_judged),
     };

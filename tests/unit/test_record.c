@@ -48,6 +48,7 @@ static void fill(struct record *record)
     d->cpus = 64;
     d->paging = 48;
     d->memory = 5ull << 30;
+    d->memory_max = 9ull << 30;
     d->virtio_console = true;
     set(&d->disks[0].path, "/m/web/disk.raw");
     set(&d->disks[1].path, "/m/webb/disk.raw");
@@ -100,6 +101,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_int_equal(x->cpus, y->cpus);
     assert_int_equal(x->paging, y->paging);
     assert_int_equal(x->memory, y->memory);
+    assert_int_equal(x->memory_max, y->memory_max);
     assert_int_equal(x->virtio_console, y->virtio_console);
     assert_int_equal(x->disk_count, y->disk_count);
     for (unsigned i = 0; i < x->disk_count; i++) {
@@ -125,7 +127,7 @@ static void every_field(void **state)
     fill(&record);
     json = record_to_json(&record, "/m/web");
     assert_non_null(json);
-    assert_int_equal(json_object_size(json), 23);
+    assert_int_equal(json_object_size(json), 24);
     assert_int_equal(record_from_json(json, "/m/web", &found, NULL), 0);
     assert_same(&record, &found);
     record_release(&found);
@@ -219,7 +221,8 @@ static void wrong_types(void **state)
                                        "code_profile", "firmware",     "cpus_max",   "memory_min",
                                        "merge",        "merge_domain", "cpu_weight", "cpu_cap",
                                        "kernel",       "initrd",       "append",     "disks",
-                                       "networks",     "network",      "forwards",   "console"};
+                                       "networks",     "network",      "forwards",   "console",
+                                       "memory_max"};
     static const char *const texts[] = {"true", "null", "1.5",          "{}",
                                         "[1]",  "-1",   "\"\\u0001?\"", "18446744073709551616.0"};
     static const char *const inner[] = {
@@ -302,6 +305,9 @@ static void wrong_values(void **state)
         {"{\"cpus_max\": 65}", "cpus_max"},
         {"{\"cpus\": 4, \"cpus_max\": 2}", "2"},
         {"{\"memory\": 33554432, \"memory_min\": 33554434}", "promised more memory"},
+        {"{\"memory\": 33554432, \"memory_max\": 31457280}", "30 MiB of memory at the most"},
+        {"{\"memory\": 33554432, \"memory_max\": 33554433}", "round it up to 34M"},
+        {"{\"memory_max\": 1099511627777}", "memory_max"},
         {"{\"cpu_weight\": 10001}", "cpu_weight"},
         {"{\"cpu_cap\": 4294967295}", "cpu_cap"},
     };

@@ -210,6 +210,34 @@ static void takes_more_cpus_than_the_most(void **state)
     record_release(&record);
 }
 
+/* And so does memory. */
+static void takes_more_memory_than_the_most(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        const char *params;
+        uint64_t memory, most;
+    } steps[] = {
+        {"{\"memory\": 402653184}", 384 << 20, 512 << 20},
+        {"{\"memory\": 1073741824}", 1 << 30, 1 << 30},
+        {"{\"memory\": 268435456}", 256 << 20, 1 << 30},
+    };
+    struct record record;
+
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    record.description.memory = 256 << 20;
+    record.description.memory_max = 512 << 20;
+    assert_int_equal(record_write(&f->registry, "web", &record, NULL), 0);
+    record_release(&record);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        assert_int_equal(set(f, steps[i].params, NULL), 0);
+        assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+        assert_int_equal(record.description.memory, steps[i].memory);
+        assert_int_equal(record_memory_max(&record), steps[i].most);
+        record_release(&record);
+    }
+}
+
 static void leaves_one_that_runs_alone(void **state)
 {
     struct fixture *f = *state;
@@ -275,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_and_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(resizes, setup, teardown),
         cmocka_unit_test_setup_teardown(takes_more_cpus_than_the_most, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_more_memory_than_the_most, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_one_that_runs_alone, setup, teardown),
         cmocka_unit_test(limits_are_read),
     };
