@@ -20,6 +20,9 @@ enum { ASK_MS = 1000 };
 #define STALL_PER_CENT 5.0
 /* How long guests are given to answer what they were just asked. */
 #define ANSWER_NS 300000000
+/* What a guest told longer ago than this is no longer believed: it was asked just now, and one that
+ * has not answered since may do something else entirely. */
+#define AGE_MS_MAX 5000
 
 struct balance {
     struct registry registry;
@@ -48,22 +51,33 @@ static uint64_t number_of(const json_t *json, const char *key)
     return number > 0 ? (uint64_t)number : 0;
 }
 
-/* False: the machine does not answer, and is left alone. */
+/* Has its guest asked. */
+static void machine_ask(const struct registry *registry, const struct pool_machine *from)
+{
+    json_decref(control_ask(registry, from->name, "machine.statistics", NULL, ASK_MS, NULL));
+}
+
+/* False: the machine is left alone. It does not answer; or it is paused, so that its balloon cannot
+ * follow and its guest has told nothing since. */
 static bool machine_look(const struct registry *registry, const struct pool_machine *from,
                          struct balance_machine *machine)
 {
-    json_t *memory = control_ask(registry, from->name, "machine.statistics", NULL, ASK_MS, NULL);
+    json_t *info = control_ask(registry, from->name, "machine.info", NULL, ASK_MS, NULL);
+    const char *state = json_string_value(json_object_get(info, "state"));
+    const json_t *memory = json_object_get(info, "memory");
     const json_t *guest = json_object_get(memory, "guest");
+    bool fresh = json_object_get(guest, "available") && number_of(guest, "age_ms") <= AGE_MS_MAX;
 
     *machine = (struct balance_machine){.name = from->name,
                                         .min = number_of(memory, "memory_min"),
                                         .max = number_of(memory, "memory"),
                                         .size = number_of(memory, "size"),
                                         .resident = number_of(memory, "resident"),
-                                        .told = json_object_get(guest, "available") != NULL,
+                                        .told = fresh,
                                         .available = number_of(guest, "available")};
-    json_decref(memory);
-    return machine->max != 0;
+    fresh = machine->max != 0 && state && !strcmp(state, "running");
+    json_decref(info);
+    return fresh;
 }
 
 void balance_print_move(const char *before, const struct balance_machine *machine,
@@ -77,26 +91,31 @@ void balance_print_move(const char *before, const struct balance_machine *machin
            after);
 }
 
-static int machine_move(const struct balance *balance, const struct balance_machine *machine)
+/* False: the machine refused, or did not answer. It is asked again at the next turn, if that comes
+ * to the same. */
+static bool machine_move(const struct balance *balance, const struct balance_machine *machine)
 {
     struct error error = ERROR_INIT;
     char now[STATE_TIME_SIZE + 1];
     json_t *result;
+    bool moved;
 
     state_time(now);
     strcat(now, " ");
     balance_print_move(now, machine, balance->dry_run ? " (not done)" : "");
     if (balance->dry_run)
-        return 0;
+        return true;
     result = control_ask(&balance->registry, machine->name, "machine.set",
                          json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
                                    machine->reason),
                          ASK_MS, &error);
-    if (error.message)
-        printf("%s%s: %s\n", now, machine->name, error.message);
+    moved = !error.message && result;
+    if (!moved)
+        printf("%s%s: not moved: %s\n", now, machine->name,
+               error.message ? error.message : "no answer");
     error_release(&error);
     json_decref(result);
-    return 0;
+    return moved;
 }
 
 int balance_look(const struct registry *registry, const struct pool *pool,
@@ -111,7 +130,7 @@ int balance_look(const struct registry *registry, const struct pool *pool,
         return error_set(error, ENOMEM, "out of memory");
     /* Once to have them ask, once to hear. */
     for (size_t i = 0; i < pool->count; i++)
-        machine_look(registry, &pool->machines[i], *machines);
+        machine_ask(registry, &pool->machines[i]);
     if (pool->count)
         nanosleep(&answer, NULL);
     for (size_t i = 0; i < pool->count; i++)
@@ -122,7 +141,9 @@ int balance_look(const struct registry *registry, const struct pool *pool,
     return 0;
 }
 
-static int balance_turn(const struct balance *balance, bool tell, struct error *error)
+/* *refused: how many moves were planned and not made. */
+static int balance_turn(const struct balance *balance, bool tell, size_t *refused,
+                        struct error *error)
 {
     struct balance_machine *machines = NULL;
     struct balance_host host;
@@ -140,7 +161,7 @@ static int balance_turn(const struct balance *balance, bool tell, struct error *
     moves = balance_plan(&host, machines, count);
     for (size_t i = 0; i < count; i++)
         if (machines[i].reason)
-            machine_move(balance, &machines[i]);
+            *refused += !machine_move(balance, &machines[i]);
     if (!moves && tell)
         printf("nothing to move among %zu machines\n", count);
     free(machines);
@@ -153,6 +174,8 @@ static int balance_run(const struct command *command, int argc, char **argv, str
     struct option_walk walk = option_walk_begin(command, argc, argv);
     struct balance balance = {.interval = 10};
     struct timespec pause = {0};
+    bool interval = false;
+    size_t refused = 0;
     int kind, r = 0;
 
     while (!r && (kind = option_next(&walk, error)) > 0) {
@@ -160,7 +183,7 @@ static int balance_run(const struct command *command, int argc, char **argv, str
             r = error_usage(error, "unexpected argument \"%s\"; see: hospes balance --help",
                             walk.value);
         else if (walk.option->id == BALANCE_INTERVAL)
-            r = option_number(&walk, 1, 3600, &balance.interval, error);
+            interval = true, r = option_number(&walk, 1, 3600, &balance.interval, error);
         else if (walk.option->id == BALANCE_SERVICE)
             balance.service = true;
         else
@@ -168,14 +191,19 @@ static int balance_run(const struct command *command, int argc, char **argv, str
     }
     if (!r)
         r = kind;
+    if (!r && interval && !balance.service)
+        r = error_usage(error, "'--interval' goes with '--service'; without, there is one turn");
     if (!r)
         r = registry_open(&balance.registry, error);
     pause.tv_sec = balance.interval;
     if (!r)
-        r = balance_turn(&balance, !balance.service, error);
+        r = balance_turn(&balance, !balance.service, &refused, error);
+    /* A service goes on, and has said so. */
+    if (!r && refused && !balance.service)
+        r = error_set(error, EAGAIN, "%zu moves were not made, see above", refused);
     while (!r && balance.service) {
         nanosleep(&pause, NULL);
-        r = balance_turn(&balance, false, error);
+        r = balance_turn(&balance, false, &refused, error);
     }
     registry_release(&balance.registry);
     return r;

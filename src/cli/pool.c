@@ -100,9 +100,7 @@ static int plan_record(const struct plan *plan, const struct registry *registry,
         d->memory_max = d->memory;
     if (plan->memory_min)
         record->memory_min = plan->memory_min;
-    if (record->memory_min > d->memory)
-        return error_usage(error, "it cannot be promised more memory than it has");
-    return 0;
+    return record_check_promise(record, error);
 }
 
 /* What the balance would do once the machine uses what it is promised. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "host/weight.h"
 #include "image/file.h"
 #include "image/store.h"
@@ -36,6 +37,17 @@ uint64_t record_memory_max(const struct record *record)
 uint64_t record_memory_min(const struct record *record)
 {
     return record->memory_min ? record->memory_min : record->description.memory;
+}
+
+int record_check_promise(const struct record *record, struct error *error)
+{
+    char least[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
+
+    if (record->memory_min <= record->description.memory)
+        return 0;
+    return error_usage(error, "it is promised %s (--memory-min) of its %s of memory",
+                       size_format(record->memory_min, least),
+                       size_format(record->description.memory, most));
 }
 
 /* ---- writing ---- */
@@ -135,6 +147,8 @@ int record_check(const struct record *record, const char *directory, struct erro
                                  d->append};
     int r = description_check(d, error);
 
+    if (!r)
+        r = record_check_promise(record, error);
     for (size_t i = 0; i < ARRAY_SIZE(texts) && !r; i++)
         r = check_utf8(texts[i], error);
     /* Names and addresses of interfaces are judged letter by letter. */
@@ -589,8 +603,8 @@ int record_from_json(const json_t *json, const char *directory, struct record *r
                              : error_set(error, EINVAL, "it is not an object");
     if (!r)
         r = description_check(&found.description, error);
-    if (!r && found.memory_min > found.description.memory)
-        r = error_set(error, EINVAL, "it is promised more memory than it has");
+    if (!r)
+        r = record_check_promise(&found, error);
     if (r) {
         record_release(&found);
         record_init(&found);

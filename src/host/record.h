@@ -34,6 +34,9 @@ uint64_t record_memory_min(const struct record *record);
 /* What it can have while it runs. */
 uint64_t record_memory_max(const struct record *record);
 
+/* It is not promised more than it has; -EINVAL, a usage error. */
+int record_check_promise(const struct record *record, struct error *error) MUST_CHECK;
+
 /* A description with defaults. */
 void record_init(struct record *record);
 void record_release(struct record *record);

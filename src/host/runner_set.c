@@ -187,7 +187,7 @@ static const struct parameter parameters[] = {
 
 static int record_judge(const struct record *record, struct error *error)
 {
-    char least[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
+    int r;
 
     if (record->cpu_cap > RECORD_CPU_CAP_MAX)
         return error_usage(error,
@@ -196,11 +196,8 @@ static int record_judge(const struct record *record, struct error *error)
     if (record->cpu_weight > WEIGHT_MAX)
         return error_usage(error, "a CPU weight of %u is out of range; use %u to %u",
                            record->cpu_weight, WEIGHT_MIN, WEIGHT_MAX);
-    if (record->memory_min > record->description.memory)
-        return error_usage(error, "it is promised %s (--memory-min) of its %s of memory",
-                           size_format(record->memory_min, least),
-                           size_format(record->description.memory, most));
-    return description_check(&record->description, error);
+    r = record_check_promise(record, error);
+    return r ? r : description_check(&record->description, error);
 }
 
 int runner_set_take(const json_t *params, struct record *record, struct error *error)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host as one pool: what `hospes pool` and `hospes top` tell, whom limits keep from starting, and `hospes balance` with guests that follow."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -8,8 +9,10 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 import pexpect
@@ -244,6 +247,95 @@ MEMORY, LEAST = 512 * MIB, 256 * MIB
 IDLE = "the host is short of memory, and its guest does not use this"
 PROMISED = "the host is short of memory: down towards what it was promised"
 GROWS = ("its guest is short of memory", "the host has memory to spare")
+
+
+class Puppet:
+    """Whoever has the lock of machine `web` and its control socket, and says what a test wants."""
+
+    def __init__(self, machines):  # noqa: F811
+        self.state, self.guest, self.refuses, self.asked = "running", {}, True, []
+        machines.create("web", "echo")
+        self.lock = open(machines.directory / "web" / "lock", "w+b")  # noqa: SIM115
+        fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))  # F_OFD_SETLK
+        for directory in (machines.run_directory, machines.run_directory / "web"):
+            directory.mkdir(mode=0o700)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(machines.run_directory / "web" / "control"))
+        self.listener.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                connection = self.listener.accept()[0]
+            except OSError:
+                return
+            with connection, connection.makefile("rw", encoding="utf-8") as lines:
+                for line in lines:
+                    request = json.loads(line)
+                    self.asked.append(request)
+                    answer = {"jsonrpc": "2.0", "id": request["id"]}
+                    if request["method"] == "machine.set" and self.refuses:
+                        answer["error"] = {"code": -32000, "message": "it does not want to", "data": {"errno": 1}}
+                    elif request["method"] == "machine.info":
+                        memory = {"memory": 512 * MIB, "memory_min": 256 * MIB, "size": 512 * MIB, "resident": 512 * MIB, "guest": self.guest}
+                        answer["result"] = {"state": self.state, "memory": memory}
+                    else:
+                        answer["result"] = None
+                    lines.write(json.dumps(answer) + "\n")
+                    lines.flush()
+
+    def sizes(self):
+        return [request["params"]["size"] for request in self.asked if request["method"] == "machine.set"]
+
+    def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.lock.close()
+
+
+@pytest.fixture
+def puppet(machines, limits):  # noqa: F811
+    # No host has that much.
+    limits(memory_reserve=1 << 50)
+    made = Puppet(machines)
+    yield made
+    made.end()
+
+
+def test_a_move_that_is_refused(machines, puppet):  # noqa: F811
+    result = machines.run("balance")
+    assert (result.returncode, result.stderr) == (1, "hospes: 1 moves were not made, see above\n")
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2 and "web: shrinks from 512 MiB to 256 MiB" in lines[0] and lines[1].endswith("web: not moved: it does not want to")
+    assert puppet.sizes() == [256 * MIB]
+    with subprocess.Popen([machines.home.program, "balance", "--service", "--interval", "1"], env=machines.home.environment, stdout=subprocess.PIPE, text=True) as service:
+        end = time.monotonic() + SECONDS
+        while len(puppet.sizes()) < 3:
+            assert time.monotonic() < end and service.poll() is None
+            time.sleep(0.05)
+        service.terminate()
+        assert service.stdout.read().count("not moved: it does not want to") >= 2
+    puppet.refuses = False
+    assert machines.good("balance").count("\n") == 1
+
+
+def test_what_a_guest_told_long_ago(machines, puppet):  # noqa: F811
+    """It may use all that it had to spare by now."""
+    for age, reason in ((100, IDLE), (60000, PROMISED)):
+        puppet.guest = {"available": 400 * MIB, "age_ms": age}
+        assert machines.good("balance", "--dry-run").endswith(f"{reason} (not done)\n")
+
+
+def test_a_machine_that_is_paused(machines, puppet):  # noqa: F811
+    """Its balloon cannot follow, and its guest tells nothing."""
+    puppet.state = "paused"
+    assert machines.good("balance") == "nothing to move among 0 machines\n"
+    assert puppet.sizes() == []
+
+
+def test_an_interval_of_one_turn(machines):  # noqa: F811
+    assert_one_line(machines.run("balance", "--interval", "5"), 2, "'--interval' goes with '--service'")
 
 
 @pytest.fixture
