@@ -18,6 +18,7 @@ struct source {
     char *name;
     struct follow *file;
     size_t size;
+    bool gone; /* its machine was deleted: what it has written is read, and that is all */
     char line[LINE_SIZE];
 };
 
@@ -53,6 +54,36 @@ static int source_add(struct events *events, const char *name)
     return r;
 }
 
+static void source_release(struct source *source)
+{
+    follow_free(source->file);
+    free(source->name);
+}
+
+/* A machine that was deleted holds no file open, however many there were. */
+static void sources_forget(struct events *events)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < events->count; i++)
+        if (events->sources[i].gone)
+            source_release(&events->sources[i]);
+        else
+            events->sources[kept++] = events->sources[i];
+    events->count = kept;
+}
+
+static void sources_mark_gone(struct events *events, const struct registry_names *names)
+{
+    for (size_t i = 0; i < events->count; i++) {
+        bool listed = false;
+
+        for (size_t k = 0; !listed && k < names->count; k++)
+            listed = !strcmp(events->sources[i].name, names->names[k]);
+        events->sources[i].gone = !listed;
+    }
+}
+
 static bool source_is_known(const struct events *events, const char *name)
 {
     for (size_t i = 0; i < events->count; i++)
@@ -76,6 +107,8 @@ static int sources_find(struct events *events, struct error *error)
     for (size_t i = 0; !r && i < names.count; i++)
         if (!source_is_known(events, names.names[i]) && source_add(events, names.names[i]))
             r = error_set(error, ENOMEM, "out of memory");
+    if (!r)
+        sources_mark_gone(events, &names);
     registry_names_release(&names);
     return r;
 }
@@ -159,6 +192,7 @@ static int events_turn(struct events *events, struct error *error)
     for (size_t i = 0; !r && i < events->count; i++)
         if (source_read(events, &events->sources[i]))
             r = error_set(error, ENOMEM, "out of memory");
+    sources_forget(events);
     if (events->line_count)
         qsort(events->lines, events->line_count, sizeof(*events->lines), by_time);
     for (size_t i = 0; i < events->line_count; i++) {
@@ -208,10 +242,8 @@ static int events_run(const struct command *command, int argc, char **argv, stru
         nanosleep(&pause, NULL);
         r = events_turn(&events, error);
     }
-    for (size_t i = 0; i < events.count; i++) {
-        free(events.sources[i].name);
-        follow_free(events.sources[i].file);
-    }
+    for (size_t i = 0; i < events.count; i++)
+        source_release(&events.sources[i]);
     free(events.sources);
     free(events.lines);
     registry_release(&events.registry);
