@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many machines cost: make bench-machines, or --only start|idle|fairness|rtos|merging|many. Linux with Debian's image; merging needs root."""
+"""What many machines cost: make bench-machines, or --only start|idle|fairness|rtos|neighbour|merging|many. Linux with Debian's image; merging needs root."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import neighbour
 import rtos
 
 MIB = 1 << 20
@@ -205,7 +206,7 @@ def bench_many(machines, options):
     print(f"many: {len(names)} idle Debians of 256 MiB, up in {took:.0f} s, hold {total / MIB:.0f} MiB in all, {total / MIB / len(names):.0f} each; {cpu:.2%} of a host CPU each")
 
 
-BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "rtos": rtos.measure, "merging": bench_merging, "many": bench_many}
+BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "rtos": rtos.measure, "neighbour": neighbour.measure, "merging": bench_merging, "many": bench_many}
 
 
 def main():

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SECONDS = 30
+SECONDS = 20
 # What a process of the host sees that does the same without a guest: its releases, every 5 ms.
 HOST = """
 import sys, time
