@@ -17,6 +17,7 @@
 #define UNUSED       __attribute__((unused))
 #define HOT          __attribute__((hot))
 #define COLD         __attribute__((cold, noinline))
+#define FALLTHROUGH  __attribute__((fallthrough))
 #define CLEANUP(fn)  __attribute__((cleanup(fn)))
 #define likely(x)    __builtin_expect(!!(x), 1)
 #define unlikely(x)  __builtin_expect(!!(x), 0)

@@ -320,19 +320,29 @@ static bool compare_memory(const struct pair *pair, uint64_t start, uint64_t end
 /* What a handler saved last may be of an interrupt, which may have come anywhere. */
 static bool compare_data(const struct pair *pair, uint64_t at)
 {
-    return compare_memory(pair, at + D_HASH, at + D_INTERRUPTS) &
-           compare_memory(pair, at + D_REMAP, at + PAGE_SIZE);
+    bool same = compare_memory(pair, at + D_HASH, at + D_INTERRUPTS);
+
+    return compare_memory(pair, at + D_REMAP, at + PAGE_SIZE) && same;
 }
 
+/* All of them, whatever the first ones say: each tells what differs. */
 static bool compare_all_memory(const struct pair *pair)
 {
-    return compare_memory(pair, 0, S_DATA) & compare_data(pair, S_DATA) &
-           compare_memory(pair, S_LOG, M_DATA) & compare_data(pair, M_DATA) &
-           compare_memory(pair, TABLES, TABLES_END) &
-           compare_memory(pair, REGION, REGION + SUPERPAGE) &
-           compare_memory(pair, VARIANTS, VARIANTS + 2 * PAGE_SIZE) &
-           compare_memory(pair, VARIANTS + SUPERPAGE, VARIANTS + SUPERPAGE + 2 * PAGE_SIZE) &
-           compare_memory(pair, RAM_SIZE - PAGE_SIZE, RAM_SIZE);
+    const struct {
+        uint64_t start, end;
+    } parts[] = {{0, S_DATA},
+                 {S_LOG, M_DATA},
+                 {TABLES, TABLES_END},
+                 {REGION, REGION + SUPERPAGE},
+                 {VARIANTS, VARIANTS + 2 * PAGE_SIZE},
+                 {VARIANTS + SUPERPAGE, VARIANTS + SUPERPAGE + 2 * PAGE_SIZE},
+                 {RAM_SIZE - PAGE_SIZE, RAM_SIZE}};
+    bool same = compare_data(pair, S_DATA);
+
+    same = compare_data(pair, M_DATA) && same;
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        same = compare_memory(pair, parts[i].start, parts[i].end) && same;
+    return same;
 }
 
 /* The registers at the last exception: with --limit, of the first that was not the same. */

@@ -209,7 +209,7 @@ static size_t hostile_packet(char *frame)
     if (rand() % 50 == 0) {
         length = (size_t)(rand() % PACKET_MAX);
         memset(data, '0', length);
-        memcpy(data, "G", length > 0);
+        data[0] = length ? 'G' : 0;
     } else {
         for (unsigned i = 0; i < count; i++) {
             const char *piece = pieces[rand() % ARRAY_SIZE(pieces)];

@@ -111,7 +111,6 @@ static void list_has_whole_images_by_name(void **state)
     const struct image_store *store = *state;
     const struct image_store absent = {.directory = (char *)"/nonexistent/images"};
     CLEANUP(text_free) char *broken = text_format("%s/broken", store->directory);
-    CLEANUP(text_free) char *building = text_format("%s/.c.new", store->directory);
     struct image_list list;
 
     assert_int_equal(image_list(&absent, &list, NULL), 0);

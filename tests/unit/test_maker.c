@@ -151,7 +151,6 @@ static void assert_nothing(struct fixture *f)
 static void from_an_image(void **state)
 {
     struct fixture *f = *state;
-    CLEANUP(text_free) char *home = registry_path(&f->host->registry, "web", NULL);
     struct record record;
     struct stat kernel;
 

@@ -411,7 +411,7 @@ static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
 
     if (!native_find_place(cpu, pc, &at))
         return;
-    mutex_lock(&t->lock);
+    mutex_lock(&cpu->engine->native->translator.lock);
     unit = find_locked(cpu, at, pc);
     /* The page may be mapped elsewhere than when the link was made. */
     if (translator_can_link(t, link, at >> PAGE_SHIFT)) {
@@ -421,7 +421,7 @@ static void follow_link(struct engine_cpu *cpu, struct link *link, uint64_t pc)
         if (unit && unit->windowed == link_from(link)->windowed)
             translator_link(t, link, unit);
     }
-    mutex_unlock(&t->lock);
+    mutex_unlock(&cpu->engine->native->translator.lock);
 }
 
 static struct native_value help_edge(void *ctx, const void *data, bool call)
@@ -540,7 +540,8 @@ static int translate_locked(struct engine_cpu *cpu, const struct unit_source *so
               &t->scratch, native->records, &count, native_is_known, &known))
         return -E2BIG;
     t->scratch.windowed = native_is_windowed(cpu);
-    return translator_make(t, source, pc, context_of(cpu), native_fallbacks(native, count), unit);
+    return translator_make(t, source, pc, context_of(cpu),
+                           native_fallbacks(cpu->engine->native, count), unit);
 }
 
 static bool is_last_of_page(uint64_t pc)
@@ -561,7 +562,6 @@ static bool straddles(struct engine_cpu *cpu, uint64_t pc, uint64_t at)
 static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct unit **unit)
 {
     struct native *native = cpu->engine->native;
-    struct translator *t = &native->translator;
     struct unit_source source = {.page = at >> PAGE_SHIFT, .next = UINT64_MAX};
     uint64_t next;
     int r = 0;
@@ -571,19 +571,19 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
         source.next = next >> PAGE_SHIFT;
         source.next_generation = code_mark(cpu, native->ram, source.next);
     }
-    mutex_lock(&t->lock);
+    mutex_lock(&cpu->engine->native->translator.lock);
     *unit = find_locked(cpu, at, pc);
     if (!*unit) {
         r = translate_locked(cpu, &source, pc, unit);
         if (!r) {
             native_profile_note(native, native_place_key(cpu, at), source.generation);
             if (native->regions_at_once)
-                native_region_make(native,
+                native_region_make(cpu->engine->native,
                                    &(struct region_request){at, pc, native_is_windowed(cpu)});
             *unit = find_locked(cpu, at, pc); /* for the caches */
         }
     }
-    mutex_unlock(&t->lock);
+    mutex_unlock(&cpu->engine->native->translator.lock);
     return r;
 }
 
@@ -653,7 +653,7 @@ static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
         break;
     case NATIVE_EXIT_UNFIT:
         native_region_unfit(cpu, context->page + exit.value);
-        /* fall through */
+        FALLTHROUGH;
     case NATIVE_EXIT_STEP:
         cpu->counters.exits_step++;
         hart->pc = context->page + exit.value;

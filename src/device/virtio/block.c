@@ -298,8 +298,10 @@ static uint8_t request_prepare(struct virtio_device *core, struct request *reque
 }
 
 /* Sees to it that block->free is one. */
-static struct request *request_free(struct virtio_block *block) REQUIRES(block->core.mutex)
+static struct request *request_free(struct virtio_device *core) REQUIRES(core->mutex)
 {
+    struct virtio_block *block = container_of(core, struct virtio_block, core);
+
     if (!block->free) {
         /* queue_pop() keeps the number in flight down. */
         BUG_ON(block->made == ARRAY_SIZE(block->requests));
@@ -314,7 +316,7 @@ static struct request *request_free(struct virtio_block *block) REQUIRES(block->
 static bool request_take(struct virtio_device *core, struct request ***batch) REQUIRES(core->mutex)
 {
     struct virtio_block *block = container_of(core, struct virtio_block, core);
-    struct request *request = request_free(block);
+    struct request *request = request_free(core);
     uint8_t header[HEADER_SIZE], status;
 
     if (!virtio_pop(core, QUEUE_REQUEST, &request->chain))
