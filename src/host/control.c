@@ -8,7 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "base/unix_socket.h"
+
+/* Without descriptors the listener would be ready for ever. */
+#define ACCEPT_RETRY_NS 1000000000u
 
 struct peer {
     struct control *control;
@@ -30,6 +34,7 @@ struct control {
     void *ctx;
     struct peer *peers;
     unsigned count;
+    struct timer accept_again;
 };
 
 /* From on_peer() and control_free() only: else somebody may be serving it. */
@@ -257,12 +262,24 @@ static bool peer_may(int fd)
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
+static void on_accept_again(void *ctx)
+{
+    struct control *control = ctx;
+
+    if (control->count < CONTROL_PEERS_MAX)
+        loop_set_fd(control->loop, control->listener, EPOLLIN);
+}
+
 static void on_listener(void *ctx, int fd, uint32_t events)
 {
     struct control *control = ctx;
     struct peer *peer;
     int one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+    if (one < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        loop_set_fd(control->loop, fd, 0);
+        timer_set(&control->accept_again, monotonic_ns() + ACCEPT_RETRY_NS);
+    }
     if (one < 0)
         return;
     peer = peer_may(one) ? calloc(1, sizeof(*peer)) : NULL;
@@ -292,6 +309,7 @@ int control_new(struct control **out, struct loop *loop, int listener,
         return r;
     }
     *control = (struct control){.loop = loop, .listener = listener, .methods = methods, .ctx = ctx};
+    timer_init(&control->accept_again, loop, on_accept_again, control);
     *out = control;
     return 0;
 }
@@ -302,6 +320,7 @@ void control_free(struct control *control)
         return;
     while (control->peers)
         peer_close(control->peers);
+    timer_cancel(&control->accept_again);
     loop_remove_fd(control->loop, control->listener);
     close(control->listener);
     free(control);

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
 
 #include "base/descriptor.h"
 #include "base/loop.h"
@@ -823,12 +826,44 @@ static void client_and_one_that_stands_still(void **state)
     close(listener);
 }
 
+/* A guest with a user network can take all descriptors: the loop is then not to turn for a peer
+ * that cannot be let in, and lets it in once it can. */
+static void no_descriptors(void **state)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    struct fixture *f = *state;
+    struct timespec before, after;
+    struct rlimit limit, none;
+    int fd, next;
+
+    strcpy(name.sun_path, f->path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    next = dup(fd);
+    assert_true(fd >= 0 && next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&name, sizeof(name)), 0);
+    put(fd, "{\"jsonrpc\":\"2.0\",\"method\":\"echo\",\"id\":1}\n");
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    usleep(300000);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 <
+                30);
+    expect(fd, "{\"jsonrpc\":\"2.0\",\"result\":{},\"id\":1}");
+    close(fd);
+    assert_serves(f);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(answers),
+        CASE(no_descriptors),
         CASE(errors),
         CASE(notifications),
         CASE(lines_in_pieces),
