@@ -17,6 +17,57 @@
 
 enum { POOL_JSON = 1, POOL_CPUS, POOL_MEMORY, POOL_MEMORY_MIN };
 
+static uint64_t used_of(const struct pool *pool, enum quota quota)
+{
+    const uint64_t used[] = {[QUOTA_MEMORY] = pool->promised,
+                             [QUOTA_CPUS] = pool->cpus_granted,
+                             [QUOTA_MACHINES] = pool->count,
+                             [QUOTA_DISK] = pool->disk};
+
+    return used[quota];
+}
+
+/* What is limited, and by whose word; nothing of what is not. */
+static json_t *limits_json(const struct pool *pool)
+{
+    json_t *limits = json_object();
+
+    for (enum quota i = 0; i < QUOTA_COUNT; i++)
+        if (quota_limit(&pool->limits, i) != UINT64_MAX)
+            json_object_set_new(limits, quota_name(i),
+                                json_pack("{s:I, s:I, s:s}", "limit",
+                                          (json_int_t)quota_limit(&pool->limits, i), "used",
+                                          (json_int_t)used_of(pool, i), "by",
+                                          quota_by(&pool->limits, i)));
+    return limits;
+}
+
+static void limits_print(const struct pool *pool)
+{
+    static const char *const what[] = {[QUOTA_MEMORY] = "of memory promised",
+                                       [QUOTA_CPUS] = "CPUs",
+                                       [QUOTA_MACHINES] = "machines that run",
+                                       [QUOTA_DISK] = "of disks"};
+    const char *head = "limits";
+
+    for (enum quota i = 0; i < QUOTA_COUNT; i++) {
+        uint64_t limit = quota_limit(&pool->limits, i), used = used_of(pool, i);
+        char a[32], b[32];
+
+        if (limit == UINT64_MAX)
+            continue;
+        if (i == QUOTA_CPUS || i == QUOTA_MACHINES) {
+            snprintf(a, sizeof(a), "%llu", (unsigned long long)used);
+            snprintf(b, sizeof(b), "%llu", (unsigned long long)limit);
+        } else {
+            size_format(used, a);
+            size_format(limit, b);
+        }
+        printf("%-11s %s of %s %s (%s)\n", head, a, b, what[i], quota_by(&pool->limits, i));
+        head = "";
+    }
+}
+
 static json_t *pool_json(const struct pool *pool)
 {
     json_t *machines = json_array();
@@ -33,13 +84,14 @@ static json_t *pool_json(const struct pool *pool)
                                         (json_int_t)m->resident, "own", (json_int_t)m->own,
                                         "merged", (json_int_t)m->merged));
     }
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "cpus", (int)pool->cpus,
-                     "memory", (json_int_t)pool->memory, "memory_available",
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "cpus",
+                     (int)pool->cpus, "memory", (json_int_t)pool->memory, "memory_available",
                      (json_int_t)pool->memory_available, "memory_reserve",
                      (json_int_t)pool->limits.memory_reserve, "memory_promised",
                      (json_int_t)pool->promised, "memory_granted", (json_int_t)pool->granted,
                      "memory_room", (json_int_t)pool_room(pool), "cpus_granted",
-                     (json_int_t)pool->cpus_granted, "machines", machines);
+                     (json_int_t)pool->cpus_granted, "disk", (json_int_t)pool->disk, "limits",
+                     limits_json(pool), "machines", machines);
 }
 
 static void pool_print(const struct pool *pool)
@@ -58,6 +110,7 @@ static void pool_print(const struct pool *pool)
     if (pool->merged)
         printf("merged      %s of that are shared between guests\n", size_format(pool->merged, a));
     printf("room        %s can be promised to further machines\n", size_format(pool_room(pool), a));
+    limits_print(pool);
     if (pool->count)
         printf("\n%-20s %4s %10s %10s %10s %10s\n", "NAME", "CPUS", "PROMISED", "MEMORY", "USED",
                "HOSPES");
@@ -251,7 +304,8 @@ const struct command command_pool = {
     .summary = "tell what the host has, what is promised, used, and free",
     .usage = "pool [--json]\npool plan NAME [OPTION]...",
     .about = "Of named machines. A machine is promised its '--memory-min', and may use up to its\n"
-             "'--memory'. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json.\n"
+             "'--memory'. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json,\n"
+             "which has those of users: see hospes-pool(1).\n"
              "'plan' asks whether a machine, which there may be or not, could be started.",
     .options = pool_options,
     .examples = pool_examples,

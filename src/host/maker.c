@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/size.h"
+#include "host/pool.h"
 #include "host/state.h"
 #include "image/file.h"
 #include "image/store.h"
@@ -199,6 +200,23 @@ static int make_locked(const struct registry *registry, const struct making *mak
     return r;
 }
 
+/* Under the lock of those who make machines, so that two do not take the same room. */
+static int check_quota(const struct registry *registry, const struct maker_request *request,
+                       struct error *error)
+{
+    uint64_t size = request->disk_size       ? request->disk_size
+                    : request->image != NULL ? request->image->disk_size
+                                             : 0;
+    struct pool pool;
+    int r = size ? pool_measure(&pool, registry, error) : 0;
+
+    if (r || !size)
+        return r;
+    r = pool_admit_disk(&pool, size, error);
+    pool_release(&pool);
+    return r;
+}
+
 int maker_make(const struct registry *registry, struct record *record,
                const struct maker_request *request, struct error *error)
 {
@@ -233,6 +251,9 @@ int maker_make(const struct registry *registry, struct record *record,
                          "there is a machine \"%s\" already; choose another name, or remove it "
                          "with: hospes delete %s",
                          name, name);
+    r = check_quota(registry, request, error);
+    if (r)
+        return r;
     r = directory_remove(place, error);
     if (!r)
         r = make_locked(registry, &making, error);

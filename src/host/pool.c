@@ -17,9 +17,6 @@
 #include "image/file.h"
 #include "image/store.h"
 
-#define RESERVE_MIN     (256ull << 20)
-#define LIMITS_SIZE_MAX 4096u
-
 /* ---- files of a process ---- */
 
 /* "Key:   123 kB" of a file of /proc, in bytes; 0: not told. */
@@ -53,98 +50,9 @@ static uint64_t file_number(const char *path)
     return number;
 }
 
-/* ---- limits ---- */
-
-static int limits_take(const json_t *json, const char *key, uint64_t *limit, size_t *taken,
-                       struct error *error)
-{
-    const json_t *value = json_object_get(json, key);
-
-    if (!value)
-        return 0;
-    ++*taken;
-    if (!json_is_integer(value) || json_integer_value(value) < 0)
-        return error_set(error, EINVAL, "\"%s\" is to be a number, in bytes if it is of memory",
-                         key);
-    *limit = (uint64_t)json_integer_value(value);
-    return 0;
-}
-
-static int limits_parse(const json_t *json, struct pool_limits *limits, struct error *error)
-{
-    const struct {
-        const char *key;
-        uint64_t *limit;
-    } rows[] = {{"memory_reserve", &limits->memory_reserve},
-                {"memory", &limits->memory},
-                {"cpus", &limits->cpus},
-                {"machines", &limits->machines}};
-    size_t taken = 0;
-    int r = json_is_object(json) ? 0 : error_set(error, EINVAL, "it is no JSON object");
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows) && !r; i++)
-        r = limits_take(json, rows[i].key, rows[i].limit, &taken, error);
-    if (!r && taken != json_object_size(json))
-        r = error_set(error, EINVAL, "it has a field that this version does not know");
-    return r;
-}
-
-/* A file that is not there sets nothing. */
-static int limits_read(const char *path, struct pool_limits *limits, struct error *error)
-{
-    CLEANUP(text_free) char *text = NULL;
-    json_t *json;
-    int r;
-
-    if (access(path, F_OK) < 0 && errno == ENOENT)
-        return 0;
-    r = file_read_text(path, LIMITS_SIZE_MAX, &text, error);
-    if (r)
-        return r;
-    json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    r = limits_parse(json, limits, error);
-    json_decref(json);
-    if (r)
-        error_wrap(error, "cannot use \"%s\"", path);
-    return r;
-}
-
-static char *own_limits_path(void)
-{
-    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-
-    if (config && config[0] == '/')
-        return text_format("%s/hospes/pool.json", config);
-    return home && home[0] == '/' ? text_format("%s/.config/hospes/pool.json", home) : NULL;
-}
-
 static uint64_t lesser(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
-}
-
-static int limits_find(struct pool *pool, struct error *error)
-{
-    uint64_t reserve = pool->memory / 16 > RESERVE_MIN ? pool->memory / 16 : RESERVE_MIN;
-    const struct pool_limits none = {0, UINT64_MAX, UINT64_MAX, UINT64_MAX};
-    struct pool_limits all = none, own = none;
-    CLEANUP(text_free) char *path = own_limits_path();
-    int r;
-
-    all.memory_reserve = own.memory_reserve = UINT64_MAX; /* not told */
-    r = limits_read("/etc/hospes/pool.json", &all, error);
-    if (!r && path)
-        r = limits_read(path, &own, error);
-    if (all.memory_reserve != UINT64_MAX)
-        reserve = all.memory_reserve;
-    if (own.memory_reserve != UINT64_MAX &&
-        (all.memory_reserve == UINT64_MAX || own.memory_reserve > reserve))
-        reserve = own.memory_reserve;
-    pool->limits = (struct pool_limits){.memory_reserve = reserve,
-                                        .memory = lesser(all.memory, own.memory),
-                                        .cpus = lesser(all.cpus, own.cpus),
-                                        .machines = lesser(all.machines, own.machines)};
-    return r;
 }
 
 /* ---- machines ---- */
@@ -201,6 +109,15 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
     return 0;
 }
 
+/* As its guest sees it: what is written there may come to that. */
+static uint64_t disk_size(const struct registry *registry, const char *name)
+{
+    CLEANUP(text_free) char *path = registry_path(registry, name, "disk.raw");
+    struct stat status;
+
+    return path && !stat(path, &status) ? (uint64_t)status.st_size : 0;
+}
+
 int pool_measure(struct pool *pool, const struct registry *registry, struct error *error)
 {
     struct registry_names names = {0};
@@ -211,14 +128,16 @@ int pool_measure(struct pool *pool, const struct registry *registry, struct erro
     *pool = (struct pool){.memory = memory.allowed,
                           .memory_available = memory.allowed_available,
                           .cpus = host_cpus()};
-    r = limits_find(pool, error);
+    r = quota_find(&pool->limits, pool->memory, error);
     if (!r)
         r = registry_list(registry, &names, error);
-    for (size_t i = 0; !r && i < names.count; i++)
+    for (size_t i = 0; !r && i < names.count; i++) {
+        pool->disk += disk_size(registry, names.names[i]);
         if (!registry_is_locked(registry, names.names[i]))
             group_sweep(registry, names.names[i]);
         else if (machine_add(pool, registry, names.names[i]))
             r = error_set(error, ENOMEM, "out of memory");
+    }
     registry_names_release(&names);
     if (r)
         pool_release(pool);
@@ -232,6 +151,7 @@ void pool_release(struct pool *pool)
         free(pool->machines[i].merge_domain);
     }
     free(pool->machines);
+    quota_release(&pool->limits);
     *pool = (struct pool){0};
 }
 
@@ -256,12 +176,14 @@ int pool_admit(const struct pool *pool, const struct record *record, struct erro
     uint64_t min = record_memory_min(record);
 
     if (pool->count >= pool->limits.machines)
-        return error_set(error, EDQUOT, "%zu machines run, and pool.json allows %llu at once",
-                         pool->count, (unsigned long long)pool->limits.machines);
+        return error_set(error, EDQUOT, "%zu machines run, and %s allows %llu at once", pool->count,
+                         quota_by(&pool->limits, QUOTA_MACHINES),
+                         (unsigned long long)pool->limits.machines);
     if (pool->cpus_granted + record->description.cpus > pool->limits.cpus)
         return error_set(error, EDQUOT,
-                         "it wants %u CPUs; pool.json allows %llu in all, and %llu are given",
-                         record->description.cpus, (unsigned long long)pool->limits.cpus,
+                         "it wants %u CPUs; %s allows %llu in all, and %llu are given",
+                         record->description.cpus, quota_by(&pool->limits, QUOTA_CPUS),
+                         (unsigned long long)pool->limits.cpus,
                          (unsigned long long)pool->cpus_granted);
     if (min <= pool_room(pool))
         return 0;
@@ -269,17 +191,32 @@ int pool_admit(const struct pool *pool, const struct record *record, struct erro
     size_format(pool_room(pool), room);
     size_format(pool->promised, promised);
     if (pool->limits.memory < host_room(pool))
-        return error_set(error, EDQUOT,
-                         "it is to have %s of memory at the least, and %s can be promised (%s that "
-                         "pool.json allows in all, less %s promised to others that run); stop one, "
-                         "or lower --memory-min",
-                         wanted, room, size_format(pool->limits.memory, total), promised);
+        return error_set(
+            error, EDQUOT,
+            "it is to have %s of memory at the least, and %s can be promised (%s that %s "
+            "allows in all, less %s promised to others that run); stop one, or lower "
+            "--memory-min",
+            wanted, room, size_format(pool->limits.memory, total),
+            quota_by(&pool->limits, QUOTA_MEMORY), promised);
     return error_set(error, ENOMEM,
                      "it is to have %s of memory at the least, and %s can be promised (%s of the "
                      "host, less %s for itself, less %s promised to others that run); stop one, or "
                      "lower --memory-min",
                      wanted, room, size_format(pool->memory, total),
                      size_format(pool->limits.memory_reserve, reserve), promised);
+}
+
+int pool_admit_disk(const struct pool *pool, uint64_t size, struct error *error)
+{
+    char wanted[SIZE_TEXT_MAX], limit[SIZE_TEXT_MAX], there[SIZE_TEXT_MAX];
+
+    if (pool->disk <= pool->limits.disk && size <= pool->limits.disk - pool->disk)
+        return 0;
+    return error_set(error, EDQUOT,
+                     "it wants a disk of %s; %s allows %s for all machines' disks, and those that "
+                     "there are have %s; delete one, or lower --disk",
+                     size_format(size, wanted), quota_by(&pool->limits, QUOTA_DISK),
+                     size_format(pool->limits.disk, limit), size_format(pool->disk, there));
 }
 
 int pool_admit_change(const struct pool *pool, const struct record *record, struct error *error)

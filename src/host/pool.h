@@ -9,10 +9,7 @@
  * machine for which it would be is not started. What lies between minimum and memory is given as
  * there is room (balance.h).
  *
- * Limits come from pool.json: that of /etc/hospes holds for all, and the user's own one in
- * $XDG_CONFIG_HOME/hospes can make them tighter and not looser. No fence against the user, but
- * against mistakes:
- *   {"memory_reserve": BYTES, "memory": BYTES, "cpus": N, "machines": N}
+ * Limits of the user are in quota.h.
  */
 #ifndef HOSPES_HOST_POOL_H
 #define HOSPES_HOST_POOL_H
@@ -21,15 +18,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/quota.h"
 #include "host/record.h"
 #include "host/registry.h"
-
-struct pool_limits {
-    uint64_t memory_reserve; /* bytes that the host keeps; a sixteenth, at least 256 MiB */
-    uint64_t memory;         /* sum of minimums at most; UINT64_MAX: what the host has */
-    uint64_t cpus;           /* sum of CPUs at most; UINT64_MAX: no limit */
-    uint64_t machines;       /* that run at once at most; UINT64_MAX: no limit */
-};
 
 /* One machine that runs. */
 struct pool_machine {
@@ -55,6 +46,7 @@ struct pool {
     uint64_t promised, granted; /* sums of minimums and of memory */
     uint64_t resident, own, merged;
     uint64_t cpus_granted;
+    uint64_t disk; /* sum of the sizes of all machines' own disks, whether they run or not */
 };
 
 int pool_measure(struct pool *pool, const struct registry *registry,
@@ -67,7 +59,10 @@ uint64_t pool_room(const struct pool *pool);
 int pool_admit(const struct pool *pool, const struct record *record,
                struct error *error) MUST_CHECK;
 
-/* The same for one that is, and is to be as `record` says. */
+/* Whether a machine with a disk of so many bytes may be made: 0, or with the numbers -EDQUOT. */
+int pool_admit_disk(const struct pool *pool, uint64_t size, struct error *error) MUST_CHECK;
+
+/* As pool_admit() for one that is, and is to be as `record` says. */
 int pool_admit_change(const struct pool *pool, const struct record *record,
                       struct error *error) MUST_CHECK;
 

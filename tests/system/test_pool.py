@@ -116,6 +116,44 @@ def test_a_start_that_limits_refuse(machines, limits, values, words):  # noqa: F
     assert_one_line(machines.run("start", "web"), 1, words.replace('"db"', '"web"'))
 
 
+def test_a_policy_of_users(machines, limits, tmp_path):  # noqa: F811
+    """What the administrator says of a user holds beside the user's own limits, the tighter one each, and is told by its name."""
+    policy = tmp_path / "policy.json"
+    machines.home.environment["HOSPES_POLICY"] = str(policy)
+    policy.write_text(json.dumps({"cpus": 5, "users": {"*": {"machines": 1, "disk": 3 * MIB, "memory": 4096 * MIB}}}), encoding="utf-8")
+    limits(machines=2, memory=100 * MIB)
+    assert_one_line(
+        machines.run("create", "big", "--kernel", "echo", "--disk", "4M"),
+        1,
+        f'it wants a disk of 4 MiB; the limit "disk" of "*" in {policy} allows 3 MiB for all machines\' disks, and those that there are have 0 B;',
+    )
+    assert machines.left() == []
+    machines.create("web", "echo", "--disk", "2M", "--net", "none")
+    assert_one_line(machines.run("create", "db", "--kernel", "echo", "--disk", "2M"), 1, "and those that there are have 2 MiB")
+    machines.create("db", "echo", "--disk", "1M", "--net", "none")
+    machines.good("start", "web")
+    assert_one_line(machines.run("start", "db"), 1, f'cannot start "db": 1 machines run, and the limit "machines" of "*" in {policy} allows 1 at once')
+    pool = pool_of(machines)
+    assert pool["disk"] == 3 * MIB
+    assert {name: (row["limit"], row["used"]) for name, row in pool["limits"].items()} == {
+        "memory": (100 * MIB, 32 * MIB),
+        "cpus": (5, 1),
+        "machines": (1, 1),
+        "disk": (3 * MIB, 3 * MIB),
+    }
+    assert pool["limits"]["memory"]["by"] == "pool.json"
+    text = machines.good("pool")
+    assert re.search(rf'^limits +32 MiB of 100 MiB of memory promised \(pool.json\)\n +1 of 5 CPUs \(the limit "cpus" in {policy}\)\n +1 of 1 machines that run \(', text, re.MULTILINE), text
+    # It counts what is there.
+    machines.good("kill", "web")
+    machines.good("delete", "web")
+    machines.good("start", "db")
+    policy.write_text('{"users": {\n"alice": {"cpu": 1}}}', encoding="utf-8")
+    for command in (["pool"], ["create", "web", "--kernel", "echo", "--disk", "1M"], ["start", "db"]):
+        result = machines.run(*command)
+        assert result.returncode == 1 and (command[0] == "start" or f'cannot use "{policy}": it has a field that this version does not know, "cpu" (line 2)' in result.stderr)
+
+
 def test_a_host_that_keeps_its_memory(machines, limits):  # noqa: F811
     memory = pool_of(machines)["memory"]
     limits(memory_reserve=memory - 40 * MIB)

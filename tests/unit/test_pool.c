@@ -209,6 +209,11 @@ static void limits_that_are_none(void **state)
         const char *text, *words;
     } rows[] = {
         {"{\"memory\": 1, \"disks\": 2}", "it has a field that this version does not know"},
+        {"{\"memory\": 1,\n\n \"disks\": 2}", "does not know, \"disks\" (line 3)"},
+        {"{\"memory\": 1,\n\"disk\": \"2G\"}", "\"disk\" is to be a number, in bytes if it is of "
+                                               "memory or disks (line 2)"},
+        {"{\"memory\": 1,\n\"cpus\"}", "it is no JSON object (line 2: "},
+        {"{\"users\": {}}", "does not know, \"users\""},
         {"{\"Memory\": 1}", "it has a field that this version does not know"},
         {"{\"memory\": \"1G\"}", "\"memory\" is to be a number"},
         {"{\"memory_reserve\": -1}", "\"memory_reserve\" is to be a number"},
@@ -254,6 +259,106 @@ static void limits_that_cannot_be_read(void **state)
     assert_int_equal(mkdir(path, 0700), 0);
     assert_true(pool_measure(&pool, &f->host->registry, &error) < 0);
     assert_words(&error, path);
+}
+
+/* ---- of users ---- */
+
+static void policy_write(struct fixture *f, const char *text)
+{
+    CLEANUP(text_free) char *path = text_format("%s/policy.json", f->host->directory);
+
+    text_write(path, text);
+    assert_int_equal(setenv("HOSPES_POLICY", path, 1), 0);
+}
+
+static void limits_of_a_user(void **state)
+{
+    struct fixture *f = *state;
+    char text[512];
+    struct pool pool;
+
+    policy_write(f, "{\"cpus\": 8, \"users\": {\"*\": {\"machines\": 3, \"cpus\": 9, \"disk\": 70},"
+                    " \"nobody-of-that-name\": {\"machines\": 1, \"cpus\": 1}}}");
+    limits_write(f, "{\"memory\": 5, \"machines\": 4, \"disk\": 60}");
+    measure(f, &pool);
+    assert_int_equal(pool.limits.cpus, 8);
+    assert_int_equal(pool.limits.machines, 3);
+    assert_int_equal(pool.limits.memory, 5);
+    assert_int_equal(pool.limits.disk, 60);
+    assert_non_null(strstr(quota_by(&pool.limits, QUOTA_CPUS), "the limit \"cpus\" in /"));
+    assert_non_null(
+        strstr(quota_by(&pool.limits, QUOTA_MACHINES), "the limit \"machines\" of \"*\" in /"));
+    assert_string_equal(quota_by(&pool.limits, QUOTA_DISK), "pool.json");
+    pool_release(&pool);
+
+    /* One's own entry, and no other beside it. */
+    snprintf(text, sizeof(text), "{\"users\": {\"*\": {\"machines\": 0}, \"%u\": {\"memory\": 4}}}",
+             (unsigned)geteuid());
+    policy_write(f, text);
+    measure(f, &pool);
+    assert_int_equal(pool.limits.machines, 4);
+    assert_int_equal(pool.limits.memory, 4);
+    pool_release(&pool);
+    unsetenv("HOSPES_POLICY");
+}
+
+static void policies_that_are_none(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } rows[] = {
+        {"{\"users\": []}", "\"users\" is to be an object (line 1)"},
+        {"{\"users\":\n{\"alice\": 5}}", "\"alice\" of \"users\" is to be an object (line 2)"},
+        {"{\"cpus\": 1, \"users\":\n{\"a\": {\"cpus\": 2},\n\"alice\":\n{\"cpus\": \"x\"}}}",
+         "\"cpus\" is to be a number, in bytes if it is of memory or disks (line 4)"},
+        {"{\"users\": {\"a\": {\n\"memory_reserve\": 2}}}",
+         "does not know, \"memory_reserve\" (line 2)"},
+        {"{\"users\": {\"a\": {}, \"a\": {}}}", "it is no JSON object (line 1: "},
+    };
+    struct fixture *f = *state;
+    struct error error = ERROR_INIT;
+    struct pool pool;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        policy_write(f, rows[i].text);
+        assert_int_equal(pool_measure(&pool, &f->host->registry, &error), -EINVAL);
+        assert_non_null(strstr(error.message, "/policy.json\""));
+        assert_words(&error, rows[i].words);
+    }
+    /* Who names one wants it. */
+    setenv("HOSPES_POLICY", "/nonexistent/policy.json", 1);
+    assert_true(pool_measure(&pool, &f->host->registry, &error) < 0);
+    assert_words(&error, "/nonexistent/policy.json");
+    unsetenv("HOSPES_POLICY");
+}
+
+static void disks(void **state)
+{
+    struct fixture *f = *state;
+    struct error error = ERROR_INIT;
+    struct record record;
+    struct pool pool;
+
+    for (unsigned i = 0; i < 2; i++) {
+        CLEANUP(text_free) char *path = NULL;
+
+        record_make(&record, i ? "web" : "db", 1, 64 * MIB, 0);
+        machine_put(f, &record);
+        path = registry_path(&f->host->registry, i ? "web" : "db", "disk.raw");
+        text_write(path, "");
+        /* Sparse: what it may come to counts. */
+        assert_int_equal(truncate(path, (i + 1) * (off_t)GIB), 0);
+    }
+    limits_write(f, "{\"disk\": 4294967296}");
+    measure(f, &pool);
+    assert_int_equal(pool.disk, 3 * GIB);
+    assert_int_equal(pool_admit_disk(&pool, GIB, &error), 0);
+    assert_int_equal(pool_admit_disk(&pool, GIB + 512, &error), -EDQUOT);
+    assert_words(&error, "pool.json allows 4 GiB for all machines' disks, and those that there are "
+                         "have 3 GiB");
+    pool.limits.disk = GIB;
+    assert_int_equal(pool_admit_disk(&pool, 512, &error), -EDQUOT);
+    pool_release(&pool);
 }
 
 /* ---- machines ---- */
@@ -649,6 +754,9 @@ int main(void)
         POOL_TEST(limits_of_a_file),
         POOL_TEST(limits_that_are_none),
         POOL_TEST(limits_that_cannot_be_read),
+        POOL_TEST(limits_of_a_user),
+        POOL_TEST(policies_that_are_none),
+        POOL_TEST(disks),
         POOL_TEST(machines_that_run),
         POOL_TEST(a_machine_that_merges),
         POOL_TEST(a_machine_that_is_broken),
