@@ -66,7 +66,8 @@ static bool member_is(const struct segment_member *a, const struct segment_membe
     return a->kind == b->kind && a->index == b->index && !strcmp(a->name, b->name);
 }
 
-/* A socket's path has 107 bytes (unix(7)); a longer one goes by the directory's descriptor. */
+/* A socket's path has 107 bytes (unix(7)); a longer one goes by the directory's descriptor. A
+ * process that cannot be dumped may do so too, of its own descriptors. */
 static void socket_name(int directory, const char *path, const char *file, struct sockaddr_un *name)
 {
     size_t length = strlen(path) + 1 + strlen(file);

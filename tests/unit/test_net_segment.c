@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -163,6 +164,47 @@ static void test_paths_longer_than_an_address(void **state)
         /* The one above is gone as well, since nothing else was there. */
         assert_int_equal(mkdir(f->root, 0700), 0);
     }
+}
+
+/* The process of a machine cannot be dumped, and then files of /proc/PID are root's; its own
+ * descriptors it reaches all the same. Where it stands is not moved. */
+static void test_long_paths_of_a_jailed_process(void **state)
+{
+    struct fixture *f = *state;
+    int status;
+    pid_t child;
+
+    snprintf(f->path, sizeof(f->path), "%s/%0100d", f->root, 1);
+    if (geteuid() == 0)
+        assert_int_equal(chown(f->root, 65534, 65534), 0);
+    child = fork();
+    if (!child) {
+        struct segment one, two;
+        char before[256], after[256];
+        bool good;
+
+        if (geteuid() == 0 && (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
+            _exit(1);
+        if (prctl(PR_SET_DUMPABLE, 0) || !getcwd(before, sizeof(before)))
+            _exit(2);
+        if (segment_join(&one, f->path, SEGMENT_PORT, "one", 0, NULL))
+            _exit(3);
+        if (segment_join(&two, f->path, SEGMENT_PORT, "two", 0, NULL))
+            _exit(4);
+        status = segment_connect(&one, &two.self);
+        good = status >= 0;
+        segment_leave(&one);
+        segment_leave(&two);
+        _exit(!good ? 5 : !getcwd(after, sizeof(after)) || strcmp(before, after) ? 6 : 0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (status) {
+        rmdir(f->path);
+        assert_int_equal(rmdir(f->root), 0);
+    }
+    assert_int_equal(mkdir(f->root, 0700), 0);
+    assert_int_equal(status, 0);
 }
 
 static void test_one_of_a_name(void **state)
@@ -471,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test_setup_teardown(test_members, setup, teardown),
         cmocka_unit_test_setup_teardown(test_paths_longer_than_an_address, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_paths_of_a_jailed_process, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_of_a_name, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_dead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_look, setup, teardown),
