@@ -490,7 +490,11 @@ static struct pool pool_of(uint64_t memory, uint64_t reserve)
     return (struct pool){.memory = memory,
                          .memory_available = memory,
                          .cpus = 4,
-                         .limits = {reserve, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+                         .limits = {.memory_reserve = reserve,
+                                    .memory = UINT64_MAX,
+                                    .cpus = UINT64_MAX,
+                                    .machines = UINT64_MAX,
+                                    .disk = UINT64_MAX}};
 }
 
 static void room(void **state)
