@@ -280,7 +280,7 @@ void virtio_mem_set_requested(struct virtio_mem *mem, uint64_t bytes)
 
     bytes = round_down(bytes < mem->options.size ? bytes : mem->options.size, RAM_BLOCK_SIZE);
     mutex_lock(&core->mutex);
-    if (config_get(mem, CONFIG_REQUESTED_SIZE) != bytes) {
+    if (load_le64(core->config + CONFIG_REQUESTED_SIZE) != bytes) {
         store_le64(core->config + CONFIG_REQUESTED_SIZE, bytes);
         virtio_config_changed(core);
     }
