@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is plugged and unplugged while a named machine runs, by a guest that is nothing but a driver for it."""
+
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from test_cli import assert_one_line
+from test_cli_run import guests  # noqa: F401
+from test_machines import SECONDS, machines, read_until  # noqa: F401
+
+MIB = 1 << 20
+
+# Plugs what is asked for block by block, writes to all of each and reads it back; unplugs from the top and looks that
+# what is gone faults. Says how many blocks there are whenever that has become what is asked for.
+DRIVER = r"""
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; typedef unsigned long u64;
+#define REG(offset) (*(volatile u32 *)(slot + (offset)))
+#define CONFIG(offset) (*(volatile u64 *)(slot + 0x100 + (offset)))
+#define BLOCK (1ul << 21)
+struct descriptor { u64 addr; u32 len; u16 flags, next; };
+static struct descriptor table[8] __attribute__((aligned(4096)));
+static volatile u16 available[16] __attribute__((aligned(64)));
+static volatile struct { u16 flags, index; struct { u32 id, len; } ring[8]; } used __attribute__((aligned(64)));
+static volatile u64 request[3];
+static volatile u16 response[5];
+static u64 slot, region;
+static u16 asked;
+extern volatile u64 faults;
+extern u32 load_word(u64 addr); /* an instruction of 4 bytes, which a fault skips */
+
+static void say(const char *text) { for (; *text; text++) *(volatile u8 *)0x10000000 = *text; }
+static void say_number(u64 n) { char d[2] = {'0' + n % 10, 0}; if (n > 9) say_number(n / 10); say(d); }
+
+static void end(const char *why) { say(why); say("\n"); *(volatile u32 *)0x100000 = 0x13333; for (;;); }
+
+static unsigned ask(unsigned type, u64 addr, u64 blocks)
+{
+    request[0] = type; request[1] = addr; request[2] = blocks;
+    available[2 + asked % 8] = 0;
+    asm volatile("fence" ::: "memory");
+    available[1] = ++asked;
+    asm volatile("fence" ::: "memory");
+    REG(0x50) = 0;
+    while (used.index != asked);
+    return response[0];
+}
+
+static void find(void)
+{
+    for (slot = 0x10001000; slot < 0x10011000; slot += 0x1000) {
+        if (REG(0) != 0x74726976 || REG(8) != 24) continue;
+        REG(0x70) = 0; REG(0x70) = 3;
+        REG(0x24) = 0; REG(0x20) = 2; REG(0x24) = 1; REG(0x20) = 1;
+        REG(0x70) = 11;
+        table[0] = (struct descriptor){(u64)request, 24, 1, 1};
+        table[1] = (struct descriptor){(u64)response, 10, 2, 0};
+        REG(0x30) = 0; REG(0x38) = 8;
+        REG(0x80) = (u32)(u64)table; REG(0x90) = (u32)(u64)available; REG(0xa0) = (u32)(u64)&used;
+        REG(0x44) = 1;
+        REG(0x70) = 15;
+        region = CONFIG(16);
+        return;
+    }
+    end("no device");
+}
+
+static void plug(u64 addr)
+{
+    if (ask(0, addr, 1)) end("not plugged");
+    for (u64 at = addr; at < addr + BLOCK; at += 4096) {
+        if (*(volatile u64 *)at) end("not empty");
+        *(volatile u64 *)at = at;
+    }
+    for (u64 at = addr; at < addr + BLOCK; at += 4096)
+        if (*(volatile u64 *)at != at) end("not kept");
+}
+
+static void must_fault(u64 addr) { u64 before = faults; load_word(addr); if (faults != before + 1) end("no fault"); }
+
+void main(void)
+{
+    u64 blocks = ~0ul, told;
+    find();
+    if (CONFIG(40)) end("plugged from the beginning");
+    must_fault(region);
+    must_fault(region + CONFIG(24) - 4);
+    if (CONFIG(48) == 0 && ask(0, region, 1) != 1) end("more than was asked for");
+    say("ready\n");
+    for (blocks = told = 0;;) {
+        u64 wanted = CONFIG(48) / BLOCK;
+        if (blocks < wanted) {
+            plug(region + blocks++ * BLOCK);
+        } else if (blocks > wanted) {
+            if (ask(1, region + --blocks * BLOCK, 1)) end("not unplugged");
+            must_fault(region + blocks * BLOCK + 8);
+        } else if (told != blocks) {
+            say("at "); say_number(told = blocks); say("\n");
+        }
+        if (*(volatile u8 *)0x10000005 & 1 && *(volatile u8 *)0x10000000 == 'r') {
+            register u64 a0 asm("a0") = 1, a1 asm("a1") = 0, a6 asm("a6") = 0, a7 asm("a7") = 0x53525354;
+            asm volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a6), "r"(a7) : "memory");
+        }
+    }
+}
+"""
+
+BEGIN = r"""
+    .globl _start, load_word, faults
+    .option norvc
+_start:
+    la   sp, stack
+    la   t0, trap
+    csrw stvec, t0
+    la   t0, zero_begin
+1:  sd   zero, 0(t0)
+    addi t0, t0, 8
+    la   t1, zero_end
+    bltu t0, t1, 1b
+    j    main
+    .balign 4
+trap:
+    csrw sscratch, t0
+    addi sp, sp, -16
+    sd   t1, 0(sp)
+    la   t0, faults
+    ld   t1, 0(t0)
+    addi t1, t1, 1
+    sd   t1, 0(t0)
+    csrr t0, sepc
+    addi t0, t0, 4
+    csrw sepc, t0
+    ld   t1, 0(sp)
+    addi sp, sp, 16
+    csrr t0, sscratch
+    sret
+load_word:
+    lw   a0, 0(a0)
+    ret
+    .bss
+    .balign 16
+    .space 4096
+stack:
+faults: .dword 0
+"""
+
+
+@pytest.fixture
+def driver(machines):  # noqa: F811
+    compiler = shutil.which("riscv64-linux-gnu-gcc")
+    if not compiler:
+        pytest.skip("the package gcc-riscv64-linux-gnu is not installed")
+    (machines.path / "driver.c").write_text(DRIVER)
+    (machines.path / "begin.S").write_text(BEGIN)
+    flags = ["-nostdlib", "-static", "-ffreestanding", "-O2", "-mcmodel=medany", "-fno-pic", "-no-pie", "-Wl,-Ttext=0x80200000", "-Wl,--build-id=none"]
+    flags += ["-Wl,--defsym=zero_begin=__bss_start", "-Wl,--defsym=zero_end=_end", "-Wl,-N"]
+    subprocess.run([compiler, *flags, "-o", "driver.elf", "begin.S", "driver.c"], cwd=machines.path, check=True)
+    return machines
+
+
+def memory(machines, name="web"):  # noqa: F811
+    return machines.info(name)["memory"]
+
+
+def wait_for(machines, blocks):  # noqa: F811
+    """Until so many blocks are plugged, as the host knows it."""
+    end = time.monotonic() + SECONDS
+    while memory(machines)["plugged"]["size"] != blocks * 2 * MIB:
+        assert time.monotonic() < end, memory(machines)
+        time.sleep(0.02)
+    return memory(machines)
+
+
+def test_plugged_and_unplugged(driver):
+    driver.make("web", "driver.elf", "--net", "none", "--memory-max", "96M")
+    console = driver.socket("web", "console")
+    read_until(console, b"ready")
+    before = memory(driver)
+    assert (before["memory"], before["memory_min"], before["memory_max"], before["size"]) == (32 * MIB, 32 * MIB, 96 * MIB, 32 * MIB)
+    assert before["plugged"] == {"size": 0, "requested": 0, "driver": True}
+    assert before["resident"] < 8 * MIB
+
+    driver.good("set", "web", "--memory", "64M")
+    read_until(console, b"at 16")
+    now = wait_for(driver, 16)
+    assert (now["memory"], now["size"], now["plugged"]["requested"]) == (64 * MIB, 64 * MIB, 32 * MIB)
+    assert 32 * MIB <= now["resident"] - before["resident"] < 33 * MIB
+    row = json.loads(driver.good("pool", "--json"))["machines"][0]
+    assert (row["memory"], row["memory_min"], row["memory_max"]) == (64 * MIB, 64 * MIB, 96 * MIB), "a promise is what it has now"
+    assert "plugged    32 MiB of 32 MiB asked for; memory of 96 MiB at the most\n" in driver.good("info", "web")
+    assert driver.file("web")["memory"] == 64 * MIB
+
+    driver.good("set", "web", "--memory", "40M")
+    read_until(console, b"at 4")
+    assert wait_for(driver, 4)["resident"] - before["resident"] < 9 * MIB
+    driver.good("set", "web", "--memory", "24M")
+    read_until(console, b"at 0")
+    now = wait_for(driver, 0)
+    assert now["size"] == 24 * MIB, "below what it was started with the balloon is asked"
+    assert now["resident"] - before["resident"] < MIB
+
+    assert_one_line(driver.run("set", "web", "--memory", "98M"), 1, "started with 32 MiB of memory and can be given 96 MiB (--memory-max)")
+    assert driver.file("web")["memory"] == 24 * MIB
+    driver.good("set", "web", "--memory", "96M")
+    read_until(console, b"at 32")
+    assert driver.info("web")["state"] == "running"
+    driver.good("kill", "web")
+
+
+def test_a_reboot_unplugs(driver):
+    driver.make("web", "driver.elf", "--net", "none", "--memory-max", "96M")
+    console = driver.socket("web", "console")
+    read_until(console, b"ready")
+    driver.good("set", "web", "--memory", "64M")
+    read_until(console, b"at 16")
+    for _ in range(3):
+        console.sendall(b"r")
+        # It ends with a word if anything is plugged when it begins, and plugs again what is asked for.
+        read_until(console, b"at 16")
+        wait_for(driver, 16)
+    driver.good("kill", "web")
+    # At the next start all of it is there from the beginning.
+    driver.good("start", "web")
+    read_until(driver.socket("web", "console"), b"ready")
+    now = memory(driver)
+    assert (now["size"], now["plugged"]["size"], now["plugged"]["requested"]) == (64 * MIB, 0, 0)
+    driver.good("kill", "web")
+
+
+def test_more_than_the_pool_has(driver):
+    (driver.path / "config" / "hospes").mkdir(parents=True)
+    (driver.path / "config" / "hospes" / "pool.json").write_text(json.dumps({"memory": 64 * MIB}))
+    driver.home.environment["XDG_CONFIG_HOME"] = str(driver.path / "config")
+    driver.make("web", "driver.elf", "--net", "none", "--memory-max", "96M")
+    console = driver.socket("web", "console")
+    read_until(console, b"ready")
+    assert_one_line(driver.run("set", "web", "--memory", "96M"), 1, "96 MiB of memory at the least, and 64 MiB can be promised (")
+    assert memory(driver)["plugged"]["requested"] == 0
+    # What it need not be promised it can be given.
+    driver.good("set", "web", "--memory", "96M", "--memory-min", "32M")
+    read_until(console, b"at 32")
+    driver.good("set", "web", "--memory", "32M", "--memory-min", "none")
+    read_until(console, b"at 0")
+    driver.good("kill", "web")
+
+
+def test_no_driver(machines):  # noqa: F811
+    machines.make("web", "echo", "--net", "none", "--memory-max", "64M")
+    result = machines.run("set", "web", "--memory", "48M")
+    assert result.returncode == 0 and "has no driver for virtio-mem yet" in result.stderr
+    assert memory(machines)["plugged"] == {"size": 0, "requested": 16 * MIB, "driver": False}
+    assert (memory(machines)["memory"], memory(machines)["size"]) == (48 * MIB, 32 * MIB)
+    assert "plugged    0 B of 16 MiB asked for, by no driver yet; memory of 64 MiB at the most\n" in machines.good("info", "web")
+    # Without --memory-max there is nothing to plug.
+    machines.make("db", "echo", "--net", "none")
+    assert "plugged" not in memory(machines, "db") and "plugged" not in machines.good("info", "db")
+
+
+def test_mistakes(machines):  # noqa: F811
+    assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory", "64M", "--memory-max", "32M"), 2, "32 MiB of memory at the most (--memory-max)")
+    assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory-max", "512"), 2, "did you mean '--memory-max 512M'?")
+    machines.create("a", "echo", "--net", "none", "--memory-max", "64M")
+    assert "up to 64 MiB while it runs\n" in machines.good("info", "a")
