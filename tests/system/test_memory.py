@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is plugged and unplugged while a named machine runs, by a guest that is nothing but a driver for it."""
+"""Memory that is plugged and unplugged while a named machine runs, by a guest that is nothing but a driver for it, and by
+Debian, whose kernel has no such driver of its own: HOSPES_TEST_VIRTIO_MEM is the path of its module, built for that kernel."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import tempfile
 import time
 
 import pytest
 
 from test_cli import assert_one_line
 from test_cli_run import guests  # noqa: F401
+from test_limit import Named
 from test_machines import SECONDS, machines, read_until  # noqa: F401
 
 MIB = 1 << 20
@@ -264,3 +269,61 @@ def test_mistakes(machines):  # noqa: F811
     assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory-max", "512"), 2, "did you mean '--memory-max 512M'?")
     machines.create("a", "echo", "--net", "none", "--memory-max", "64M")
     assert "up to 64 MiB while it runs\n" in machines.good("info", "a")
+
+
+# ---- Debian ----
+
+
+@pytest.fixture
+def linux(program, debian):
+    module = os.environ.get("HOSPES_TEST_VIRTIO_MEM")
+    if not module:
+        pytest.skip("Debian's kernel is built without CONFIG_VIRTIO_MEM, and HOSPES_TEST_VIRTIO_MEM names no module for it")
+    run = tempfile.mkdtemp(prefix="hospes-test-")
+    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
+    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{run}/run")
+    guest = None
+    try:
+        guest = Named(program, environment, "plugged", "--memory", "512M", "--memory-max", "1G", "--net", "none")
+        guest.boot()
+        guest.hospes("cp", module, "plugged:/root/virtio_mem.ko")
+        guest.check("insmod /root/virtio_mem.ko")
+        yield guest
+    finally:
+        if guest:
+            guest.kill()
+        subprocess.run([str(program), "kill", "plugged"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        shutil.rmtree(directory)
+        shutil.rmtree(run)
+
+
+def linux_total(guest):
+    return int(re.search(r"\d+", guest.check("grep MemTotal: /proc/meminfo")).group()) << 10
+
+
+def linux_wait(guest, plugged):
+    end = time.monotonic() + 60
+    while (now := json.loads(guest.hospes("info", "--json", "plugged"))["memory"])["plugged"]["size"] != plugged:
+        assert time.monotonic() < end, now
+        time.sleep(0.2)
+    return now
+
+
+def test_linux_plugs_uses_and_unplugs(linux):
+    least = linux_total(linux)
+    linux.set("--memory", "1G")
+    before = linux_wait(linux, 512 * MIB)["resident"]
+    assert linux_total(linux) == pytest.approx(least + 512 * MIB, abs=16 * MIB)
+    linux.check("mount -t tmpfs -o size=900M none /mnt && dd if=/dev/zero of=/mnt/big bs=1M count=600 && sync")
+    sum_of = linux.check("head -c 1M /dev/urandom > /mnt/small; sha256sum < /mnt/small")
+    assert linux_wait(linux, 512 * MIB)["resident"] - before > 550 * MIB, "more than it was started with"
+    linux.check("rm /mnt/big")
+    linux.set("--memory", "512M")
+    linux_wait(linux, 0)
+    # Free pages of what it was started with are reported some seconds later.
+    end = time.monotonic() + 60
+    while linux_wait(linux, 0)["resident"] > before + 64 * MIB:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    assert linux_total(linux) == pytest.approx(least, abs=16 * MIB)
+    assert linux.check("sha256sum < /mnt/small") == sum_of, "what was in what is gone was moved"
