@@ -235,6 +235,33 @@ def test_a_reboot_unplugs(driver):
     driver.good("kill", "web")
 
 
+def test_beside_what_else_stops_cpus(driver):
+    """A cap holds the CPUs back in between, a pause for as long as it is wanted, and an engine is changed."""
+    driver.make("web", "driver.elf", "--net", "none", "--memory-max", "96M", "--cpu-cap", "30%")
+    console = driver.socket("web", "console")
+    read_until(console, b"ready")
+    for _ in range(3):
+        driver.good("set", "web", "--memory", "96M")
+        read_until(console, b"at 32")
+        driver.good("pause", "web")
+        driver.good("set", "web", "--memory", "32M")
+        time.sleep(0.2)
+        assert memory(driver)["plugged"] == {"size": 64 * MIB, "requested": 0, "driver": True}
+        driver.good("resume", "web")
+        read_until(console, b"at 0")
+    control = driver.socket("web", "control").makefile("rw")
+    driver.good("set", "web", "--cpu-cap", "none")
+    for engine, megabytes in (("interpret", 96), ("translate", 32), ("interpret", 64), ("translate", 96)):
+        driver.good("set", "web", "--memory", f"{megabytes}M")
+        control.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "machine.engine", "params": {"engine": engine}}) + "\n")
+        control.flush()
+        answer = json.loads(control.readline())
+        if engine == "interpret":
+            assert "error" not in answer, answer
+        read_until(console, f"at {(megabytes - 32) // 2}".encode())
+    driver.good("kill", "web")
+
+
 def test_more_than_the_pool_has(driver):
     (driver.path / "config" / "hospes").mkdir(parents=True)
     (driver.path / "config" / "hospes" / "pool.json").write_text(json.dumps({"memory": 64 * MIB}))
