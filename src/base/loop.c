@@ -210,7 +210,8 @@ void loop_post(struct loop *loop, struct deferred *deferred)
         loop->posted_count++;
     }
     mutex_unlock(&loop->lock);
-    if (wake)
+    /* Its own thread looks before it sleeps. */
+    if (wake && !loop_is_current(loop))
         loop_wake(loop);
 }
 
@@ -232,8 +233,9 @@ void loop_unpost(struct loop *loop, struct deferred *deferred)
 }
 
 /* Runs what was posted before this turn; what these calls post waits for the next, so that file
- * descriptors and timers get their share. */
-static void loop_run_posted(struct loop *loop)
+ * descriptors and timers get their share. Whether there is any: what was posted meanwhile, by
+ * whomever, found the list not empty or the loop's thread itself, and woke nobody. */
+static bool loop_run_posted(struct loop *loop)
 {
     unsigned left;
     bool more;
@@ -264,12 +266,10 @@ static void loop_run_posted(struct loop *loop)
         run(ctx); /* may free or post the struct again */
     }
 
-    /* What was posted meanwhile found the list not empty and woke nobody. */
     mutex_lock(&loop->lock);
     more = loop->posted_head;
     mutex_unlock(&loop->lock);
-    if (more)
-        loop_wake(loop);
+    return more;
 }
 
 /* ---- timers ---- */
@@ -437,12 +437,13 @@ static bool loop_stopped(struct loop *loop, int *result)
 int loop_run(struct loop *loop)
 {
     struct epoll_event events[EVENTS_A_TURN];
+    bool more = true; /* what was posted when this ran last */
     int result, n;
 
     atomic_store(&loop->thread, pthread_self());
     atomic_store(&loop->running, true);
     while (!loop_stopped(loop, &result)) {
-        n = epoll_wait(loop->epoll, events, EVENTS_A_TURN, -1);
+        n = epoll_wait(loop->epoll, events, EVENTS_A_TURN, more ? 0 : -1);
         if (n < 0) {
             BUG_ON(errno != EINTR);
             n = 0;
@@ -454,7 +455,7 @@ int loop_run(struct loop *loop)
                 watch->ready(watch->ctx, watch->fd, events[i].events);
         }
         loop_run_timers(loop);
-        loop_run_posted(loop);
+        more = loop_run_posted(loop);
         watches_free(loop->dead);
         loop->dead = NULL;
     }
