@@ -47,6 +47,8 @@ enum thread_role {
     THREAD_CPU,    /* runs the guest */
     THREAD_REGION, /* translates hot loops */
     THREAD_DISK,   /* waits in system calls on files that are open already */
+    /* Not a thread but a process beside: the user network, with sockets to the outside. */
+    THREAD_NETWORK,
     THREAD_ROLES,
 };
 

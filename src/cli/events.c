@@ -266,7 +266,8 @@ const struct command command_events = {
     .summary = "print what became of machines",
     .usage = "events [--follow] [--json] [NAME]",
     .about =
-        "Of all machines that there are, or of one: started, paused, resumed, rebooted, ended.",
+        "Of all machines that there are, or of one: started, paused, resumed, rebooted, ended,\n"
+        "and what went wrong: disk-full, network-lost.",
     .options = events_options,
     .examples = events_examples,
     .run = events_run,

@@ -349,17 +349,14 @@ static int session_debug(struct session *session, struct error *error)
     return r;
 }
 
-/* What is left to do by path: names are looked up while the guest runs, the code profile is written
- * and sockets are removed at the end. */
+/* What is left to do by path: the code profile is written and sockets are removed at the end. */
 static int session_confine(struct session *session, const struct machine_description *d,
                            struct error *error)
 {
     const char *socket = session->options->gdb ? listen_path(session->options->gdb) : NULL;
     int r = 0;
 
-    if (description_has_network(d, MACHINE_NET_USER))
-        r = jail_allow_names(session->jail, error);
-    if (!r && d->profile)
+    if (d->profile)
         r = jail_allow_cache(session->jail, d->profile, error);
     if (!r && d->agent)
         r = jail_allow_beside(session->jail, d->agent, JAIL_REMOVE, error);

@@ -47,7 +47,7 @@ struct jail {
     bool filters; /* the host has them */
     bool paths;   /* something was allowed */
     bool entered; /* the loop's thread is in, and so is what it starts */
-    struct sock_fprog programs[THREAD_ROLES]; /* the loop's is made when it enters */
+    struct sock_fprog programs[THREAD_ROLES]; /* of a process's first thread: when it enters */
 };
 
 int jail_mode_find(const char *text, enum jail_mode *mode, struct error *error)
@@ -88,11 +88,14 @@ static int make_rules(struct jail *jail)
                 "doctor");
         return 0;
     }
-    jail->loop_rules = jail_landlock_new(jail->landlock, jail->options.network);
+    /* The signal by which the network's process dies with this one counts as the loop's thread's
+     * (PR_SET_PDEATHSIG), and would be held back. That thread sends no others: by its filter. */
+    jail->loop_rules =
+        jail_landlock_new(jail->landlock,
+                          jail->options.network && jail->filters ? JAIL_LEAVE_SIGNALS : 0);
     if (jail->loop_rules < 0)
         return jail->loop_rules;
-    /* Whatever the network: these make no connections. */
-    jail->worker_rules = jail_landlock_new(jail->landlock, false);
+    jail->worker_rules = jail_landlock_new(jail->landlock, 0);
     return jail->worker_rules < 0 ? jail->worker_rules : 0;
 }
 
@@ -123,14 +126,14 @@ int jail_new(struct jail **out, const struct jail_options *options, const struct
         r = -errno;
     if (!r && options->mode == JAIL_ON)
         r = process_close();
+    jail->filters = options->mode != JAIL_OFF && jail_filter_supported();
     if (!r && options->mode == JAIL_ON)
         r = make_rules(jail);
-    jail->filters = options->mode != JAIL_OFF && jail_filter_supported();
     if (options->mode != JAIL_OFF && !jail->filters)
         log_say(log, LOG_WARN,
                 "the host has no filters of system calls (seccomp): a guest is confined less");
     for (unsigned role = 0; !r && options->mode != JAIL_OFF && role < THREAD_ROLES; role++)
-        if (role != THREAD_LOOP)
+        if (role != THREAD_LOOP && role != THREAD_NETWORK)
             r = make_filter(jail, (enum thread_role)role);
     if (r) {
         jail_free(jail);
@@ -147,10 +150,8 @@ void jail_free(struct jail *jail)
         return;
     for (unsigned i = 0; i < THREAD_ROLES; i++)
         free(jail->programs[i].filter);
-    if (jail->loop_rules >= 0)
-        close(jail->loop_rules);
-    if (jail->worker_rules >= 0)
-        close(jail->worker_rules);
+    descriptor_close(&jail->loop_rules);
+    descriptor_close(&jail->worker_rules);
     free(jail);
 }
 
@@ -192,22 +193,6 @@ int jail_allow_cache(struct jail *jail, const char *path, struct error *error)
     return error_set(error, -r, "%s", found.message ? found.message : error_words(-r));
 }
 
-int jail_allow_names(struct jail *jail, struct error *error)
-{
-    static const char file[] = "/etc/resolv.conf";
-    char *real = realpath(file, NULL);
-    int r;
-
-    /* Who manages the file in a directory of their own, as systemd-resolved, replaces it there; the
-     * rest of /etc is nobody's business. */
-    if (real && strncmp(real, "/etc/", 5) != 0 && strrchr(real, '/') != real)
-        r = jail_allow_beside(jail, real, JAIL_READ, error);
-    else
-        r = jail_allow(jail, file, JAIL_READ, error);
-    free(real);
-    return r;
-}
-
 /* Both are the thread's own in the kernel; libc's setgroups() would ask all others by a signal. */
 static int drop_privileges(void)
 {
@@ -221,27 +206,66 @@ static int drop_privileges(void)
     return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
+/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. */
+static int allow_names(int rules, int version)
+{
+    static const char file[] = "/etc/resolv.conf";
+    char *real = realpath(file, NULL), *slash = real ? strrchr(real, '/') : NULL;
+    int r;
+
+    /* Who manages the file in a directory of their own, as systemd-resolved, replaces it there; the
+     * rest of /etc is nobody's business. */
+    if (slash && slash != real && strncmp(real, "/etc/", 5) != 0)
+        *slash = 0;
+    else
+        slash = NULL;
+    r = jail_landlock_allow(rules, version, slash ? real : file, JAIL_READ);
+    free(real);
+    return r == -ENOENT ? 0 : r;
+}
+
+/* The user network's process has closed what it had of the machine's, rules included. */
+static int enter_network_rules(const struct jail *jail)
+{
+    CLEANUP(descriptor_close) int rules = jail_landlock_new(jail->landlock, JAIL_LEAVE_CONNECTIONS);
+    int r = rules < 0 ? rules : allow_names(rules, jail->landlock);
+
+    return r ? r : jail_landlock_install(rules);
+}
+
+static int enter_rules(struct jail *jail, enum thread_role role)
+{
+    int r;
+
+    if (!jail->landlock)
+        return 0;
+    if (role == THREAD_NETWORK)
+        return enter_network_rules(jail);
+    if (role != THREAD_LOOP)
+        return jail_landlock_install(jail->worker_rules);
+    r = jail_landlock_install(jail->loop_rules);
+    close(jail->loop_rules);
+    jail->loop_rules = -1;
+    return r;
+}
+
 int jail_enter(struct jail *jail, enum thread_role role)
 {
-    bool loop = role == THREAD_LOOP;
+    bool loop = role == THREAD_LOOP, first = loop || role == THREAD_NETWORK;
     int r = 0;
 
     if (jail->options.mode == JAIL_OFF)
         return 0;
-    if (loop)
+    if (first)
         r = make_filter(jail, role);
-    if (!r && loop && jail->options.mode == JAIL_ON)
+    if (!r && first && jail->options.mode == JAIL_ON)
         umask(077); /* what is still made is nobody else's */
     if (!r && !jail->entered && jail->options.mode == JAIL_ON)
         r = drop_privileges();
-    if (!r && jail->landlock)
-        r = jail_landlock_install(loop ? jail->loop_rules : jail->worker_rules);
+    if (!r)
+        r = enter_rules(jail, role);
     if (!r && jail->filters)
         r = jail_filter_install(&jail->programs[role]);
-    if (loop && jail->loop_rules >= 0) {
-        close(jail->loop_rules);
-        jail->loop_rules = -1;
-    }
     if (loop)
         jail->entered = !r;
     return r;

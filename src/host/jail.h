@@ -6,8 +6,9 @@
  *
  *   jail_new()    first of all, before a thread is made
  *   jail_allow()  what is still needed by path; everything else has to be open by then
- *   jail_enter()  on each thread of the machine before its body (struct thread_guard), and at last
- *                 on the loop's thread, before machine_start()
+ *   jail_enter()  on each thread of the machine before its body (struct thread_guard), in the user
+ *                 network's process before its first frame, and at last on the loop's thread,
+ *                 before machine_start()
  *
  * Threads are started by the loop's thread, one after the other; nothing here is locked. What the
  * host's kernel lacks is left out, and told to the log. There is no way out, and none is needed:
@@ -38,7 +39,8 @@ int jail_mode_find(const char *text, enum jail_mode *mode, struct error *error) 
 
 struct jail_options {
     enum jail_mode mode;
-    /* Sockets to the outside are made while the guest runs (user network). */
+    /* It has a user network: a process that makes sockets to the outside while the guest runs, and
+     * is jailed by jail_enter() with THREAD_NETWORK. */
     bool network;
     /* Unix sockets are connected while it runs (the guest's own sockets, network/vsock.h). */
     bool sockets;
@@ -71,9 +73,6 @@ int jail_allow_beside(struct jail *jail, const char *path, unsigned rights,
                       struct error *error) MUST_CHECK;
 /* For a file that is kept where that can be: no failure where its directory is not there. */
 int jail_allow_cache(struct jail *jail, const char *path, struct error *error) MUST_CHECK;
-
-/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. */
-int jail_allow_names(struct jail *jail, struct error *error) MUST_CHECK;
 
 /* Confines the calling thread to its role: 0 or -errno, and then it must not go on. */
 int jail_enter(struct jail *jail, enum thread_role role) MUST_CHECK;

@@ -2,7 +2,8 @@
 /*
  * Which system calls a thread of a machine may make: lists of what each role does, and what is not
  * on its list kills the process. A thread keeps the filter of who started it and adds its own, so a
- * role has at most what THREAD_LOOP has.
+ * thread has at most what THREAD_LOOP has. THREAD_NETWORK is a process beside, of one thread, and
+ * the only role with sockets to the outside.
  *
  * A guest must never reach a call that kills: whatever it can make a device do has to be here. What
  * a library may try and can do without fails with an error instead (`refused`).
@@ -38,8 +39,9 @@ enum {
     LOOP = 1 << THREAD_LOOP,
     CPU = 1 << THREAD_CPU,
     DISK = 1 << THREAD_DISK,
+    NET = 1 << THREAD_NETWORK,
     ALL = (1 << THREAD_ROLES) - 1,
-    OTHERS = ALL & ~LOOP,
+    OTHERS = ALL & ~LOOP & ~NET,
 };
 
 /* What a row takes, beyond the role. */
@@ -85,7 +87,7 @@ static const struct {
     /* A thread that begins takes rights from itself: jail_enter(). */
     {"landlock_restrict_self", LOOP, ALWAYS},
     /* Timers of the guest; a CPU's thread sets the earliest one itself. */
-    {"timerfd_settime", LOOP | CPU, ALWAYS},
+    {"timerfd_settime", LOOP | CPU | NET, ALWAYS},
 
     /* Requests of disks. */
     {"io_uring_enter", LOOP, ALWAYS}, /* the ring is restricted: storage/uring.c */
@@ -95,33 +97,33 @@ static const struct {
     {"fallocate", LOOP | DISK, ALWAYS}, /* the loop: the guest's memory goes back, a reboot */
 
     /* The loop and its back ends. */
-    {"epoll_wait", LOOP, ALWAYS},
-    {"epoll_pwait", LOOP, ALWAYS},
-    {"epoll_ctl", LOOP, ALWAYS},
+    {"epoll_wait", LOOP | NET, ALWAYS},
+    {"epoll_pwait", LOOP | NET, ALWAYS},
+    {"epoll_ctl", LOOP | NET, ALWAYS},
     {"poll", LOOP, ALWAYS},
     {"ppoll", LOOP, ALWAYS},
-    {"close", LOOP, ALWAYS},
+    {"close", LOOP | NET, ALWAYS},
     {"readv", LOOP, ALWAYS},
     {"pread64", LOOP, ALWAYS}, /* kernel and initial RAM disk at a reboot */
     {"pwrite64", LOOP, ALWAYS},
-    {"lseek", LOOP, ALWAYS},
-    {"fstat", LOOP, ALWAYS},
-    {"newfstatat", LOOP, ALWAYS}, /* fstat() of libc, as the next */
-    {"statx", LOOP, ALWAYS},
+    {"lseek", LOOP | NET, ALWAYS},
+    {"fstat", LOOP | NET, ALWAYS},
+    {"newfstatat", LOOP | NET, ALWAYS}, /* fstat() of libc, as the next */
+    {"statx", LOOP | NET, ALWAYS},
     {"sysinfo", LOOP, ALWAYS}, /* qsort() of libc */
     /* Clients of sockets that listen: debugger, control, console, agent; they are accepted, not
      * made. */
-    {"accept", LOOP, ALWAYS},
-    {"accept4", LOOP, ALWAYS},
-    {"recvfrom", LOOP, ALWAYS},
-    {"sendto", LOOP, ALWAYS},
-    {"recvmsg", LOOP, ALWAYS},
-    {"sendmsg", LOOP, ALWAYS},
-    {"shutdown", LOOP, ALWAYS},
-    {"getsockopt", LOOP, ALWAYS},
-    {"setsockopt", LOOP, ALWAYS},
-    {"getsockname", LOOP, ALWAYS},
-    {"getpeername", LOOP, ALWAYS},
+    {"accept", LOOP | NET, ALWAYS},
+    {"accept4", LOOP | NET, ALWAYS},
+    {"recvfrom", LOOP | NET, ALWAYS},
+    {"sendto", LOOP | NET, ALWAYS},
+    {"recvmsg", LOOP | NET, ALWAYS},
+    {"sendmsg", LOOP | NET, ALWAYS},
+    {"shutdown", LOOP | NET, ALWAYS},
+    {"getsockopt", LOOP | NET, ALWAYS},
+    {"setsockopt", LOOP | NET, ALWAYS},
+    {"getsockname", LOOP | NET, ALWAYS},
+    {"getpeername", LOOP | NET, ALWAYS},
     {"getuid", LOOP, ALWAYS}, /* whether a client may */
     {"geteuid", LOOP, ALWAYS},
 
@@ -141,7 +143,10 @@ static const struct {
     {"unlinkat", LOOP, PATHS},
     {"rmdir", LOOP, PATHS},
 
-    {"connect", LOOP, NETWORK},
+    {"wait4", LOOP, NETWORK}, /* how the user network's process ended */
+    {"connect", NET, ALWAYS}, /* to what a guest connects to */
+    {"stat", NET, ALWAYS},
+
     {"connect", LOOP, SOCKETS},
     {"connect", LOOP, SEGMENT},
     /* Who is in the network; what a process left that was killed is removed by whoever sees it. */
@@ -200,16 +205,19 @@ static const struct argument_row allowed_with[] = {
     {"ioctl", ALL, ALWAYS, INT_IS(1, TCSETS2)},
     {"ioctl", LOOP, ALWAYS, INT_IS(1, TIOCGWINSZ)},
     {"ioctl", LOOP | DISK, ALWAYS, INT_IS(1, BLKDISCARD)},
-    {"ioctl", LOOP, ALWAYS, INT_IS(1, FIONREAD)},
-    {"ioctl", LOOP, NETWORK, INT_IS(1, SIOCATMARK)},
-    {"ioctl", LOOP, NETWORK, INT_IS(1, SIOCGIFINDEX)}, /* a zone in /etc/resolv.conf */
-    {"fcntl", LOOP, ALWAYS, INT_IS(1, F_GETFD)},
-    {"fcntl", LOOP, ALWAYS, INT_IS(1, F_SETFD)},
-    {"fcntl", LOOP, ALWAYS, INT_IS(1, F_GETFL)},
-    {"fcntl", LOOP, ALWAYS, INT_IS(1, F_SETFL)},
+    {"ioctl", LOOP | NET, ALWAYS, INT_IS(1, FIONREAD)},
+    {"ioctl", NET, ALWAYS, INT_IS(1, SIOCATMARK)},
+    {"ioctl", NET, ALWAYS, INT_IS(1, SIOCGIFINDEX)}, /* a zone in /etc/resolv.conf */
+    {"fcntl", LOOP | NET, ALWAYS, INT_IS(1, F_GETFD)},
+    {"fcntl", LOOP | NET, ALWAYS, INT_IS(1, F_SETFD)},
+    {"fcntl", LOOP | NET, ALWAYS, INT_IS(1, F_GETFL)},
+    {"fcntl", LOOP | NET, ALWAYS, INT_IS(1, F_SETFL)},
+    /* Name servers: /etc/resolv.conf, which is all that Landlock lets it open. */
+    {"openat", NET, ALWAYS, BITS_ARE(2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)},
+    {"open", NET, ALWAYS, BITS_ARE(1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY)},
     /* AF_UNIX only where it has to be: its peers are other programs of the user. */
-    {"socket", LOOP, NETWORK, INT_IS(0, AF_INET)},
-    {"socket", LOOP, NETWORK, INT_IS(0, AF_INET6)},
+    {"socket", NET, ALWAYS, INT_IS(0, AF_INET)},
+    {"socket", NET, ALWAYS, INT_IS(0, AF_INET6)},
     {"socket", LOOP, SOCKETS, INT_IS(0, AF_UNIX)},
     {"socket", LOOP, SEGMENT, INT_IS(0, AF_UNIX)},
 };
@@ -223,8 +231,8 @@ static const struct {
     /* Its flags are in memory, where no filter looks; libc takes clone() then. */
     {"clone3", ENOSYS, LOOP, ALWAYS},
     /* libslirp: for FTP and its like, which are not switched on. */
-    {"bind", EPERM, LOOP, NETWORK},
-    {"listen", EPERM, LOOP, NETWORK},
+    {"bind", EPERM, NET, ALWAYS},
+    {"listen", EPERM, NET, ALWAYS},
     /* libc looks at small files of /proc, /sys and /etc when it likes to: before free() makes a
      * thread's heap smaller it reads whether memory may be overcommitted. */
     {"openat", EACCES, OTHERS, ALWAYS},
@@ -235,7 +243,7 @@ static const struct {
     {"readlinkat", EACCES, ALL, ALWAYS},
     {"newfstatat", EACCES, OTHERS, ALWAYS},
     {"statx", EACCES, OTHERS, ALWAYS},
-    {"sysinfo", EACCES, OTHERS, ALWAYS},
+    {"sysinfo", EACCES, OTHERS | NET, ALWAYS},
 };
 
 static bool needed(uint8_t need, const struct jail_needs *needs)
@@ -346,8 +354,7 @@ int jail_filter_make(enum thread_role role, const struct jail_needs *needs,
         r = add_rows(filter, 1u << role, needs);
     if (!r)
         r = add_own_signals(filter);
-    if (!r && role == THREAD_LOOP && needs->network && needs->kill && !needs->sockets &&
-        !needs->segment)
+    if (!r && role == THREAD_NETWORK && needs->kill)
         r = add_refused_family(filter);
     if (!r)
         r = filter_export(filter, program);

@@ -29,7 +29,7 @@ enum {
 
 /* LANDLOCK_ACCESS_NET_BIND_TCP and _CONNECT_TCP; LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and _SIGNAL.
  */
-enum { NET_ALL = 3, SCOPE_ALL = 3 };
+enum { NET_BIND = 1, NET_ALL = 3, SCOPE_ABSTRACT = 1, SCOPE_ALL = 3 };
 enum { VERSION_NET = 4, VERSION_SCOPE = 6 };
 
 /* struct landlock_ruleset_attr of version 6; an older kernel takes it where the rest is zero. */
@@ -54,16 +54,16 @@ int jail_landlock_version(void)
     return version > 0 ? (int)version : 0;
 }
 
-int jail_landlock_new(int version, bool network)
+int jail_landlock_new(int version, unsigned leave)
 {
     struct rules rules = {.handled_access_fs = fs_all(version)};
     long fd;
 
-    if (version >= VERSION_NET && !network)
-        rules.handled_access_net = NET_ALL;
+    if (version >= VERSION_NET)
+        rules.handled_access_net = leave & JAIL_LEAVE_CONNECTIONS ? NET_BIND : NET_ALL;
     /* Sockets without a path, of other programs, and signals to them. */
     if (version >= VERSION_SCOPE)
-        rules.scoped = SCOPE_ALL;
+        rules.scoped = leave & JAIL_LEAVE_SIGNALS ? SCOPE_ABSTRACT : SCOPE_ALL;
     fd = syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
     return fd < 0 ? -errno : (int)fd;
 }

@@ -14,7 +14,7 @@
 
 struct jail_needs {
     bool kill;    /* else what is not allowed is told only */
-    bool network; /* sockets to the outside */
+    bool network; /* a user network, whose process is beside */
     bool paths;   /* anything by path */
     bool sockets; /* to programs of the user that listen at a path */
     bool segment; /* of a network between machines */
@@ -32,9 +32,15 @@ int jail_filter_install(const struct sock_fprog *program) MUST_CHECK;
 
 /* The version that the host has; 0 and the reason in errno: none. */
 int jail_landlock_version(void);
-/* A set of rules that allows nothing: its descriptor, or -errno. Of what the version knows,
- * `network` leaves connections alone. */
-int jail_landlock_new(int version, bool network) MUST_CHECK;
+/* What a set of rules leaves alone, beyond paths; bits. */
+enum {
+    JAIL_LEAVE_CONNECTIONS = 1, /* to the outside */
+    JAIL_LEAVE_SIGNALS = 2,     /* to whom the user may send them */
+};
+
+/* A set of rules that allows nothing of what the version knows, but for what it leaves alone: its
+ * descriptor, or -errno. */
+int jail_landlock_new(int version, unsigned leave) MUST_CHECK;
 /* Rights are those of enum jail_right, below `path`. -errno. */
 int jail_landlock_allow(int rules, int version, const char *path, unsigned rights) MUST_CHECK;
 int jail_landlock_install(int rules) MUST_CHECK;

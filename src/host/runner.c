@@ -137,6 +137,11 @@ static void on_rebooted(void *ctx)
     runner_event(ctx, "rebooted", NULL);
 }
 
+static void on_network_lost(void *ctx)
+{
+    runner_event(ctx, "network-lost", NULL);
+}
+
 static int on_thread_begins(void *ctx, enum thread_role role)
 {
     struct runner *runner = ctx;
@@ -232,6 +237,7 @@ static int open_machine(struct runner *runner, struct error *error)
     const struct machine_events events = {.ended = on_ended,
                                           .host_full = on_host_full,
                                           .rebooted = on_rebooted,
+                                          .network_lost = on_network_lost,
                                           .thread_begins = on_thread_begins,
                                           .ctx = runner};
 
@@ -268,8 +274,6 @@ static int runner_confine(struct runner *runner, struct error *error)
         r = jail_allow(runner->jail, runner->registry->run, JAIL_REMOVE_EMPTY, error);
     if (!r && d->profile)
         r = jail_allow_cache(runner->jail, d->profile, error);
-    if (!r && description_has_network(d, MACHINE_NET_USER))
-        r = jail_allow_names(runner->jail, error);
     if (!r && d->networks)
         r = jail_allow(runner->jail, d->networks,
                        JAIL_KEEP | JAIL_LIST | JAIL_REMOVE | JAIL_REMOVE_EMPTY, error);

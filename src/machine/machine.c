@@ -216,6 +216,27 @@ static int machine_join_network(struct machine *machine, unsigned index, struct 
     return r;
 }
 
+static void network_lost(void *ctx)
+{
+    struct machine *machine = ctx;
+
+    if (machine->events.network_lost)
+        machine->events.network_lost(machine->events.ctx);
+}
+
+static int machine_open_user_network(struct machine *machine, struct net **net, struct error *error)
+{
+    const struct machine_description *d = &machine->description;
+    const struct net_user_options options = {.forwards = d->forwards,
+                                             .forward_count = d->forward_count,
+                                             .hostname = d->name,
+                                             .guard = machine_guard(machine),
+                                             .lost = network_lost,
+                                             .ctx = machine};
+
+    return net_user_new(net, machine->loop, &options, machine->log, error);
+}
+
 static int machine_open_back_end(struct machine *machine, unsigned index, struct net **net,
                                  struct error *error)
 {
@@ -223,8 +244,7 @@ static int machine_open_back_end(struct machine *machine, unsigned index, struct
 
     switch (d->interfaces[index].kind) {
     case MACHINE_NET_USER:
-        return net_user_new(net, machine->loop, d->forwards, d->forward_count, d->name,
-                            machine->log, error);
+        return machine_open_user_network(machine, net, error);
     case MACHINE_NET_TAP:
         return net_tap_new(net, machine->loop, d->interfaces[index].tap, machine->log, error);
     case MACHINE_NET_NAMED:
@@ -563,8 +583,9 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     sbi_init(&machine->sbi, machine->sbi_harts, machine->cpu_count, machine->memory,
              &machine->sbi_host);
     sbi_set_limit(&machine->sbi, machine->description.cpus);
-    r = machine_open_disks(machine, error);
-    r = r ? r : machine_open_networks(machine, error);
+    /* First: the user network's process is to know of nothing else. */
+    r = machine_open_networks(machine, error);
+    r = r ? r : machine_open_disks(machine, error);
     r = r ? r : machine_open_agent(machine, error);
     r = r ? r : machine_open_sockets(machine, error);
     if (!r)

@@ -51,8 +51,11 @@ struct machine_events {
     void (*host_full)(void *ctx, const char *path);
     /* The guest asked for a reset and is booting again; may be NULL. */
     void (*rebooted)(void *ctx);
+    /* The user network's process has ended, and the guest's link is down; may be NULL. */
+    void (*network_lost)(void *ctx);
     /* A thread of the machine's begins, and calls this first, to be confined to what its role
-     * needs: see thread_guard. From machine_new() on, whenever a thread is needed. May be NULL. */
+     * needs: see thread_guard. From machine_new() on, whenever a thread is needed, and in the
+     * process of the user network. May be NULL. */
     int (*thread_begins)(void *ctx, enum thread_role role);
     void *ctx;
 };

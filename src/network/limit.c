@@ -90,6 +90,15 @@ static void limited_sendable(void *ctx)
         port->sendable(port->ctx);
 }
 
+static void limited_unplugged(void *ctx)
+{
+    const struct net_limited *limited = ctx;
+    const struct net_port *port = &limited->net.port;
+
+    if (port->unplugged)
+        port->unplugged(port->ctx);
+}
+
 static void limited_out_timer(void *ctx)
 {
     struct net_limited *limited = ctx;
@@ -165,6 +174,7 @@ int net_limit_new(struct net **net, struct net *inner)
     timer_init(&limited->out.timer, inner->loop, limited_out_timer, limited);
     net_attach(inner, &(struct net_port){.receive = limited_receive,
                                          .sendable = limited_sendable,
+                                         .unplugged = limited_unplugged,
                                          .ctx = limited});
     *net = &limited->net;
     return 0;

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/thread.h"
 
 #define NET_FRAME_MAX 65550u
 
@@ -28,6 +29,9 @@ struct net_port {
     /* net_can_send() may say true again after it said false; NULL: the port never asks. Never
      * called from inside net_send() or net_can_send(). */
     void (*sendable)(void *ctx);
+    /* Nothing comes or goes any more, for good; NULL: the port need not know. Never called from
+     * inside net_send() or net_can_send(). */
+    void (*unplugged)(void *ctx);
     void *ctx;
 };
 
@@ -88,12 +92,23 @@ struct net_forward {
     uint16_t guest_port;
 };
 
-/* NAT in user space by libslirp: DHCP, DNS, IPv6, forwards; needs no privileges. The guest reaches
- * the host's loopback address at 10.0.2.2. `hostname` is what DHCP tells the guest; may be NULL.
+struct net_user_options {
+    const struct net_forward *forwards; /* needed by net_user_new() alone, as is the hostname */
+    unsigned forward_count;
+    const char *hostname; /* what DHCP tells the guest; may be NULL */
+    /* Confines the network's process (THREAD_NETWORK); NULL: nothing does. */
+    const struct thread_guard *guard;
+    /* The network's process has ended, and the guest is unplugged; NULL: nobody is told. */
+    void (*lost)(void *ctx);
+    void *ctx;
+};
+
+/* NAT in user space by libslirp, in a process of its own: DHCP, DNS, IPv6, forwards; needs no
+ * privileges. The guest reaches the host's loopback address at 10.0.2.2. To be called before the
+ * caller opens what that process must not have for a moment, and before it is confined itself.
  * Errors: a forward whose host port is taken names it. */
-int net_user_new(struct net **net, struct loop *loop, const struct net_forward *forwards,
-                 unsigned forward_count, const char *hostname, const struct log *log,
-                 struct error *error) MUST_CHECK;
+int net_user_new(struct net **net, struct loop *loop, const struct net_user_options *options,
+                 const struct log *log, struct error *error) MUST_CHECK;
 /* A tap interface of the host: an existing one, or, with CAP_NET_ADMIN, a new one, which is gone
  * when the back end is. Errors: no permission and not a tap, each with the remedy. */
 int net_tap_new(struct net **net, struct loop *loop, const char *interface, const struct log *log,

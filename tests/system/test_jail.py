@@ -45,6 +45,23 @@ def tasks(pid, name):
     return found
 
 
+def network_process(pid):
+    """The user network's process of a machine, or None."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+        children = [int(child) for child in file.read().split()]
+    assert len(children) <= 1
+    return children[0] if children else None
+
+
+def is_gone(pid):
+    """Ended, whoever is to ask for its status."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def may_look(pid):
     """The process cannot be looked into by its own user, and that is the point; root may."""
     try:
@@ -69,6 +86,17 @@ def test_every_thread_is_confined(machine, network):
     assert not filters or (filters["hospes"], filters["hospes-regions"], filters["cpu0 guest"]) == (1, 1, 2)
     if os.geteuid() == 0:
         assert "Groups:\t\n" in status["hospes"] or "Groups:\t \n" in status["hospes"]
+    child = network_process(process.pid)
+    assert (child is not None) == (network == "user")
+    if child is None:
+        return
+    (name, text), = tasks(child, "status").items()
+    fields = dict(re.findall(r"^(\w+):\t(.*)$", text, re.MULTILINE))
+    assert name == "hospes-network"
+    assert fields["NoNewPrivs"] == "1" and fields["Seccomp"] == "2"
+    assert os.geteuid() != 0 or not fields["Groups"].strip()
+    assert (fields["CapEff"], fields["CapPrm"]) == ("0" * 16, "0" * 16)
+    assert os.stat(f"/proc/{child}/maps").st_uid == 0
 
 
 def test_nobody_else_looks_inside(machine):
@@ -114,7 +142,6 @@ def test_every_descriptor_is_explained(guests, machine):
         "pipe",  # standard output, likewise, and standard error
         "pipe",
         "pipe",
-        "anon_inode:[eventpoll]",  # the loop's and libslirp's
         "anon_inode:[eventpoll]",
         "anon_inode:[timerfd]",
         "anon_inode:[signalfd]",
@@ -123,15 +150,40 @@ def test_every_descriptor_is_explained(guests, machine):
         "/memfd:ram",
         str(guests.path / "disk.raw"),
         str(guests.path / "talk-loop"),  # read again at a reboot
-        "socket",  # the forwarded port
+        "socket",  # the user network's process: frames, and its end
+        "pidfd",
         *anonymous,
     ]
-    found = descriptors(process.pid)
+    found = sorted("pidfd" if name == "anon_inode:[pidfd]" else name for name in descriptors(process.pid))
     if "anon_inode:[landlock-ruleset]" in found:
         expected.append("anon_inode:[landlock-ruleset]")  # allows nothing; for threads that begin later
     if "anon_inode:[io_uring]" not in found:
         pytest.skip("this host has no io_uring")
     assert found == sorted(expected)
+    # And in the process of the network: the wire and the forwarded port, libslirp's epoll and the loop's.
+    expected = ["/dev/null"] * 3 + ["socket"] * 2 + ["anon_inode:[eventpoll]"] * 2 + ["anon_inode:[eventfd]", "anon_inode:[timerfd]"]
+    assert descriptors(network_process(process.pid)) == sorted(expected)
+
+
+@pytest.mark.parametrize("mode", ["on", "log", "off"])
+def test_network_dies_with_its_machine(guests, machine, mode):
+    """Also where it cannot see the end of its socket, since it is stopped."""
+    guests.environment["HOSPES_JAIL"] = mode
+    process = machine("--net", "user")
+    child = network_process(process.pid)
+    os.kill(child, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    wait_for(lambda: is_gone(child))
+
+
+def test_machine_ends_without_waiting_for_its_network(machine):
+    process = machine("--net", "user")
+    child = network_process(process.pid)
+    os.kill(child, signal.SIGSTOP)
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    wait_for(lambda: is_gone(child))
 
 
 def free_port():
@@ -170,7 +222,8 @@ def named(guests, tmp_path_factory):
 
 
 def create(named, kernel, *arguments):
-    result = named.run("create", "--cpus", "1", "--memory", "32M", "--net", "none", "--kernel", str(named.path / kernel), *arguments, "web")
+    network = [] if "--net" in arguments else ["--net", "none"]
+    result = named.run("create", "--cpus", "1", "--memory", "32M", *network, "--kernel", str(named.path / kernel), *arguments, "web")
     assert result.returncode == 0, result.stderr
     return named.path / "machines" / "web"
 
@@ -201,6 +254,32 @@ def test_named_machine_is_confined(named):
     events = [json.loads(line)["event"] for line in (home / "var" / "events").read_text().splitlines()]
     assert events == ["started", "paused", "resumed", "ended"]
     # And once more, over what is left of it.
+    assert named.run("start", "web").returncode == 0
+
+
+def test_machine_outlives_its_network(named):
+    """Whatever a guest makes of libslirp: the link is down, and that is an event."""
+    home = create(named, "talk-on", "--net", "user")
+    assert named.run("start", "web").returncode == 0
+    state = json.loads((home / "var" / "state.json").read_text())
+    child = network_process(state["pid"])
+    os.kill(child, signal.SIGKILL)
+    wait_for(lambda: "network-lost" in (home / "var" / "events").read_text())
+    assert is_gone(child) and network_process(state["pid"]) is None
+    assert re.search(r" error: the process of the user network was ended by signal 9 \(Killed\); the guest's link is down", (home / "var" / "log").read_text())
+    for verb in ("pause", "resume", "kill"):
+        assert named.run(verb, "web").returncode == 0, verb
+    wait_for(lambda: json.loads((home / "var" / "state.json").read_text())["state"] == "stopped")
+
+
+def test_no_network_is_left_of_a_killed_machine(named):
+    home = create(named, "talk-on", "--net", "user", "-p", f"{free_port()}:22")
+    assert named.run("start", "web").returncode == 0
+    state = json.loads((home / "var" / "state.json").read_text())
+    child = network_process(state["pid"])
+    os.kill(state["pid"], signal.SIGKILL)
+    wait_for(lambda: is_gone(child))
+    # Its lock and its port are free.
     assert named.run("start", "web").returncode == 0
 
 
@@ -266,6 +345,16 @@ def test_debian_misses_nothing(boot, tmp_path, uring):
     guest.boot()
     assert guest.power_off() == 0, guest.text
     assert stat.S_IMODE(profile.stat().st_mode) == 0o600 and profile.stat().st_size > 10000
+
+
+def test_debian_sees_its_link_go_down(boot):
+    guest = boot("--ephemeral").boot()
+    guest.check("ping -c 1 -W 10 10.0.2.2")
+    os.kill(network_process(guest.process.pid), signal.SIGKILL)
+    guest.expect("the process of the user network was ended by signal 9")
+    guest.check("for i in $(seq 100); do ip -o link show | grep -q NO-CARRIER && break; sleep 0.1; done; ip -o link show | grep NO-CARRIER")
+    guest.command("ping -c 1 -W 1 10.0.2.2")
+    assert guest.power_off() == 0
 
 
 def test_debian_is_stopped_and_goes_on(boot):

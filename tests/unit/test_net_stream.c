@@ -33,6 +33,7 @@
 
 /* One direction of the wire: frames of `from` go to `to`. */
 struct wire {
+    struct wire *back;
     struct net *from;
     struct net *to;
     unsigned every; /* refuses each so many-th frame once; 0: none */
@@ -57,6 +58,8 @@ static bool wire_receive(void *ctx, const uint8_t *frame, uint32_t length)
     struct wire *wire = ctx;
     struct iovec iov = {.iov_base = (void *)frame, .iov_len = length};
 
+    if (!net_can_send(wire->to))
+        return false;
     if (wire->every && !wire->refused && ++wire->count % wire->every == 0) {
         wire->refused = true;
         loop_post(wire->from->loop, &wire->again);
@@ -74,11 +77,20 @@ static void wire_again(void *ctx)
     net_ready(wire->from);
 }
 
+/* Where a wire leads to takes frames again, as the wire back is told. */
+static void wire_sendable(void *ctx)
+{
+    struct wire *wire = ctx;
+
+    loop_post(wire->from->loop, &wire->back->again);
+}
+
 static void wire_connect(struct wire *wire, struct net *from, struct net *to, unsigned every)
 {
     *wire = (struct wire){.from = from, .to = to, .every = every};
     deferred_init(&wire->again, wire_again, wire);
-    net_attach(from, &(struct net_port){.receive = wire_receive, .ctx = wire});
+    net_attach(from,
+               &(struct net_port){.receive = wire_receive, .sendable = wire_sendable, .ctx = wire});
 }
 
 static void interface_set(int request_number, const char *interface, const char *address)
@@ -199,16 +211,19 @@ static void stream_run(unsigned every)
     struct rig *rig = calloc(1, sizeof(*rig));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
+    const struct net_user_options options = {.hostname = NULL};
     struct net *user = NULL, *tap = NULL;
     pthread_t server, client;
     uint64_t begin;
 
     assert_non_null(rig);
     assert_int_equal(loop_new(&rig->loop), 0);
-    assert_int_equal(net_user_new(&user, rig->loop, NULL, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(net_user_new(&user, rig->loop, &options, NULL, NULL), 0);
     assert_int_equal(net_tap_new(&tap, rig->loop, INTERFACE, NULL, NULL), 0);
     wire_connect(&rig->up, tap, user, every);
     wire_connect(&rig->down, user, tap, every);
+    rig->up.back = &rig->down;
+    rig->down.back = &rig->up;
     interface_set(SIOCSIFADDR, INTERFACE, "10.0.2.15");
     interface_set(SIOCSIFNETMASK, INTERFACE, "255.255.255.0");
 

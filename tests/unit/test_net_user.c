@@ -11,16 +11,21 @@
 #include <cmocka.h>
 /* clang-format on */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/thread.h"
 #include "network/net.h"
+#include "network/slirp.h"
 
 #define NS_PER_MS 1000000u
 #define PATIENCE  (5000ull * NS_PER_MS)
@@ -38,13 +43,18 @@ enum {
 static const uint8_t guest_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
 /* A guest that keeps what it is sent and stops the loop when it has what it waits for. */
+/* The tests are run twice: with the network in this process, and in its own. */
+static bool within;
+
 struct guest {
     struct loop *loop;
     struct net *net;
     struct timer patience;
     bool (*wanted)(const struct guest *guest);
-    bool deaf;       /* takes no frames */
-    bool in_send;    /* inside net_send() */
+    bool deaf;    /* takes no frames */
+    bool in_send; /* inside net_send() */
+    bool unplugged;
+    bool lost;
     unsigned frames; /* received */
     uint8_t frame[NET_FRAME_MAX];
     uint32_t length;
@@ -110,6 +120,22 @@ static void guest_tired(void *ctx)
     loop_stop(guest->loop, 0);
 }
 
+static void guest_unplugged(void *ctx)
+{
+    struct guest *guest = ctx;
+
+    assert_false(guest->in_send);
+    guest->unplugged = true;
+}
+
+static void guest_lost(void *ctx)
+{
+    struct guest *guest = ctx;
+
+    guest->lost = true;
+    loop_stop(guest->loop, 1);
+}
+
 static void guest_log(void *ctx, enum log_level level, const char *text)
 {
     struct guest *guest = ctx;
@@ -141,6 +167,9 @@ static void guest_send(struct guest *guest, uint8_t *frame, uint32_t length)
         {.iov_base = frame + first, .iov_len = length - first},
     };
 
+    /* As a guest's frames wait in its ring. */
+    while (!net_can_send(guest->net))
+        guest_wait(guest, NULL, NS_PER_MS);
     guest->in_send = true;
     net_send(guest->net, iov, 3, length);
     guest->in_send = false;
@@ -150,13 +179,23 @@ static void guest_open(struct guest *guest, const struct net_forward *forwards, 
 {
     static const uint8_t unknown[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     const struct log log = {.sink = guest_log, .ctx = guest};
-    const struct net_port port = {.receive = guest_receive, .ctx = guest};
+    const struct net_port port = {.receive = guest_receive,
+                                  .unplugged = guest_unplugged,
+                                  .ctx = guest};
     struct error error = ERROR_INIT;
 
     assert_int_equal(loop_new(&guest->loop), 0);
     timer_init(&guest->patience, guest->loop, guest_tired, guest);
     memcpy(guest->router_mac, unknown, sizeof(unknown));
-    if (net_user_new(&guest->net, guest->loop, forwards, count, "hospes-guest", &log, &error))
+    const struct net_user_options options = {.forwards = forwards,
+                                             .forward_count = count,
+                                             .hostname = "hospes-guest",
+                                             .lost = guest_lost,
+                                             .ctx = guest};
+    int r = within ? net_slirp_new(&guest->net, guest->loop, &options, &log, &error)
+                   : net_user_new(&guest->net, guest->loop, &options, &log, &error);
+
+    if (r)
         fail_msg("%s", error.message);
     net_attach(guest->net, &port);
 }
@@ -394,6 +433,22 @@ static void router_advertises_ipv6(void **state)
     guest_close(guest);
 }
 
+/* The only child that this process has. */
+static pid_t network_process(void)
+{
+    char path[64];
+    FILE *file;
+    int pid = 0;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)gettid());
+    file = fopen(path, "re");
+    if (!file || fscanf(file, "%d", &pid) != 1)
+        pid = 0;
+    if (file)
+        fclose(file);
+    return pid;
+}
+
 /* ---- sockets of the host ---- */
 
 /* A socket on the loopback address; *port is the one that the kernel chose. */
@@ -446,23 +501,23 @@ static void guest_send_udp(struct guest *guest, unsigned port, const char *text)
                udp_put(guest, frame, GUEST, ROUTER, 4000, port, (uint32_t)strlen(text)));
 }
 
-/* More connections than this process may open files: the guest gets no further ones, and that is
- * all that happens. */
+/* More connections than the network's process may open files: the guest gets no further ones, and
+ * that is all that happens. */
 static void flood_of_connections_does_no_harm(void **state)
 {
     struct guest *guest = guest_new();
     struct rlimit limit, low;
     uint16_t port;
-    int fd = host_socket(SOCK_DGRAM, &port);
+    int fd = host_socket(SOCK_DGRAM, &port), another;
     unsigned i;
 
-    guest_open(guest, NULL, 0);
-    assert_int_equal(loop_add_fd(guest->loop, fd, 1, host_echo, NULL), 0);
-    guest_resolve(guest);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     low = limit;
     low.rlim_cur = 64;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    guest_open(guest, NULL, 0);
+    assert_int_equal(loop_add_fd(guest->loop, fd, 1, host_echo, NULL), 0);
+    guest_resolve(guest);
     for (i = 0; i < 300; i++) {
         uint8_t frame[64];
 
@@ -471,8 +526,13 @@ static void flood_of_connections_does_no_harm(void **state)
         if (i % 100 == 0)
             guest_wait(guest, NULL, NS_PER_MS);
     }
-    assert_true(dup(fd) < 0);
+    /* What the guest uses up is its network's. */
+    another = dup(fd);
+    assert_true(within == (another < 0));
+    if (another >= 0)
+        close(another);
     guest_wait(guest, NULL, 50 * NS_PER_MS);
+    assert_int_equal(prlimit(within ? 0 : network_process(), RLIMIT_NOFILE, &limit, NULL), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     guest_send_udp(guest, port, "still here?");
     assert_true(guest_wait(guest, is_udp_to_4000, PATIENCE));
@@ -528,7 +588,11 @@ static void queue_is_bounded_and_kept(void **state)
     assert_int_equal(guest->frames, 0); /* not from inside */
     /* What the host's socket had to say was not read while the guest was deaf, so is not lost. */
     assert_true(guest_wait(guest, is_udp_to_4000, PATIENCE));
-    assert_int_equal(guest->frames, 256 + 1);
+    /* As many as the queue takes; in a process of its own the socket to it is one more. */
+    if (within)
+        assert_int_equal(guest->frames, 256 + 1);
+    else
+        assert_in_range(guest->frames, 256 + 1, 600 + 1);
     loop_remove_fd(guest->loop, fd);
     close(fd);
     guest_close(guest);
@@ -642,12 +706,13 @@ static void udp_forward_arrives(void **state)
 
 static void forward_fails(const struct net_forward *forward, int code, const char *words)
 {
+    const struct net_user_options options = {.forwards = forward, .forward_count = 1};
     struct error error = ERROR_INIT;
     struct net *net = NULL;
     struct loop *loop;
 
     assert_int_equal(loop_new(&loop), 0);
-    assert_int_equal(net_user_new(&net, loop, forward, 1, NULL, NULL, &error), -code);
+    assert_int_equal(net_user_new(&net, loop, &options, NULL, &error), -code);
     assert_null(net);
     assert_non_null(error.message);
     if (!strstr(error.message, words))
@@ -753,6 +818,136 @@ static void hostile_frames_do_no_harm(void **state)
     guest_close(guest);
 }
 
+/* ---- a process of its own ---- */
+
+static void network_that_ends_is_a_link_down(void **state)
+{
+    struct guest *guest = guest_new();
+    uint8_t frame[64] = {0};
+    pid_t pid;
+
+    guest_open(guest, NULL, 0);
+    guest_resolve(guest);
+    pid = network_process();
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_true(guest_wait(guest, NULL, PATIENCE));
+    assert_true(guest->unplugged);
+    assert_non_null(strstr(guest->log, "ended by signal 9 (Killed)"));
+    /* No zombie is left of it, and what the guest goes on to send goes nowhere. */
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+    for (unsigned i = 0; i < 1000; i++)
+        guest_send(guest, frame, sizeof(frame));
+    net_ready(guest->net);
+    assert_false(guest_wait(guest, NULL, NS_PER_MS));
+    guest_close(guest);
+}
+
+/* A network that takes nothing makes the guest wait, and is no reason to wait for it at the end. */
+static void network_that_is_stopped_makes_the_guest_wait(void **state)
+{
+    struct guest *guest = guest_new();
+    uint8_t frame[1500] = {0};
+    unsigned sent = 0;
+
+    guest_open(guest, NULL, 0);
+    guest_resolve(guest);
+    assert_int_equal(kill(network_process(), SIGSTOP), 0);
+    for (; sent < 10000 && net_can_send(guest->net); sent++)
+        guest_send(guest, frame, sizeof(frame));
+    assert_in_range(sent, 16, 9999);
+    assert_false(guest->unplugged);
+    assert_int_equal(kill(network_process(), SIGCONT), 0);
+    /* And still works, once what waits was taken. */
+    guest_resolve(guest);
+    guest_close(guest);
+    assert_int_equal(network_process(), 0);
+}
+
+/* Even one that is stopped, which never sees the end of its socket. */
+static void network_dies_with_the_machine(void **state)
+{
+    int pipes[2], status;
+    pid_t machine, network = 0;
+
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    assert_int_equal(pipe(pipes), 0);
+    machine = fork();
+    if (!machine) {
+        struct guest *guest = guest_new();
+
+        guest_open(guest, NULL, 0);
+        network = network_process();
+        kill(network, SIGSTOP);
+        if (write(pipes[1], &network, sizeof(network)) == sizeof(network))
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(pipes[0], &network, sizeof(network)), sizeof(network));
+    assert_true(network > 0);
+    assert_int_equal(kill(machine, SIGKILL), 0);
+    assert_int_equal(waitpid(machine, &status, 0), machine);
+    assert_int_equal(waitpid(network, &status, 0), network);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void network_has_nothing_of_the_machine_open(void **state)
+{
+    static const char *const expected[] = {"/dev/null", "socket:", "anon_inode:[eventpoll]",
+                                           "anon_inode:[eventfd]", "anon_inode:[timerfd]"};
+    struct guest *guest = guest_new();
+    struct dirent *entry;
+    unsigned count = 0;
+    char path[300];
+    DIR *directory;
+
+    guest_open(guest, NULL, 0);
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)network_process());
+    directory = opendir(path);
+    assert_non_null(directory);
+    while ((entry = readdir(directory))) {
+        char target[128] = "";
+        bool known = false;
+
+        if (*entry->d_name == '.')
+            continue;
+        assert_true(readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1) > 0);
+        for (unsigned i = 0; i < ARRAY_SIZE(expected); i++)
+            known |= !strncmp(target, expected[i], strlen(expected[i]));
+        if (!known)
+            fail_msg("%s is open", target);
+        count++;
+    }
+    closedir(directory);
+    /* Three of nothing, the wire, the loop's three and libslirp's. */
+    assert_int_equal(count, 8);
+    guest_close(guest);
+}
+
+static int refuse(void *ctx, enum thread_role role)
+{
+    return role == THREAD_NETWORK ? -EXDEV : 0;
+}
+
+static void network_that_cannot_be_confined_does_not_begin(void **state)
+{
+    const struct thread_guard guard = {refuse, NULL};
+    const struct net_user_options options = {.guard = &guard};
+    struct error error = ERROR_INIT;
+    struct net *net = NULL;
+    struct loop *loop;
+
+    assert_int_equal(loop_new(&loop), 0);
+    assert_int_equal(net_user_new(&net, loop, &options, NULL, &error), -EXDEV);
+    assert_null(net);
+    assert_non_null(strstr(error.message, "cannot confine the user network"));
+    error_release(&error);
+    loop_free(loop);
+    assert_int_equal(network_process(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -769,5 +964,16 @@ int main(void)
         cmocka_unit_test(hostile_frames_do_no_harm),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest process_tests[] = {
+        cmocka_unit_test(network_that_ends_is_a_link_down),
+        cmocka_unit_test(network_that_is_stopped_makes_the_guest_wait),
+        cmocka_unit_test(network_dies_with_the_machine),
+        cmocka_unit_test(network_has_nothing_of_the_machine_open),
+        cmocka_unit_test(network_that_cannot_be_confined_does_not_begin),
+    };
+    int failed = cmocka_run_group_tests_name("in a process of its own", tests, NULL, NULL);
+
+    failed += cmocka_run_group_tests(process_tests, NULL, NULL);
+    within = true;
+    return failed + cmocka_run_group_tests_name("in this process", tests, NULL, NULL);
 }

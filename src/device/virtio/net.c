@@ -50,6 +50,23 @@ static bool link_is_up(const struct virtio_device *core) REQUIRES(core->mutex)
     return load_le16(core->config + CONFIG_STATUS) & STATUS_LINK_UP;
 }
 
+static void net_set_link(struct virtio_net *net, bool up)
+{
+    struct virtio_device *core = &net->core;
+
+    mutex_lock(&core->mutex);
+    if (link_is_up(core) != up) {
+        store_le16(core->config + CONFIG_STATUS, up ? STATUS_LINK_UP : 0);
+        virtio_config_changed(core);
+    }
+    mutex_unlock(&core->mutex);
+}
+
+static void net_unplugged(void *ctx)
+{
+    net_set_link(ctx, false);
+}
+
 /* ---- to the network ---- */
 
 /* Sends one request (5.1.6.2), without the lock: the back end may answer at once. False when it is
@@ -320,21 +337,15 @@ int virtio_net_new(struct device *device, const struct virtio_setup *setup, stru
     memcpy(net->core.config + CONFIG_MAC, options->mac, sizeof(options->mac));
     store_le16(net->core.config + CONFIG_STATUS, STATUS_LINK_UP);
     store_le16(net->core.config + CONFIG_MTU, options->mtu);
-    net_attach(back_end,
-               &(struct net_port){.receive = net_receive, .sendable = net_sendable, .ctx = net});
+    net_attach(back_end, &(struct net_port){.receive = net_receive,
+                                            .sendable = net_sendable,
+                                            .unplugged = net_unplugged,
+                                            .ctx = net});
     *device = (struct device){.type = &net_mmio_type, .instance = net, .size = VIRTIO_MMIO_SIZE};
     return 0;
 }
 
 void virtio_net_set_link(struct device *device, bool up)
 {
-    struct virtio_net *net = device->instance;
-    struct virtio_device *core = &net->core;
-
-    mutex_lock(&core->mutex);
-    if (link_is_up(core) != up) {
-        store_le16(core->config + CONFIG_STATUS, up ? STATUS_LINK_UP : 0);
-        virtio_config_changed(core);
-    }
-    mutex_unlock(&core->mutex);
+    net_set_link(device->instance, up);
 }
