@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/named.h"
 #include "host/control.h"
+#include "host/family.h"
 #include "host/pool.h"
 
 enum { TOP_ONCE = 1, TOP_INTERVAL };
@@ -74,12 +75,17 @@ static uint64_t line_number(const char *text, const char *key)
 static void sample_take(struct sample *sample, const struct pool_machine *machine, json_t *info)
 {
     uint64_t tick = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
+    pid_t members[FAMILY_MAX];
+    size_t count = family_find(machine->pid, members);
     char text[4096];
 
+    sample->cpu_ns = 0;
     snprintf(sample->name, sizeof(sample->name), "%s", machine->name);
     sample->pid = machine->pid;
-    read_text(machine->pid, "stat", text, sizeof(text));
-    sample->cpu_ns = (stat_number(text, 14) + stat_number(text, 15)) * tick;
+    for (size_t i = 0; i < count; i++) {
+        read_text(members[i], "stat", text, sizeof(text));
+        sample->cpu_ns += (stat_number(text, 14) + stat_number(text, 15)) * tick;
+    }
     read_text(machine->pid, "io", text, sizeof(text));
     sample->read = line_number(text, "\nread_bytes: ");
     sample->written = line_number(text, "\nwrite_bytes: ");

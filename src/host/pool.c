@@ -12,6 +12,7 @@
 
 #include "base/host.h"
 #include "base/size.h"
+#include "host/family.h"
 #include "host/group.h"
 #include "host/state.h"
 #include "image/file.h"
@@ -35,6 +36,21 @@ static uint64_t proc_bytes(const char *path, const char *key)
     if (file)
         fclose(file);
     return kib << 10;
+}
+
+/* What the other processes of the machine hold; pages that they share with it count again. */
+static uint64_t children_bytes(pid_t pid)
+{
+    pid_t members[FAMILY_MAX];
+    size_t count = family_find(pid, members);
+    uint64_t bytes = 0;
+    char path[48];
+
+    for (size_t i = 1; i < count; i++) {
+        snprintf(path, sizeof(path), "/proc/%ld/status", (long)members[i]);
+        bytes += proc_bytes(path, "RssAnon");
+    }
+    return bytes;
 }
 
 /* A file that is one number; 0: not there. */
@@ -90,7 +106,7 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
         machine.merging = state.merging;
         snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
         machine.resident = proc_bytes(path, "RssShmem");
-        machine.own = proc_bytes(path, "RssAnon");
+        machine.own = proc_bytes(path, "RssAnon") + children_bytes(machine.pid);
         /* Its memory is private then, as the process's own is: most of it is the guest's. */
         if (machine.merging) {
             machine.resident += machine.own;

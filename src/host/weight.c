@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/descriptor.h"
+#include "host/family.h"
 
 #define STEP      1.25
 #define HALF_STEP 1.118034 /* its square root */
@@ -103,7 +104,17 @@ static int failed(int r, unsigned weight, struct error *error)
 
 int weight_set_threads(pid_t pid, unsigned weight, struct error *error)
 {
-    return failed(threads_set(pid, weight_to_nice(weight)), weight, error);
+    pid_t members[FAMILY_MAX];
+    size_t count = family_find(pid, members);
+    int r = threads_set(pid, weight_to_nice(weight));
+
+    for (size_t i = 1; !r && i < count; i++) {
+        r = threads_set(members[i], weight_to_nice(weight));
+        /* One that has ended meanwhile is as good. */
+        if (r == -ENOENT)
+            r = 0;
+    }
+    return failed(r, weight, error);
 }
 
 int weight_open_group(pid_t pid)

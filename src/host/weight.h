@@ -26,7 +26,8 @@ int weight_to_nice(unsigned weight);
 /* More than 100 is a privilege of root (or RLIMIT_NICE): -EPERM, as is more than there is now. */
 /* For this process: its threads and its group. */
 int weight_set(unsigned weight, struct error *error) MUST_CHECK;
-/* For the threads of process `pid` of the same user; a jailed one cannot do it by itself. */
+/* For the threads of process `pid` of the same user, and of its children; a jailed one cannot do it
+ * by itself. */
 int weight_set_threads(pid_t pid, unsigned weight, struct error *error) MUST_CHECK;
 /* For a process's group, by what weight_open_group() opened. A jailed process may not give its
  * group more than everybody has, even as root; it is taken for done where somebody else did it. */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processes of a machine: its own, and that of its user network (network/user.c), which is its
+ * child. For who sums up what a machine takes.
+ */
+#ifndef HOSPES_HOST_FAMILY_H
+#define HOSPES_HOST_FAMILY_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A machine's process makes one child at most. */
+#define FAMILY_MAX 2u
+
+/* The process and its children; how many there are, at least 1. */
+size_t family_find(pid_t pid, pid_t members[FAMILY_MAX]);
+
+#endif
