@@ -451,14 +451,19 @@ int session_run(const struct machine_description *description,
     say_init(&session.say, options->quiet);
     r = session_open(&session, description, error);
     if (!r && options->dump_dtb) {
-        r = dump_device_tree(session.machine, options->dump_dtb, error);
+        r = machine_prepare(session.machine, error);
+        if (!r)
+            r = dump_device_tree(session.machine, options->dump_dtb, error);
     } else if (!r) {
-        /* Not before: a request that fails is answered by one line. */
-        banner_print(&session, description);
         began = monotonic_ns();
         r = session_confine(&session, description, error);
         if (!r)
+            r = machine_prepare(session.machine, error);
+        if (!r) {
+            /* Not before: a request that fails is answered by one line. */
+            banner_print(&session, description);
             r = machine_start(session.machine, error);
+        }
         if (!r) {
             loop_run(session.loop);
             if (options->stats)

@@ -383,8 +383,7 @@ static void machine_load_profile(struct machine *machine)
 
     if (!machine->description.profile)
         return;
-    if (profile_new(&machine->profile) ||
-        profile_load(machine->profile, machine->description.profile, &error))
+    if (!machine->profile || profile_load(machine->profile, machine->description.profile, &error))
         machine_warn(machine, &error);
 }
 
@@ -591,12 +590,25 @@ static int machine_build(struct machine *machine, struct stream *console, struct
     if (!r)
         limits_apply(&machine->description.limits, machine->blocks, machine->nets);
     r = r ? r : machine_build_board(machine, console, error);
-    if (!r)
-        machine_load_profile(machine);
+    /* Without memory for one there is none, which is told when it is to be loaded. */
+    if (!r && machine->description.profile && profile_new(&machine->profile))
+        machine->profile = NULL;
     r = r ? r : machine_build_cpus(machine, error);
     debug_init(&machine->debug, machine->cpus, machine->cpu_count, machine->memory);
-    r = r ? r : machine_open_boot(machine, error);
-    return r ? r : machine_load(machine, error);
+    return r ? r : machine_open_boot(machine, error);
+}
+
+int machine_prepare(struct machine *machine, struct error *error)
+{
+    int r = machine->prepared ? 0 : machine_load(machine, error);
+
+    if (r || machine->prepared)
+        return r;
+    machine_load_profile(machine);
+    machine->prepared = true;
+    if (machine->stopped)
+        debug_begin(&machine->debug);
+    return 0;
 }
 
 int machine_new(struct machine **out, const struct machine_description *description,
@@ -681,10 +693,14 @@ void machine_free(struct machine *machine)
 
 int machine_start(struct machine *machine, struct error *error)
 {
+    int r = machine_prepare(machine, error);
+
+    if (r)
+        return r;
     for (unsigned i = 0; i < machine->cpu_count; i++) {
-        int r = machine->cpus[i].started ? 0
-                                         : vcpu_start(&machine->cpus[i], machine->description.name,
-                                                      machine_guard(machine));
+        r = machine->cpus[i].started
+                ? 0
+                : vcpu_start(&machine->cpus[i], machine->description.name, machine_guard(machine));
 
         if (r) {
             vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);

@@ -11,8 +11,9 @@
  *
  * A debugger stops a machine too: that is a pause of its own, which machine_resume() does not end.
  *
- * Files are opened by machine_new() alone, but for the code profile, which is written at the end: a
- * process may give up its right to open others before it calls machine_start().
+ * Files are opened by machine_new() alone, but for the code profile, which is read at the start and
+ * written at the end; and none is parsed there: a process gives up its right to open others before
+ * it calls machine_start(), which looks at what they hold.
  *
  * All functions on the loop's thread. vCPUs are threads of their own; devices are served by the
  * loop. A reset by the guest (reboot) is done by the machine itself and seen by nobody outside.
@@ -60,7 +61,7 @@ struct machine_events {
     void *ctx;
 };
 
-/* Builds: opens every file, reserves memory, writes the device tree. The console stream stays the
+/* Builds: opens every file, reserves memory. The console stream stays the
  * caller's. Whatever fails leaves nothing behind. */
 int machine_new(struct machine **machine, const struct machine_description *description,
                 struct loop *loop, struct stream *console, const struct machine_events *events,
@@ -68,6 +69,9 @@ int machine_new(struct machine **machine, const struct machine_description *desc
 /* Stops first if it runs. */
 void machine_free(struct machine *machine);
 
+/* Puts firmware, kernel and initial RAM disk into memory, makes the device tree and reads the code
+ * profile: what of the files is parsed. machine_start() does it if nobody did. */
+int machine_prepare(struct machine *machine, struct error *error) MUST_CHECK;
 int machine_start(struct machine *machine, struct error *error) MUST_CHECK;
 /* Ends the machine at once, as by pulling the plug; `ended` follows. */
 void machine_stop(struct machine *machine);
@@ -148,7 +152,7 @@ bool machine_disk_count(const struct machine *machine, unsigned index,
 bool machine_net_count(const struct machine *machine, unsigned index,
                        struct net_counters *counters);
 
-/* The bytes of the device tree as the guest got them. */
+/* The bytes of the device tree as the guest gets them, once machine_prepare() was called. */
 const void *machine_device_tree(const struct machine *machine, uint32_t *size);
 
 #endif

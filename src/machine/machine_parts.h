@@ -23,6 +23,7 @@ struct machine {
     struct machine_events events;
     struct thread_guard guard; /* of all threads; enter() NULL: none */
     enum machine_state state;  /* loop's thread */
+    bool prepared;             /* machine_prepare() */
 
     struct address_space *memory;
     struct clock clock;

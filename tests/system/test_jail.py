@@ -9,9 +9,11 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
@@ -196,6 +198,20 @@ def test_an_unknown_mode(guests):
     assert_one_line(guests.run(*guests.arguments, "--kernel", "off"), 2, 'no jail "maybe"')
     guests.environment["HOSPES_JAIL"] = "off"
     assert guests.run(*guests.arguments, "--kernel", "off").returncode == 0
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_files_are_parsed_inside(guests):
+    """The kernel is opened before, and its first byte is read after the loop's thread has its filter."""
+    (guests.path / "trace").unlink(missing_ok=True)
+    command = ["strace", "-o", "trace", "-e", "trace=openat,pread64,seccomp", str(guests.program), *guests.arguments, "--net", "none", "--kernel", "off"]
+    assert subprocess.run(command, cwd=guests.path, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
+    lines = (guests.path / "trace").read_text().splitlines()
+    kernel = next(i for i, line in enumerate(lines) if line.startswith("openat(") and '"off"' in line)
+    number = lines[kernel].split()[-1]
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"pread64({number},"))
+    filters = [i for i, line in enumerate(lines) if line.startswith("seccomp(SECCOMP_SET_MODE_FILTER") and line.endswith("= 0")]
+    assert filters and kernel < filters[0] < first
 
 
 def test_the_jail_can_be_left_out(guests, machine):

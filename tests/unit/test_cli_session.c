@@ -176,6 +176,11 @@ void machine_counters(const struct machine *machine, struct engine_counters *cou
     *counters = (struct engine_counters){.instructions = 123456, .traps = 42};
 }
 
+int machine_prepare(struct machine *machine, struct error *error)
+{
+    return 0;
+}
+
 const void *machine_device_tree(const struct machine *machine, uint32_t *size)
 {
     *size = 4;
