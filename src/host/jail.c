@@ -15,12 +15,7 @@
  *     the others. It holds for what a filter of system calls cannot tell apart: which file.
  *  5. A filter of system calls, by role.
  *
- * No namespaces. A user namespace with its own mounts, IPC, host name and processes would take
- * 0.1 ms, and would add nothing: other files are out of reach by 4; the calls for SysV IPC,
- * mounts, host names, signals and tracing do not exist for the process by 5. It would cost: users
- * are numbered anew inside, so that root would not be known at the control socket; and many hosts
- * forbid it. An empty network namespace takes 0.7 ms; without a user network there is no call for
- * sockets by 5, and with one it would be of no use.
+ * No namespaces: docs/architecture.md tells what each would add and cost.
  */
 #include "host/jail.h"
 
