@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "host/family.h"
 #include "host/weight.h"
 #include "image/file.h"
 #include "image/store.h"
@@ -158,21 +159,35 @@ static int give_controllers(const char *directory)
     return r;
 }
 
+static int enter(const char *directory, pid_t pid)
+{
+    char text[24];
+
+    snprintf(text, sizeof(text), "%ld", (long)pid);
+    return cgroup_write(directory, "cgroup.procs", text);
+}
+
+/* With the machine's other process, which was there before. */
 static int make_and_enter(const char *directory)
 {
-    char pid[24];
+    pid_t members[FAMILY_MAX];
+    size_t count = family_find(getpid(), members);
     int r = 0;
 
-    snprintf(pid, sizeof(pid), "%ld", (long)getpid());
     for (unsigned i = 0; i < ENTER_TRIES; i++) {
         if (mkdir(directory, 0755) < 0 && errno != EEXIST)
             return -errno;
-        r = cgroup_write(directory, "cgroup.procs", pid);
+        r = enter(directory, members[0]);
         if (r != -ENOENT && r != -ENODEV)
             break;
     }
     if (r)
         rmdir(directory);
+    for (size_t i = 1; i < count && !r; i++) {
+        r = enter(directory, members[i]);
+        if (r == -ESRCH)
+            r = 0; /* it has ended */
+    }
     return r;
 }
 

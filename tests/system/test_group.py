@@ -65,6 +65,22 @@ def test_shares(grouped):
     assert not group.exists()
 
 
+def test_both_processes(grouped):
+    """What the user network takes is the machine's, too."""
+    machines, _ = grouped
+    machines.create("net", "echo", "--net", "user")
+    machines.good("start", "net")
+    group, pid = group_of(machines, "net"), machines.info("net")["pid"]
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    assert len(children) == 1 and sorted((group / "cgroup.procs").read_text().split()) == sorted([str(pid), *children])
+    os.kill(pid, signal.SIGKILL)
+    machines.wait("net", "crashed")
+    end = time.monotonic() + SECONDS
+    while group.exists():
+        assert time.monotonic() < end, "the other process ends with it"
+        machines.ls()
+
+
 def test_the_cap_holds(grouped):
     """Kept by the kernel, and once: what hospes itself holds back would come on top."""
     machines, group = grouped
