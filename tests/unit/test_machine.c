@@ -327,6 +327,7 @@ static void has_memory_beyond(void **state)
     close(fd);
     assert_int_equal(machine_new(&f->machine, &description, f->loop, NULL, &events, &silent, NULL),
                      0);
+    assert_int_equal(machine_prepare(f->machine, NULL), 0);
     machine_balloon(f->machine, &balloon);
     assert_int_equal(balloon.mem.size, 128 << 20); /* sections of Linux's */
     assert_int_equal(balloon.mem.requested, 0);
