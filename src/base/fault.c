@@ -50,7 +50,9 @@ static int fault_install(void)
     struct sigaction now;
     int r = 0;
 
-    sigemptyset(&action.sa_mask);
+    /* Others wait: the stack is of one handler's size. */
+    sigfillset(&action.sa_mask);
+    sigdelset(&action.sa_mask, SIGSEGV);
     pthread_mutex_lock(&fault_process.lock);
     if (sigaction(SIGSEGV, NULL, &now))
         r = -errno;

@@ -504,6 +504,11 @@ void virt_set_stimecmp(struct virt *virt, unsigned hart, uint64_t deadline)
     aclint_set_stimecmp(virt->aclint, hart, deadline);
 }
 
+struct aclint *virt_timers(const struct virt *virt)
+{
+    return virt->aclint;
+}
+
 /* PC16550D: offset 0 is the data register, 5 the line status with bit 0 "data ready" and bit 5
  * "transmitter holding register empty". */
 bool virt_console_put(struct virt *virt, uint8_t byte)

@@ -119,6 +119,7 @@ struct virt_entry {
 };
 
 struct virt;
+struct aclint;
 struct virtio_balloon;
 struct virtio_mem;
 
@@ -151,6 +152,8 @@ void virt_rearm(struct virt *virt);
 /* The time CSR, and the S timer of a hart (struct riscv_platform). The hart's thread. */
 uint64_t virt_time(struct virt *virt);
 void virt_set_stimecmp(struct virt *virt, unsigned hart, uint64_t deadline);
+/* The timers behind it, for a hart's thread that has one of its own: see aclint.h. */
+struct aclint *virt_timers(const struct virt *virt);
 /* The serial line as firmware uses it: polled. Any thread. */
 bool virt_console_put(struct virt *virt, uint8_t byte);
 int virt_console_get(struct virt *virt);

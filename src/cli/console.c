@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,15 +82,15 @@ static void socket_ready(void *ctx, int fd, uint32_t events)
 
 static void on_signal(void *ctx, int fd, uint32_t events)
 {
-    struct signalfd_siginfo info;
     struct console *console = ctx;
+    int number = signals_read(fd);
 
-    if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+    if (!number)
         return;
-    if (info.ssi_signo == SIGCONT)
+    if (number == SIGCONT)
         stream_terminal_continued(console->terminal);
     else
-        loop_stop(console->loop, 128 + (int)info.ssi_signo);
+        loop_stop(console->loop, 128 + number);
 }
 
 static int open_signals(struct console *console, struct error *error)

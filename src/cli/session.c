@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +36,7 @@ struct session {
     struct gdb *gdb;          /* NULL: nobody debugs */
     const char *engine_first; /* the name of what it began with */
     const char *engine_given; /* and how that was asked for, with its options */
-    int signals;              /* a signalfd */
+    int signals;              /* of signals_open() */
     int ended_by;             /* the signal, 0: none */
     int status;
     bool full; /* paused because a disk of the host is full */
@@ -173,17 +172,17 @@ static void on_help(void *ctx)
 static void on_signal(void *ctx, int fd, uint32_t events)
 {
     struct session *session = ctx;
-    struct signalfd_siginfo info;
+    int number = signals_read(fd);
 
-    if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+    if (!number)
         return;
-    if (info.ssi_signo == SIGCONT) {
+    if (number == SIGCONT) {
         if (session->console)
             stream_terminal_continued(session->console);
         on_proceed(session);
         return;
     }
-    if (info.ssi_signo == SIGWINCH) {
+    if (number == SIGWINCH) {
         if (session->console)
             stream_terminal_resized(session->console);
         return;
@@ -191,9 +190,9 @@ static void on_signal(void *ctx, int fd, uint32_t events)
     if (session->ended_by) {
         /* Asked twice: whatever holds the machine is not waited for any longer. */
         terminal_restore();
-        _exit(128 + (int)info.ssi_signo);
+        _exit(128 + number);
     }
-    session->ended_by = (int)info.ssi_signo;
+    session->ended_by = number;
     machine_stop(session->machine);
 }
 

@@ -2,7 +2,7 @@
 /*
  * How anyone gets a CPU's attention: one word, polled by a running engine at block boundaries and
  * slept on (futex) by the CPU's thread while the guest waits for an interrupt. No host signal is
- * sent. Raising is idempotent; whoever consumes looks at every source after consuming.
+ * sent for it. Raising is idempotent; whoever consumes looks at every source after consuming.
  */
 #ifndef HOSPES_CPU_SIGNAL_H
 #define HOSPES_CPU_SIGNAL_H
@@ -27,7 +27,8 @@ struct cpu_signal {
     uint64_t floor; /* the CPU's thread */
 };
 
-/* Any thread; whatever was stored before is seen by the CPU after it consumed. */
+/* Any thread, also in a handler of a signal; whatever was stored before is seen by the CPU after it
+ * consumed. */
 void cpu_signal_raise(struct cpu_signal *signal);
 /* The CPU's thread: sleeps until raised; consumes nothing. */
 void cpu_signal_wait(struct cpu_signal *signal);

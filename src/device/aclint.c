@@ -6,6 +6,8 @@
  *      then goes on to where the deadline is now.
  *  T2  Each side of T1 writes its own word first and then reads the other's, all sequentially
  *      consistent: of a set and an expiry at the same time at least one sees the other.
+ *      Where `elsewhere` is set, T1 is somebody else's to see to, by a timer of the hart's thread
+ *      (aclint_leave_stimecmp()), until mtime jumps.
  *  T3  The M timer wire of a hart is high exactly while mtime >= mtimecmp; it is driven with the
  *      mutex held, by who moved either side.
  */
@@ -34,6 +36,7 @@ struct deadline {
     void (*reached)(struct deadline *deadline);
     _Atomic uint64_t at;    /* ticks */
     _Atomic uint64_t armed; /* ticks for which the timer is set; NEVER: it is not */
+    _Atomic bool elsewhere; /* the timer need not be set */
     struct timer timer;
     struct mutex mutex; /* makes a change of `armed` and of the timer one step */
 };
@@ -46,6 +49,7 @@ struct aclint {
     void (*stimecmp_reached)(void *ctx, unsigned hart);
     void *ctx;
 
+    _Atomic unsigned jumps;  /* of mtime against CLOCK_MONOTONIC */
     _Atomic uint64_t offset; /* mtime minus the clock's ticks, modulo 2^64 */
 
     struct mutex mutex;
@@ -89,6 +93,8 @@ static void deadline_arm(struct deadline *deadline)
         deadline->reached(deadline);
         return;
     }
+    if (atomic_load(&deadline->elsewhere))
+        return;
     mutex_lock(&deadline->mutex);
     if (at < atomic_load(&deadline->armed)) {
         atomic_store(&deadline->armed, at);
@@ -124,6 +130,7 @@ static void deadline_init(struct deadline *deadline, struct aclint *aclint, unsi
     deadline->reached = reached;
     atomic_init(&deadline->at, NEVER);
     atomic_init(&deadline->armed, NEVER);
+    atomic_init(&deadline->elsewhere, false);
     timer_init(&deadline->timer, loop, deadline_run, deadline);
     mutex_init(&deadline->mutex);
 }
@@ -161,14 +168,42 @@ static void stimecmp_reached(struct deadline *deadline)
 
 void aclint_set_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline)
 {
-    if (hart < aclint->harts)
-        deadline_set(&aclint->s[hart], deadline);
+    if (hart >= aclint->harts)
+        return;
+    atomic_store(&aclint->s[hart].elsewhere, false);
+    deadline_set(&aclint->s[hart], deadline);
+}
+
+uint64_t aclint_when(const struct aclint *aclint, uint64_t deadline, unsigned *jumps)
+{
+    uint64_t now_ns, time;
+
+    *jumps = atomic_load(&aclint->jumps);
+    now_ns = clock_now_ns(aclint->clock);
+    time = now_ns / NS_PER_TICK + atomic_load(&aclint->offset);
+    if (deadline == NEVER)
+        return UINT64_MAX;
+    if (time >= deadline)
+        return 0;
+    return clock_to_monotonic(aclint->clock, ticks_to_ns(now_ns, time, deadline));
+}
+
+bool aclint_leave_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline, unsigned jumps)
+{
+    if (hart >= aclint->harts)
+        return false;
+    /* As with T2: of a jump and this at the same time one sees the other. */
+    atomic_store(&aclint->s[hart].at, deadline);
+    atomic_store(&aclint->s[hart].elsewhere, true);
+    return atomic_load(&aclint->jumps) == jumps;
 }
 
 /* mtime jumped, or runs again: nothing that was computed from it holds any more. */
 static void aclint_retime(struct aclint *aclint)
 {
+    atomic_fetch_add(&aclint->jumps, 1);
     for (unsigned i = 0; i < aclint->harts; i++) {
+        atomic_store(&aclint->s[i].elsewhere, false);
         mtimecmp_reached(&aclint->m[i]);
         stimecmp_reached(&aclint->s[i]);
         deadline_run(&aclint->m[i]);

@@ -47,6 +47,19 @@ uint64_t aclint_time(const struct aclint *aclint) HOT;
  * and not saved here: after load it is set anew. Any thread, but one at a time for a hart. */
 void aclint_set_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline);
 
+/*
+ * For a hart whose thread has a timer of its own. aclint_when() tells the CLOCK_MONOTONIC time at
+ * which mtime reaches `deadline`: 0 if it has, UINT64_MAX for never and while the clock stands.
+ * *jumps tells how often mtime jumped until then. Any thread, also in a handler of a signal.
+ *
+ * Once that timer is set, aclint_leave_stimecmp() notes the deadline in place of
+ * aclint_set_stimecmp(): no timer is set here for it. False: mtime jumped since, so that it is to
+ * be asked again. The next jump, and the next aclint_set_stimecmp(), bring the timers here back.
+ */
+uint64_t aclint_when(const struct aclint *aclint, uint64_t deadline, unsigned *jumps);
+bool aclint_leave_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline,
+                           unsigned jumps) MUST_CHECK;
+
 extern const struct device_type aclint_type;
 
 #endif

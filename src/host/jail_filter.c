@@ -86,8 +86,10 @@ static const struct {
     {"exit_group", ALL, ALWAYS},
     /* A thread that begins takes rights from itself: jail_enter(). */
     {"landlock_restrict_self", LOOP, ALWAYS},
-    /* Timers of the guest; a CPU's thread sets the earliest one itself. */
+    /* Timers of the guest; a CPU's thread sets the earliest one itself, or has one of its own. */
     {"timerfd_settime", LOOP | CPU | NET, ALWAYS},
+    {"timer_settime", LOOP | CPU, ALWAYS},
+    {"timer_delete", LOOP | CPU, ALWAYS},
 
     /* Requests of disks. */
     {"io_uring_enter", LOOP, ALWAYS}, /* the ring is restricted: storage/uring.c */
@@ -188,6 +190,7 @@ static const struct argument_row allowed_with[] = {
     {"mmap", ALL, ALWAYS, BITS_ARE(2, PROT_EXEC, 0)},
     {"mprotect", ALL, ALWAYS, BITS_ARE(2, PROT_EXEC, 0)},
     {"mprotect", LOOP, ALWAYS, IS(2, PROT_READ | PROT_EXEC)},
+    {"timer_create", LOOP | CPU, ALWAYS, INT_IS(0, CLOCK_MONOTONIC)},
     /* Windows are reached through a segment's base: cpu/host_x86_64. */
     {"arch_prctl", LOOP | CPU, ALWAYS, INT_IS(0, SET_GS)},
     {"arch_prctl", LOOP | CPU, ALWAYS, INT_IS(0, GET_GS)},

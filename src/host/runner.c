@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
@@ -151,10 +150,9 @@ static int on_thread_begins(void *ctx, enum thread_role role)
 
 static void on_signal(void *ctx, int fd, uint32_t events)
 {
-    struct signalfd_siginfo info;
     struct runner *runner = ctx;
 
-    if (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+    if (signals_read(fd))
         machine_stop(runner->machine);
 }
 

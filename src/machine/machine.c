@@ -113,7 +113,8 @@ static void hart_set_stimecmp(void *ctx, unsigned hart, uint64_t deadline)
 {
     struct machine *machine = ctx;
 
-    virt_set_stimecmp(machine->board, hart, deadline);
+    if (!vcpu_set_deadline(&machine->cpus[hart], deadline))
+        virt_set_stimecmp(machine->board, hart, deadline);
 }
 
 static uint16_t hart_entropy(void *ctx)
@@ -327,6 +328,7 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         .memory_ctx = machine,
     };
     unsigned slot = 0;
+    int r;
 
     for (unsigned i = 0; i < machine->cpu_count; i++)
         harts[i] = &machine->cpus[i].hart;
@@ -335,8 +337,6 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
                                                   .block = machine->blocks[i],
                                                   .serial = d->disks[i].serial};
     for (unsigned i = 0; i < d->interface_count; i++) {
-        int r = 0;
-
         if (!machine->nets[i])
             continue;
         r = machine_mac(d, i, config.slots[slot].mac, error);
@@ -365,7 +365,10 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
                                                   .vsock = machine->vsock,
                                                   .vsock_cid = d->vsock_cid};
     machine->handed_over = true;
-    return virt_new(&machine->board, &config, error);
+    r = virt_new(&machine->board, &config, error);
+    for (unsigned i = 0; i < machine->cpu_count && !r; i++)
+        machine->cpus[i].timers = virt_timers(machine->board);
+    return r;
 }
 
 /* ---- the code profile ---- */

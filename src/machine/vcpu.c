@@ -3,6 +3,68 @@
 
 #include <stdio.h>
 
+#include "device/aclint.h"
+
+/* ---- the timer interrupt ---- */
+
+/* First the note and then the timer: when that comes between, it takes the note back, and is set
+ * once more for nothing. */
+static void vcpu_set_alarm(struct vcpu *vcpu, uint64_t at_ns)
+{
+    if (at_ns >= atomic_load(&vcpu->alarm_set_ns))
+        return; /* also: never */
+    atomic_store(&vcpu->alarm_set_ns, at_ns);
+    alarm_set(&vcpu->alarm, at_ns);
+}
+
+/* In a handler, wherever the thread is. */
+static void vcpu_alarm_reached(void *ctx)
+{
+    struct vcpu *vcpu = ctx;
+    unsigned jumps;
+    uint64_t at_ns;
+
+    atomic_store(&vcpu->alarm_set_ns, UINT64_MAX);
+    riscv_hart_timer_tick(&vcpu->hart);
+    /* Too early, when the deadline was put off since. */
+    at_ns = aclint_when(vcpu->timers, riscv_hart_deadline(&vcpu->hart), &jumps);
+    if (at_ns)
+        vcpu_set_alarm(vcpu, at_ns);
+}
+
+bool vcpu_set_deadline(struct vcpu *vcpu, uint64_t deadline)
+{
+    uint64_t at_ns;
+    unsigned jumps;
+
+    if (!atomic_load_explicit(&vcpu->has_alarm, memory_order_acquire) ||
+        !pthread_equal(vcpu->self, pthread_self()))
+        return false;
+    /* One that is past is seen by who set it, next. */
+    do {
+        at_ns = aclint_when(vcpu->timers, deadline, &jumps);
+        if (at_ns)
+            vcpu_set_alarm(vcpu, at_ns);
+    } while (!aclint_leave_stimecmp(vcpu->timers, vcpu->index, deadline, jumps));
+    return true;
+}
+
+static void vcpu_begin_alarm(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->alarm_set_ns, UINT64_MAX);
+    vcpu->self = pthread_self();
+    if (vcpu->timers && !alarm_begin(&vcpu->alarm, vcpu_alarm_reached, vcpu))
+        atomic_store_explicit(&vcpu->has_alarm, true, memory_order_release);
+}
+
+static void vcpu_end_alarm(struct vcpu *vcpu)
+{
+    if (atomic_exchange(&vcpu->has_alarm, false))
+        alarm_end(&vcpu->alarm);
+}
+
+/* ---- the gate ---- */
+
 void vcpu_gate_init(struct vcpu_gate *gate)
 {
     mutex_init(&gate->lock);
@@ -211,16 +273,14 @@ static void vcpu_run(struct vcpu *vcpu)
         vcpu_stop(vcpu, VCPU_STOP_STEPPED);
 }
 
-static void *vcpu_main(void *arg)
+static void vcpu_live(struct vcpu *vcpu)
 {
-    struct vcpu *vcpu = arg;
-
     for (;;) {
         if (atomic_load(&vcpu->gate->shut) && !vcpu->due) {
             /* Another thread may give the CPU another engine meanwhile. */
             vcpu->engine->leave(vcpu->cpu);
             if (!vcpu_park(vcpu))
-                return NULL;
+                return;
             vcpu->engine->state_in(vcpu->cpu);
             continue;
         }
@@ -241,6 +301,16 @@ static void *vcpu_main(void *arg)
         }
         vcpu_run(vcpu);
     }
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *vcpu = arg;
+
+    vcpu_begin_alarm(vcpu);
+    vcpu_live(vcpu);
+    vcpu_end_alarm(vcpu);
+    return NULL;
 }
 
 int vcpu_start(struct vcpu *vcpu, const char *machine_name, const struct thread_guard *guard)

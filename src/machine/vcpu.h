@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/alarm.h"
 #include "base/thread.h"
 #include "cpu/engine.h"
 #include "cpu/riscv/hart.h"
@@ -61,6 +62,12 @@ struct vcpu {
     void *ctx;
     pthread_t thread;
     bool started;
+    /* The hart's timer interrupt, by the thread's own timer. Its thread only, handlers included. */
+    struct aclint *timers; /* NULL: by the loop's timers, as when has_alarm is not set */
+    struct alarm alarm;
+    _Atomic bool has_alarm;        /* and `self` is set */
+    _Atomic uint64_t alarm_set_ns; /* for when; UINT64_MAX: it is not */
+    pthread_t self;
     bool halted; /* its thread only: asks sbi_begin() first */
     bool parked; /* under the gate's lock: until the gate opens, not until the thread wakes up */
 
@@ -75,6 +82,10 @@ struct vcpu {
     uint64_t over_pc;
     _Atomic enum vcpu_stop stopped; /* set by the CPU's thread */
 };
+
+/* The hart's deadline is now `deadline`: to be told in this way on the CPU's own thread, while
+ * it has a timer. False: neither. */
+bool vcpu_set_deadline(struct vcpu *vcpu, uint64_t deadline) MUST_CHECK;
 
 void vcpu_gate_init(struct vcpu_gate *gate); /* closed */
 void vcpu_gate_release(struct vcpu_gate *gate);

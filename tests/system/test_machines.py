@@ -395,7 +395,8 @@ def test_the_process_has_nothing_of_whoever_started_it(machines):
     pid = machines.info("web")["pid"]
     files = open_files(pid)
     ours = re.compile(rf"/proc/{pid}/autogroup|" r"/dev/null|anon_inode:.*|socket:.*|/memfd:.*|" + re.escape(str(machines.directory / "web")) + "/(lock|var/log|var/events|var/console.log)|" + re.escape(str(machines.path / "echo")) + "|.* \\(deleted\\)")
-    assert [path for path in files if not ours.fullmatch(path)] == []
+    # Of a pipe of its own it has both ends.
+    assert [path for path in files if not ours.fullmatch(path) and not (path.startswith("pipe:") and files.count(path) == 2)] == []
     assert files.count("/dev/null") == 3 and len(files) < 40
     assert os.getsid(pid) == pid and os.readlink(f"/proc/{pid}/cwd") == "/"
     parent = int(re.search(r"^PPid:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text(), re.MULTILINE).group(1))

@@ -283,6 +283,47 @@ static void test_stimecmp_race(void **state)
     }
 }
 
+/* A deadline that a timer elsewhere stands for sets none here, until mtime jumps. */
+static void test_stimecmp_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t now = aclint_time(f->aclint), deadline = now + 20 * TICKS_A_MS, when;
+    unsigned jumps;
+
+    assert_int_equal(aclint_when(f->aclint, UINT64_MAX, &jumps), UINT64_MAX);
+    assert_int_equal(aclint_when(f->aclint, now, &jumps), 0);
+    when = aclint_when(f->aclint, deadline, &jumps);
+    assert_in_range(when, monotonic_ns() + 1000000, monotonic_ns() + 20000000);
+    assert_true(aclint_leave_stimecmp(f->aclint, 1, deadline, jumps));
+    loop_run_for(f->loop, 40 * MS);
+    assert_int_equal(f->calls[1], 0);
+    /* mtime goes back: who waited elsewhere has to ask again, or is called from here. */
+    deadline = aclint_time(f->aclint) + 40 * TICKS_A_MS;
+    when = aclint_when(f->aclint, deadline, &jumps);
+    put(f, MTIME, 8, aclint_time(f->aclint) + 20 * TICKS_A_MS);
+    f->calls[1] = 0;
+    assert_false(aclint_leave_stimecmp(f->aclint, 1, deadline, jumps));
+    assert_in_range(aclint_when(f->aclint, deadline, &jumps), when - 21000000, when - 19000000);
+    assert_true(aclint_leave_stimecmp(f->aclint, 1, deadline, jumps));
+    put(f, MTIME, 8, deadline - 5 * TICKS_A_MS);
+    f->calls[1] = 0;
+    loop_run_for(f->loop, 30 * MS);
+    assert_true(f->calls[1] >= 1 && f->called_at[1] >= deadline);
+    /* And when it is set here. */
+    deadline = aclint_time(f->aclint) + 5 * TICKS_A_MS;
+    (void)aclint_when(f->aclint, deadline, &jumps);
+    assert_true(aclint_leave_stimecmp(f->aclint, 1, deadline, jumps));
+    f->calls[1] = 0;
+    aclint_set_stimecmp(f->aclint, 1, deadline);
+    loop_run_for(f->loop, 30 * MS);
+    assert_true(f->calls[1] >= 1);
+    /* While the clock stands there is no time to wait for. */
+    clock_pause(&f->clock);
+    assert_int_equal(aclint_when(f->aclint, aclint_time(f->aclint) + 5, &jumps), UINT64_MAX);
+    clock_resume(&f->clock);
+    assert_false(aclint_leave_stimecmp(f->aclint, HARTS, 0, jumps));
+}
+
 static void test_pause(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +426,7 @@ int main(void)
         TEST(test_stimecmp),
         TEST(test_stimecmp_lazy),
         TEST(test_stimecmp_race),
+        TEST(test_stimecmp_elsewhere),
         TEST(test_pause),
         TEST(test_reset),
         TEST(test_state),

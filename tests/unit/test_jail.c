@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alarm.h"
 #include "base/compiler.h"
 #include "host/jail.h"
 #include "host/jail_parts.h"
@@ -219,12 +220,37 @@ static int try_protect_write_code(void)
     return try_protect(PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
+static void no_alarm(void *ctx) {}
+
 static int try_timer(void)
 {
     const struct itimerspec spec = {0};
     long r = syscall(SYS_timerfd_settime, 0, 0, &spec, NULL);
 
     return r < 0 && (errno == EINVAL || errno == EBADF) ? 0 : told(r);
+}
+
+/* As a CPU's own: alarm.h. */
+static int try_alarm(void)
+{
+    struct alarm alarm;
+    int r = alarm_begin(&alarm, no_alarm, NULL);
+
+    if (r == -ENOTSUP)
+        return 0;
+    if (r)
+        return r;
+    alarm_set(&alarm, 0);
+    alarm_end(&alarm);
+    return 0;
+}
+
+/* Of CPU time, by which a guest could be seen to work. */
+static int try_other_timer(void)
+{
+    timer_t timer;
+
+    return told(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, NULL, &timer));
 }
 
 static int try_positioned_write(void)
@@ -431,6 +457,8 @@ static void check_roles(int (*try)(void), unsigned may, bool network)
 static void test_some_may(void **state)
 {
     check_roles(try_timer, 1 << THREAD_LOOP | 1 << THREAD_CPU | 1 << THREAD_NETWORK, false);
+    check_roles(try_alarm, 1 << THREAD_LOOP | 1 << THREAD_CPU, false);
+    check_roles(try_other_timer, 0, false);
     check_roles(try_positioned_write, 1 << THREAD_LOOP | 1 << THREAD_DISK, false);
     check_roles(try_discard, 1 << THREAD_LOOP | 1 << THREAD_DISK, false);
     /* Another engine: memory for code, and threads. */

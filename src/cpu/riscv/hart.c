@@ -79,7 +79,7 @@ void riscv_hart_set_line(void *ctx, unsigned number, bool level)
 }
 
 /* stimecmp and menvcfg belong to the hart's thread but are read by whoever ticks. */
-static uint64_t stimecmp_read(struct riscv_hart *hart)
+uint64_t riscv_hart_deadline(const struct riscv_hart *hart)
 {
     bool enabled = __atomic_load_n(&hart->menvcfg, __ATOMIC_SEQ_CST) & ENVCFG_STCE;
 
@@ -97,11 +97,11 @@ void riscv_hart_timer_tick(struct riscv_hart *hart)
      * have seen the last deadline, and nobody may clear the line once the time has come. That
      * takes one order of all these accesses (seq_cst). */
     do {
-        deadline = stimecmp_read(hart);
+        deadline = riscv_hart_deadline(hart);
         now = hart->platform->time(hart->platform->ctx);
         level = now >= deadline && deadline != UINT64_MAX;
         riscv_hart_set_line(hart, RISCV_IRQ_S_TIMER, level);
-    } while (stimecmp_read(hart) != deadline ||
+    } while (riscv_hart_deadline(hart) != deadline ||
              (!level && deadline != UINT64_MAX &&
               hart->platform->time(hart->platform->ctx) >= deadline));
 }
@@ -110,7 +110,7 @@ void riscv_hart_set_stimecmp(struct riscv_hart *hart, uint64_t deadline)
 {
     __atomic_store_n(&hart->stimecmp, deadline, __ATOMIC_SEQ_CST);
     if (hart->platform && hart->platform->set_stimecmp)
-        hart->platform->set_stimecmp(hart->platform->ctx, hart->id, stimecmp_read(hart));
+        hart->platform->set_stimecmp(hart->platform->ctx, hart->id, riscv_hart_deadline(hart));
     riscv_hart_timer_tick(hart);
 }
 

@@ -133,6 +133,8 @@ void riscv_hart_reset(struct riscv_hart *hart, uint64_t pc, uint64_t a1);
 void riscv_hart_set_line(void *hart, unsigned number, bool level);
 /* Looks at the time against stimecmp and sets or clears the S timer interrupt. Any thread. */
 void riscv_hart_timer_tick(struct riscv_hart *hart);
+/* stimecmp, or UINT64_MAX where it is not enabled. Any thread. */
+uint64_t riscv_hart_deadline(const struct riscv_hart *hart);
 /* Writes stimecmp (ticks), tells the platform and brings the S timer interrupt up to date: what the
  * CSR write does, and SBI's set_timer. The hart's thread, or while it is not running. */
 void riscv_hart_set_stimecmp(struct riscv_hart *hart, uint64_t deadline);
