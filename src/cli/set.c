@@ -12,7 +12,7 @@
 #include "cli/machine_options.h"
 #include "cli/named.h"
 #include "cli/spec.h"
-#include "host/agent.h"
+#include "host/agent_cpus.h"
 #include "host/group.h"
 #include "host/pool.h"
 #include "host/runner_set.h"
@@ -89,45 +89,14 @@ static int set_option(void *ctx, const struct option_walk *walk, struct error *e
 
 /* ---- the guest's CPUs ---- */
 
-/* Which of the guest's CPUs, as its agent lists them, have to change for `cpus` of them to run. */
-static json_t *cpus_to_change(const json_t *listed, unsigned cpus)
-{
-    json_t *changes = json_array();
-    const json_t *cpu;
-    size_t i;
-
-    json_array_foreach(listed, i, cpu)
-    {
-        const json_t *id = json_object_get(cpu, "logical-id"),
-                     *fixed = json_object_get(cpu, "can-offline");
-        bool online = json_is_true(json_object_get(cpu, "online"));
-        bool wanted = json_integer_value(id) < (json_int_t)cpus;
-
-        if (json_is_integer(id) && online != wanted && (wanted || !json_is_false(fixed)))
-            json_array_append_new(changes, json_pack("{s:I, s:b}", "logical-id",
-                                                     json_integer_value(id), "online", wanted));
-    }
-    return changes;
-}
-
-/* Has the guest use so many. */
 static int guest_set_cpus(const struct named *named, unsigned cpus, struct error *error)
 {
-    json_t *listed = NULL, *changes;
     struct agent agent;
     int r = named_agent(named, AGENT_OPEN_MS, &agent, error);
 
     if (r)
         return r;
-    r = agent_call(&agent, "guest-get-vcpus", NULL, AGENT_CALL_MS, &listed, error);
-    if (!r) {
-        changes = cpus_to_change(listed, cpus);
-        if (json_array_size(changes))
-            r = agent_call(&agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", changes),
-                           AGENT_CALL_MS, NULL, error);
-        json_decref(changes);
-    }
-    json_decref(listed);
+    r = agent_set_cpus(&agent, cpus, AGENT_CALL_MS, error);
     agent_close(&agent);
     return r;
 }
