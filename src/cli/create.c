@@ -21,6 +21,7 @@ enum {
     CREATE_DISK,
     CREATE_DRIVE,
     CREATE_MEMORY_MIN,
+    CREATE_CPUS_MIN,
     CREATE_CPU_WEIGHT,
     CREATE_CPU_CAP,
     CREATE_USER,
@@ -87,6 +88,8 @@ static int create_option(struct create *create, const struct option_walk *walk, 
         return 0;
     case CREATE_MEMORY_MIN:
         return spec_bytes(walk, &create->record.memory_min, error);
+    case CREATE_CPUS_MIN:
+        return option_number(walk, 1, MACHINE_CPUS_MAX, &create->record.cpus_min, error);
     case CREATE_CPU_WEIGHT:
         return option_number(walk, WEIGHT_MIN, WEIGHT_MAX, &create->record.cpu_weight, error);
     case CREATE_CPU_CAP:
@@ -232,6 +235,8 @@ static const struct option create_options[] = {
      "may be repeated"},
     {CREATE_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
      "the memory that it is promised; above it, what the host can spare (all of it)"},
+    {CREATE_CPUS_MIN, "--cpus-min", NULL, "N", false,
+     "the CPUs that it is promised; above them, while it needs them or others do not (--cpus)"},
     {CREATE_USER, "--user", NULL, "NAME", false,
      "for images with cloud-init: a user to make, who may use sudo"},
     {CREATE_SSH_KEY, "--ssh-key", NULL, "FILE", true,

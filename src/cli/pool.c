@@ -15,7 +15,7 @@
 #include "cli/spec.h"
 #include "host/record.h"
 
-enum { POOL_JSON = 1, POOL_CPUS, POOL_MEMORY, POOL_MEMORY_MIN };
+enum { POOL_JSON = 1, POOL_CPUS, POOL_CPUS_MIN, POOL_MEMORY, POOL_MEMORY_MIN };
 
 static uint64_t used_of(const struct pool *pool, enum quota quota)
 {
@@ -75,22 +75,22 @@ static json_t *pool_json(const struct pool *pool)
     for (size_t i = 0; i < pool->count; i++) {
         const struct pool_machine *m = &pool->machines[i];
 
-        json_array_append_new(machines,
-                              json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-                                        m->name, "pid", m->pid, "cpus", (int)m->cpus, "memory",
-                                        (json_int_t)m->memory, "memory_min",
-                                        (json_int_t)m->memory_min, "memory_max",
-                                        (json_int_t)m->memory_max, "resident",
-                                        (json_int_t)m->resident, "own", (json_int_t)m->own,
-                                        "merged", (json_int_t)m->merged));
+        json_array_append_new(
+            machines,
+            json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "name", m->name, "pid",
+                      m->pid, "cpus", (int)m->cpus, "cpus_min", (int)m->cpus_min, "memory",
+                      (json_int_t)m->memory, "memory_min", (json_int_t)m->memory_min, "memory_max",
+                      (json_int_t)m->memory_max, "resident", (json_int_t)m->resident, "own",
+                      (json_int_t)m->own, "merged", (json_int_t)m->merged));
     }
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "cpus",
+    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "cpus",
                      (int)pool->cpus, "memory", (json_int_t)pool->memory, "memory_available",
                      (json_int_t)pool->memory_available, "memory_reserve",
                      (json_int_t)pool->limits.memory_reserve, "memory_promised",
                      (json_int_t)pool->promised, "memory_granted", (json_int_t)pool->granted,
                      "memory_room", (json_int_t)pool_room(pool), "cpus_granted",
-                     (json_int_t)pool->cpus_granted, "disk", (json_int_t)pool->disk, "limits",
+                     (json_int_t)pool->cpus_granted, "cpus_promised",
+                     (json_int_t)pool->cpus_promised, "disk", (json_int_t)pool->disk, "limits",
                      limits_json(pool), "machines", machines);
 }
 
@@ -101,8 +101,8 @@ static void pool_print(const struct pool *pool)
     printf("host        %u CPUs, %s of memory, %s of it available now, %s kept for the host\n",
            pool->cpus, size_format(pool->memory, a), size_format(pool->memory_available, b),
            size_format(pool->limits.memory_reserve, c));
-    printf("promised    %s of memory to %zu machines that run\n", size_format(pool->promised, a),
-           pool->count);
+    printf("promised    %s of memory and %llu CPUs to %zu machines that run\n",
+           size_format(pool->promised, a), (unsigned long long)pool->cpus_promised, pool->count);
     printf("granted     %s of memory at the most, %llu CPUs\n", size_format(pool->granted, a),
            (unsigned long long)pool->cpus_granted);
     printf("used        %s by guests, %s by hospes\n", size_format(pool->resident, a),
@@ -129,7 +129,7 @@ static void pool_print(const struct pool *pool)
 struct plan {
     bool wanted;
     const char *name;
-    unsigned cpus;
+    unsigned cpus, cpus_min;
     uint64_t memory, memory_min;
 };
 
@@ -147,6 +147,8 @@ static int plan_record(const struct plan *plan, const struct registry *registry,
         return r;
     if (plan->cpus)
         d->cpus = plan->cpus;
+    if (plan->cpus_min)
+        record->cpus_min = plan->cpus_min;
     if (plan->memory)
         d->memory = plan->memory;
     if (d->memory_max && d->memory > d->memory_max)
@@ -192,10 +194,11 @@ static int plan_print(const struct plan *plan, const struct registry *registry,
     if (!r)
         r = pool_admit_change(pool, &record, error);
     if (!r) {
-        printf("fits        \"%s\" is promised %s of %s and %u CPUs; %s can be promised now\n",
-               plan->name, size_format(record_memory_min(&record), promise),
-               size_format(record.description.memory, most), record.description.cpus,
-               size_format(pool_room(pool), room));
+        printf(
+            "fits        \"%s\" is promised %s of %s and %u of %u CPUs; %s can be promised now\n",
+            plan->name, size_format(record_memory_min(&record), promise),
+            size_format(record.description.memory, most), record_cpus_min(&record),
+            record.description.cpus, size_format(pool_room(pool), room));
         if (!registry_is_locked(registry, plan->name))
             r = plan_moves(registry, pool, &record, error);
     }
@@ -225,6 +228,8 @@ static int plan_option(struct plan *plan, const struct option_walk *walk, struct
     switch (walk->option->id) {
     case POOL_CPUS:
         return option_number(walk, 1, MACHINE_CPUS_MAX, &plan->cpus, error);
+    case POOL_CPUS_MIN:
+        return option_number(walk, 1, MACHINE_CPUS_MAX, &plan->cpus_min, error);
     case POOL_MEMORY_MIN:
         return spec_bytes(walk, &plan->memory_min, error);
     default:
@@ -285,6 +290,8 @@ static int pool_run(const struct command *command, int argc, char **argv, struct
 static const struct option pool_options[] = {
     {POOL_JSON, "--json", NULL, NULL, false, "print JSON"},
     {POOL_CPUS, "--cpus", NULL, "N", false, "plan: with so many CPUs (the machine's, or 2)"},
+    {POOL_CPUS_MIN, "--cpus-min", NULL, "N", false,
+     "plan: promised so many of them (the machine's, or all of them)"},
     {POOL_MEMORY, "--memory", NULL, "SIZE", false,
      "plan: with so much memory (the machine's, or 1G)"},
     {POOL_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,
@@ -303,10 +310,12 @@ const struct command command_pool = {
     .name = "pool",
     .summary = "tell what the host has, what is promised, used, and free",
     .usage = "pool [--json]\npool plan NAME [OPTION]...",
-    .about = "Of named machines. A machine is promised its '--memory-min', and may use up to its\n"
-             "'--memory'. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json,\n"
-             "which has those of users: see hospes-pool(1).\n"
-             "'plan' asks whether a machine, which there may be or not, could be started.",
+    .about =
+        "Of named machines. A machine is promised its '--memory-min', and may use up to its\n"
+        "'--memory'; likewise '--cpus-min' and '--cpus', of which limits count all: CPUs are\n"
+        "shared in time. Limits come from ~/.config/hospes/pool.json and /etc/hospes/pool.json,\n"
+        "which has those of users: see hospes-pool(1).\n"
+        "'plan' asks whether a machine, which there may be or not, could be started.",
     .options = pool_options,
     .examples = pool_examples,
     .run = pool_run,

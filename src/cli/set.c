@@ -24,7 +24,7 @@
 #define AGENT_OPEN_MS 1000u
 #define AGENT_CALL_MS 10000u
 
-enum { SET_CPUS = 1, SET_MEMORY, SET_MEMORY_MIN, SET_CPU_WEIGHT, SET_CPU_CAP };
+enum { SET_CPUS = 1, SET_CPUS_MIN, SET_MEMORY, SET_MEMORY_MIN, SET_CPU_WEIGHT, SET_CPU_CAP };
 
 /* ---- options ---- */
 
@@ -72,6 +72,11 @@ static int set_option(void *ctx, const struct option_walk *walk, struct error *e
     case SET_CPUS:
         r = option_number(walk, 1, MACHINE_CPUS_MAX, &number, error);
         return r ? r : set_number(params, "cpus", number, error);
+    case SET_CPUS_MIN:
+        r = strcmp(walk->value, "none") != 0
+                ? option_number(walk, 1, MACHINE_CPUS_MAX, &number, error)
+                : 0;
+        return r ? r : set_number(params, "cpus_min", number, error);
     case SET_MEMORY:
         r = spec_memory(walk->value, &d, error);
         return r ? r : set_number(params, "memory", d.memory, error);
@@ -181,11 +186,37 @@ static int raise_session(const struct named *named, unsigned weight, struct erro
     return weight_set_group(fd, weight, error);
 }
 
-/* *tell: the guest is to be told of its CPUs afterwards, and was not before. */
+/* How many CPUs the guest may run now: less than the record says where `hospes balance` took some.
+ */
+static unsigned cpus_online(const struct named *named, const struct record *record)
+{
+    json_t *info = NULL;
+    json_int_t online = 0;
+
+    if (!named_call(named, "machine.info", NULL, &info, NULL))
+        online = json_integer_value(json_object_get(info, "cpus_online"));
+    json_decref(info);
+    return online > 0 && online <= MACHINE_CPUS_MAX ? (unsigned)online : record->description.cpus;
+}
+
+/* How many the guest is to run then; 0: that stays as it is. */
+static unsigned cpus_wanted(const json_t *params, const struct record *after, unsigned online)
+{
+    if (json_object_get(params, "cpus"))
+        return after->description.cpus;
+    return json_object_get(params, "cpus_min") && record_cpus_min(after) > online
+               ? record_cpus_min(after)
+               : 0;
+}
+
+/* *tell: how many CPUs the guest is to be told to use afterwards; 0: it has been told, or it stays
+ * as it is. */
 static int change(const struct named *named, json_t *params, const struct record *before,
-                  const struct record *after, bool *tell, struct error *error)
+                  const struct record *after, unsigned *tell, struct error *error)
 {
     CLEANUP(descriptor_close) int lock = -1;
+    bool cpus = json_object_get(params, "cpus") || json_object_get(params, "cpus_min");
+    unsigned online = cpus ? cpus_online(named, before) : 0;
     bool weight = json_object_get(params, "cpu_weight") != NULL;
     int r = 0;
 
@@ -193,11 +224,11 @@ static int change(const struct named *named, json_t *params, const struct record
     if (record_memory_min(after) > record_memory_min(before) ||
         after->description.cpus > before->description.cpus)
         r = admit(named, after, &lock, error);
-    *tell = json_object_get(params, "cpus") != NULL;
+    *tell = cpus_wanted(params, after, online);
     /* Fewer while those that go can still be stopped, more once they may be started. */
-    if (!r && after->description.cpus < before->description.cpus) {
-        tell_guest(named, after->description.cpus);
-        *tell = false;
+    if (!r && *tell && *tell < online) {
+        tell_guest(named, *tell);
+        *tell = 0;
     }
     if (!r && weight)
         r = raise_session(named, after->cpu_weight, error);
@@ -210,7 +241,8 @@ static int change(const struct named *named, json_t *params, const struct record
     return r ? r : record_write(&named->registry, named->name, after, error);
 }
 
-static int set_running(const struct named *named, json_t *params, bool *tell, struct error *error)
+static int set_running(const struct named *named, json_t *params, unsigned *tell,
+                       struct error *error)
 {
     struct record record, after;
     int r = record_read(&named->registry, named->name, &record, error);
@@ -231,7 +263,7 @@ static bool is_passing(int r)
     return r == -ESRCH || r == -ENOENT || r == -ECONNREFUSED || r == -ECONNRESET;
 }
 
-static int set_apply(const struct named *named, json_t *params, bool *tell, struct error *error)
+static int set_apply(const struct named *named, json_t *params, unsigned *tell, struct error *error)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
     uint64_t deadline = monotonic_ns() + SETTLE_NS;
@@ -243,7 +275,7 @@ static int set_apply(const struct named *named, json_t *params, bool *tell, stru
     for (;;) {
         CLEANUP(error_release) struct error found = ERROR_INIT;
 
-        *tell = false;
+        *tell = 0;
         r = runner_set_stopped(&named->registry, named->name, params, &found);
         if (r == -EBUSY) {
             error_release(&found);
@@ -262,7 +294,7 @@ static int set_apply(const struct named *named, json_t *params, bool *tell, stru
 static int set_run(const struct command *command, int argc, char **argv, struct error *error)
 {
     json_t *params = json_object();
-    bool tell = false;
+    unsigned tell = 0;
     struct named named;
     int r = params ? named_open(&named, command, argc, argv, set_option, params, error)
                    : error_set(error, ENOMEM, "out of memory");
@@ -273,7 +305,7 @@ static int set_run(const struct command *command, int argc, char **argv, struct 
         else
             r = set_apply(&named, params, &tell, error);
         if (!r && tell)
-            tell_guest(&named, (unsigned)json_integer_value(json_object_get(params, "cpus")));
+            tell_guest(&named, tell);
         named_release(&named);
     }
     json_decref(params);
@@ -283,6 +315,8 @@ static int set_run(const struct command *command, int argc, char **argv, struct 
 static const struct option set_options[] = {
     {SET_CPUS, "--cpus", NULL, "N", false,
      "its CPUs; while it runs up to --cpus-max, and its guest's agent starts or stops them"},
+    {SET_CPUS_MIN, "--cpus-min", NULL, "N", false,
+     "the CPUs that it is promised, or none: all that it has"},
     {SET_MEMORY, "--memory", NULL, "SIZE", false,
      "its memory; while it runs up to --memory-max, as its guest takes and gives it back"},
     {SET_MEMORY_MIN, "--memory-min", NULL, "SIZE", false,

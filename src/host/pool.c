@@ -93,6 +93,7 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
         machine.pid = (int)state.pid;
     if (!record_read(registry, name, &record, NULL)) {
         machine.cpus = record.description.cpus;
+        machine.cpus_min = record_cpus_min(&record);
         machine.memory = record.description.memory;
         machine.memory_min = record_memory_min(&record);
         machine.memory_max = record_memory_max(&record);
@@ -120,6 +121,7 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
     pool->resident += machine.resident;
     pool->own += machine.own;
     pool->merged += machine.merged;
+    pool->cpus_promised += machine.cpus_min;
     pool->cpus_granted += machine.cpus;
     grown[pool->count++] = machine;
     return 0;
@@ -243,6 +245,7 @@ int pool_admit_change(const struct pool *pool, const struct record *record, stru
         if (!strcmp(pool->machines[i].name, record->description.name)) {
             others.count--;
             others.promised -= pool->machines[i].memory_min;
+            others.cpus_promised -= pool->machines[i].cpus_min;
             others.cpus_granted -= pool->machines[i].cpus;
         }
     return pool_admit(&others, record, error);

@@ -9,6 +9,10 @@
  * machine for which it would be is not started. What lies between minimum and memory is given as
  * there is room (balance.h).
  *
+ * CPUs are shared in time, and a promise of them (record.cpus_min) takes none from anybody: the
+ * host may have fewer than are promised. So a limit counts all CPUs of a machine, which it may use
+ * whenever it wants to, and nobody is refused for the promise.
+ *
  * Limits of the user are in quota.h.
  */
 #ifndef HOSPES_HOST_POOL_H
@@ -26,7 +30,7 @@
 struct pool_machine {
     char *name; /* owned */
     int pid;    /* 0: it begins or ends */
-    unsigned cpus;
+    unsigned cpus, cpus_min;
     uint64_t memory, memory_min; /* bytes */
     uint64_t memory_max;         /* that it can be given while it runs, if there is room */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
@@ -45,7 +49,7 @@ struct pool {
     size_t count;
     uint64_t promised, granted; /* sums of minimums and of memory */
     uint64_t resident, own, merged;
-    uint64_t cpus_granted;
+    uint64_t cpus_promised, cpus_granted;
     uint64_t disk; /* sum of the sizes of all machines' own disks, whether they run or not */
 };
 

@@ -39,10 +39,18 @@ uint64_t record_memory_min(const struct record *record)
     return record->memory_min ? record->memory_min : record->description.memory;
 }
 
+unsigned record_cpus_min(const struct record *record)
+{
+    return record->cpus_min ? record->cpus_min : record->description.cpus;
+}
+
 int record_check_promise(const struct record *record, struct error *error)
 {
     char least[SIZE_TEXT_MAX], most[SIZE_TEXT_MAX];
 
+    if (record->cpus_min > record->description.cpus)
+        return error_usage(error, "it is promised %u CPUs (--cpus-min) of its %u", record->cpus_min,
+                           record->description.cpus);
     if (record->memory_min <= record->description.memory)
         return 0;
     return error_usage(error, "it is promised %s (--memory-min) of its %s of memory",
@@ -221,6 +229,7 @@ json_t *record_to_json(const struct record *record, const char *directory)
         put_text(json, "created", record->created) || put_text(json, "image", record->image) ||
         put(json, "cpus", json_integer(d->cpus)) ||
         (d->cpus_max && put(json, "cpus_max", json_integer(d->cpus_max))) ||
+        (record->cpus_min && put(json, "cpus_min", json_integer(record->cpus_min))) ||
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
         (d->memory_max && put(json, "memory_max", json_integer((json_int_t)d->memory_max))) ||
         (record->memory_min &&
@@ -561,6 +570,8 @@ static int take_machine(struct reader *reader, struct record *record)
         r = take_small(reader, "cpus", MACHINE_CPUS_MAX, &d->cpus);
     if (!r)
         r = take_small(reader, "cpus_max", MACHINE_CPUS_MAX, &d->cpus_max);
+    if (!r)
+        r = take_small(reader, "cpus_min", MACHINE_CPUS_MAX, &record->cpus_min);
     if (!r)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
     if (!r)

@@ -23,6 +23,7 @@ struct record {
     char *created;                          /* ISO 8601, UTC */
     char *merge_domain;  /* description.merge: with whose pages; NULL: of those without one */
     uint64_t memory_min; /* bytes that it is promised; 0: all of its memory */
+    unsigned cpus_min;   /* CPUs that it is promised; 0: all that it has */
     unsigned cpu_weight; /* weight.h; 0: the default */
     unsigned cpu_cap;    /* per cent of one host CPU; 0: none */
 };
@@ -31,6 +32,8 @@ struct record {
 
 /* What the machine is promised, in bytes. */
 uint64_t record_memory_min(const struct record *record);
+/* And in CPUs. */
+unsigned record_cpus_min(const struct record *record);
 /* What it can have while it runs. */
 uint64_t record_memory_max(const struct record *record);
 

@@ -101,6 +101,11 @@ static int take_cpus(const json_t *value, struct record *record)
     return r;
 }
 
+static int take_cpus_min(const json_t *value, struct record *record)
+{
+    return take_unsigned(value, &record->cpus_min);
+}
+
 static int take_cpu_cap(const json_t *value, struct record *record)
 {
     return take_unsigned(value, &record->cpu_cap);
@@ -116,6 +121,16 @@ static int apply_cpus(struct runner *runner, const struct record *record, struct
     if (record->description.firmware)
         return error_set(error, ENOTSUP, "its firmware starts CPUs, and not hospes");
     return machine_set_cpus(runner->machine, record->description.cpus, error);
+}
+
+/* At once, and not at the balance's next turn. */
+static int apply_cpus_min(struct runner *runner, const struct record *record, struct error *error)
+{
+    unsigned least = record_cpus_min(record);
+
+    if (record->description.firmware || machine_cpus_limit(runner->machine) >= least)
+        return 0;
+    return machine_set_cpus(runner->machine, least, error);
 }
 
 /* Who calls sets a group from outside, see group.h. */
@@ -174,6 +189,7 @@ static int apply_limits(struct runner *runner, const struct record *record, stru
 /* Taken and put in this order, whatever the order in which they are given: first what can fail. */
 static const struct parameter parameters[] = {
     {"cpus", take_cpus, apply_cpus},
+    {"cpus_min", take_cpus_min, apply_cpus_min},
     {"cpu_weight", take_cpu_weight, apply_cpu_weight},
     {"memory", take_memory, apply_memory},
     {"memory_min", take_memory_min, apply_memory_min},
@@ -280,20 +296,39 @@ static int set_parameters(struct runner *runner, const json_t *params, struct er
     return r;
 }
 
+/* "cpus_online": how many of its CPUs the guest may run for now, likewise. */
+static int set_cpus_online(struct runner *runner, const json_t *value, struct error *error)
+{
+    unsigned least = record_cpus_min(&runner->record), most = runner->record.description.cpus;
+    unsigned cpus;
+
+    if (take_unsigned(value, &cpus))
+        return error_usage(error, "the value of \"cpus_online\" is not of its kind");
+    if (cpus < least || cpus > most)
+        return error_usage(error, "between %u and %u of its CPUs can be online", least, most);
+    if (runner->record.description.firmware)
+        return error_set(error, ENOTSUP, "its firmware starts CPUs, and not hospes");
+    return machine_set_cpus(runner->machine, cpus, error);
+}
+
 int runner_set(void *ctx, const json_t *params, json_t **result, struct error *error)
 {
     struct runner *runner = ctx;
     const json_t *size = json_object_get(params, "size"),
+                 *online = json_object_get(params, "cpus_online"),
                  *reason = json_object_get(params, "reason");
-    size_t own = (size != NULL) + (reason != NULL);
+    size_t own = (size || online) + (reason != NULL);
     int r;
 
     if (reason && !json_is_string(reason))
         return error_usage(error, "the value of \"reason\" is not of its kind");
-    if (size && json_object_size(params) != own)
-        return error_usage(error, "\"size\" is set alone, or with its \"reason\"");
+    if ((size || online) && json_object_size(params) != own)
+        return error_usage(error, "\"%s\" is set alone, or with its \"reason\"",
+                           size ? "size" : "cpus_online");
     if (size) {
         r = set_size(runner, size, error);
+    } else if (online) {
+        r = set_cpus_online(runner, online, error);
     } else {
         json_t *others = json_copy((json_t *)params);
 

@@ -108,6 +108,8 @@ void machine_counters(const struct machine *machine, struct engine_counters *cou
 /* How many CPUs the guest may have running from now on, 1 to machine_cpu_count(). Those that run go
  * on: a guest starts and stops them itself. -EINVAL. Loop's thread. */
 int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error) MUST_CHECK;
+/* What that was set to last, at first the description's. Loop's thread. */
+unsigned machine_cpus_limit(const struct machine *machine);
 /* How many run at the moment; machine_cpu_count() where the guest's firmware knows and not we. */
 unsigned machine_cpus_running(const struct machine *machine);
 

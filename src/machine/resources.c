@@ -24,6 +24,11 @@ int machine_set_cpus(struct machine *machine, unsigned cpus, struct error *error
     return 0;
 }
 
+unsigned machine_cpus_limit(const struct machine *machine)
+{
+    return machine->description.cpus;
+}
+
 unsigned machine_cpus_running(const struct machine *machine)
 {
     return machine->description.firmware ? machine->cpu_count : atomic_load(&machine->sbi.running);

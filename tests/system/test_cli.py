@@ -42,6 +42,7 @@ USAGE = [
     (["pool", "plan", "web", "db"], "unexpected argument \"db\""),
     (["pool", "plans"], "unexpected argument \"plans\""),
     (["pool", "--memory", "4G"], "these options go with: hospes pool plan NAME"),
+    (["pool", "plan", "web", "--cpus", "1", "--cpus-min", "2"], "it is promised 2 CPUs (--cpus-min) of its 1"),
     (["pool", "plan", "web", "--memory", "1G", "--memory-min", "2G"], "it is promised 2 GiB (--memory-min) of its 1 GiB of memory"),
     (["doctor", "extra"], "unexpected argument \"extra\""),
     (["doctor", "--jsno"], "unknown option '--jsno'; did you mean '--json'?"),

@@ -646,6 +646,47 @@ def test_methods(machines):
     assert machines.wait("web", "stopped")["end"] == "killed"
 
 
+def test_promised_cpus(machines):
+    """What lies between them and the machine's CPUs is given and taken for now, and written down nowhere."""
+    machines.good("create", "web", "--kernel", "echo", "--memory", "32M", "--net", "none", "--cpus", "4", "--cpus-min", "2")
+    machines.good("start", "web")
+    pool = json.loads(machines.good("pool", "--json"))
+    assert (pool["cpus_granted"], pool["cpus_promised"]) == (4, 2)
+    assert (pool["machines"][0]["cpus"], pool["machines"][0]["cpus_min"]) == (4, 2)
+    with machines.socket("web", "control") as control, control.makefile("rw", encoding="utf-8") as lines:
+
+        def call(method, **params):
+            lines.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline())
+            return answer.get("result", answer.get("error"))
+
+        def online():
+            return call("machine.info")["cpus_online"]
+
+        assert online() == 4
+        assert call("machine.set", cpus_online=2, reason="a test") is None and online() == 2
+        for wrong in ({"cpus_online": 1}, {"cpus_online": 5}, {"cpus_online": "3"}, {"cpus_online": 3, "cpus": 4}, {"cpus_online": 3, "size": 32 << 20}):
+            assert call("machine.set", **wrong)["code"] == -32602, wrong
+        assert online() == 2
+        # A promise that is raised holds at once, and only then the guest is to be told of it.
+        assert machines.run("set", "web", "--cpus-min", "3").stderr.startswith("hospes: the guest was not told to use 3 CPUs:") and online() == 3
+        assert machines.run("set", "web", "--cpus-min", "1").stderr == "" and online() == 3
+        assert_one_line(machines.run("set", "web", "--cpus-min", "5"), 2, "it is promised 5 CPUs (--cpus-min) of its 4")
+        assert call("machine.set", cpus_online=1) is None
+        # Down to more than it runs is up.
+        assert "not told to use 3 CPUs" in machines.run("set", "web", "--cpus", "3").stderr and online() == 3
+        assert (machines.file("web")["cpus"], machines.file("web")["cpus_min"]) == (3, 1)
+        assert "not told to use 3 CPUs" in machines.run("set", "web", "--cpus-min", "none", "--cpus", "3").stderr
+        assert "cpus_min" not in machines.file("web")
+        assert call("machine.set", cpus_online=2)["code"] == -32602
+    sets = [event for event in machines.events("web") if event["event"] == "set"]
+    assert (sets[0]["cpus_online"], sets[0]["reason"]) == (2, "a test")
+    told = machines.good("pool", "plan", "db", "--cpus", "4", "--cpus-min", "1")
+    assert "and 1 of 4 CPUs" in told
+    assert_one_line(machines.run("create", "db", "--kernel", "echo", "--cpus", "2", "--cpus-min", "3"), 2, "it is promised 3 CPUs (--cpus-min) of its 2")
+
+
 def nice_values(pid):
     return {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")}
 
@@ -703,12 +744,12 @@ def test_pool_plan(machines):
     """Asks what a start would be told, of a machine that is there or not, and starts nothing."""
     pool = json.loads(machines.good("pool", "--json"))
     told = machines.good("pool", "plan", "web", "--memory", "1T", "--memory-min", "64M", "--cpus", "3")
-    assert re.fullmatch(r'fits +"web" is promised 64 MiB of 1 TiB and 3 CPUs; [\d.]+ [GM]iB can be promised now\nmoves +none\n', told), told
+    assert re.fullmatch(r'fits +"web" is promised 64 MiB of 1 TiB and 3 of 3 CPUs; [\d.]+ [GM]iB can be promised now\nmoves +none\n', told), told
     too_much = str(pool["memory"] // (1 << 20) + 1) + "M"
     refused = machines.run("pool", "plan", "web", "--memory", too_much)
     assert_one_line(refused, 1, "can be promised")
     machines.create("web", "echo")
-    assert '"web" is promised 32 MiB of 32 MiB and 1 CPUs' in machines.good("pool", "plan", "web")
+    assert '"web" is promised 32 MiB of 32 MiB and 1 of 1 CPUs' in machines.good("pool", "plan", "web")
     machines.good("set", "web", "--memory", too_much)
     assert_one_line(machines.run("pool", "plan", "web"), 1, "can be promised")
     assert machines.run("start", "web").stderr.partition(": ")[2].partition(": ")[2] == refused.stderr.partition(": ")[2]

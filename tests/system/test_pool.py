@@ -70,7 +70,7 @@ def test_pool(machines, limits):  # noqa: F811
     text = machines.good("pool")
     for words in (
         r"^host +\d+ CPUs, \S+ [MG]iB of memory, .*, 64 MiB kept for the host$",
-        r"^promised +48 MiB of memory to 2 machines that run$",
+        r"^promised +48 MiB of memory and 2 CPUs to 2 machines that run$",
         r"^granted +64 MiB of memory at the most, 2 CPUs$",
         r"^used +\S+ [KM]iB by guests, \S+ [KM]iB by hospes$",
         r"^room +\S+ [MG]iB can be promised",

@@ -32,6 +32,7 @@ static void fill(struct record *record)
     set(&record->created, "2026-01-02T03:04:05.678Z");
     set(&record->merge_domain, "ours");
     record->memory_min = 1ull << 30;
+    record->cpus_min = 63;
     record->cpu_weight = 200;
     record->cpu_cap = 50;
     d->cpus_max = 64;
@@ -80,6 +81,7 @@ static void assert_same(const struct record *a, const struct record *b)
     assert_text(a->created, b->created);
     assert_text(a->merge_domain, b->merge_domain);
     assert_int_equal(a->memory_min, b->memory_min);
+    assert_int_equal(a->cpus_min, b->cpus_min);
     assert_int_equal(a->cpu_weight, b->cpu_weight);
     assert_int_equal(a->cpu_cap, b->cpu_cap);
     assert_int_equal(x->cpus_max, y->cpus_max);
@@ -127,7 +129,7 @@ static void every_field(void **state)
     fill(&record);
     json = record_to_json(&record, "/m/web");
     assert_non_null(json);
-    assert_int_equal(json_object_size(json), 24);
+    assert_int_equal(json_object_size(json), 25);
     assert_int_equal(record_from_json(json, "/m/web", &found, NULL), 0);
     assert_same(&record, &found);
     record_release(&found);
@@ -222,7 +224,7 @@ static void wrong_types(void **state)
                                        "merge",        "merge_domain", "cpu_weight", "cpu_cap",
                                        "kernel",       "initrd",       "append",     "disks",
                                        "networks",     "network",      "forwards",   "console",
-                                       "memory_max"};
+                                       "memory_max",   "cpus_min"};
     static const char *const texts[] = {"true", "null", "1.5",          "{}",
                                         "[1]",  "-1",   "\"\\u0001?\"", "18446744073709551616.0"};
     static const char *const inner[] = {
@@ -303,6 +305,8 @@ static void wrong_values(void **state)
          "address"},
         {"{\"name\": \"a b\"}", "a b"},
         {"{\"cpus_max\": 65}", "cpus_max"},
+        {"{\"cpus\": 2, \"cpus_min\": 3}", "it is promised 3 CPUs (--cpus-min) of its 2"},
+        {"{\"cpus_min\": 65}", "cpus_min"},
         {"{\"cpus\": 4, \"cpus_max\": 2}", "2"},
         {"{\"memory\": 33554432, \"memory_min\": 33554434}",
          "it is promised 32 MiB (--memory-min) of its 32 MiB"},

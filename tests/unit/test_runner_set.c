@@ -145,6 +145,9 @@ static void refuses_and_changes_nothing(void **state)
         "{\"cpus\": 0}",
         "{\"cpus\": 65}",
         "{\"cpus\": 4294967297}",
+        "{\"cpus_min\": 3}", /* of two */
+        "{\"cpus_min\": \"1\"}",
+        "{\"cpus_online\": 1}", /* of a machine that runs only */
         "{\"cpu_weight\": 10001}",
         "{\"cpu_cap\": 6401}",
         "{\"size\": 268435456}", /* of a machine that runs only */
@@ -171,22 +174,30 @@ static void resizes(void **state)
     struct fixture *f = *state;
     struct record record;
 
-    assert_int_equal(set(f,
-                         "{\"cpus\": 4, \"memory\": 536870912, \"memory_min\": 268435456, "
-                         "\"cpu_weight\": 50, \"cpu_cap\": 80}",
-                         NULL),
-                     0);
+    assert_int_equal(
+        set(f,
+            "{\"cpus_min\": 3, \"cpus\": 4, \"memory\": 536870912, \"memory_min\": 268435456, "
+            "\"cpu_weight\": 50, \"cpu_cap\": 80}",
+            NULL),
+        0);
     assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
     assert_int_equal(record.description.cpus, 4);
     assert_int_equal(record.description.cpus_max, 0);
     assert_int_equal(record.description.memory, 512 << 20);
     assert_int_equal(record.memory_min, 256 << 20);
+    assert_int_equal(record.cpus_min, 3);
+    assert_int_equal(record_cpus_min(&record), 3);
     assert_int_equal(record.cpu_weight, 50);
     assert_int_equal(record.cpu_cap, 80);
     record_release(&record);
     /* Not below what it is promised. */
     assert_int_equal(set(f, "{\"memory\": 134217728}", NULL), -EINVAL);
     assert_int_equal(set(f, "{\"memory\": 134217728, \"memory_min\": 0}", NULL), 0);
+    assert_int_equal(set(f, "{\"cpus\": 2}", NULL), -EINVAL);
+    assert_int_equal(set(f, "{\"cpus\": 2, \"cpus_min\": 0}", NULL), 0);
+    assert_int_equal(record_read(&f->registry, "web", &record, NULL), 0);
+    assert_int_equal(record_cpus_min(&record), 2);
+    record_release(&record);
 }
 
 /* How many it can have at the most follows. */
