@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "host/balance.h"
+#include "host/balance_cpus.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -198,6 +199,121 @@ static void test_random(void **state)
     }
 }
 
+/* ---- CPUs ---- */
+
+static const struct pressure pressed = {60, 40}, easing = {10, 30}, since_now = {3, 8},
+                             calm = {1, 2};
+
+/* `wanted`: thousandths. */
+static struct balance_cpus guest(unsigned min, unsigned max, unsigned online, unsigned wanted)
+{
+    return (struct balance_cpus){.name = "m",
+                                 .min = min,
+                                 .max = max,
+                                 .online = online,
+                                 .running = online,
+                                 .told = true,
+                                 .wanted = wanted};
+}
+
+static unsigned online_then(const struct pressure *pressure, struct balance_cpus m)
+{
+    size_t moves = balance_cpus_plan(pressure, &m, 1);
+
+    assert_int_equal(moves, m.new_online != m.online);
+    assert_int_equal(moves, m.reason != NULL);
+    return m.new_online;
+}
+
+static void test_idle_cpus_are_taken(void **state)
+{
+    struct balance_cpus m[] = {guest(1, 4, 4, 100), guest(2, 4, 2, 0), guest(4, 4, 4, 0),
+                               guest(1, 2, 2, 1900)};
+
+    assert_int_equal(balance_cpus_plan(&pressed, m, 4), 1);
+    assert_int_equal(m[0].new_online, 3);
+    assert_string_equal(m[0].reason,
+                        "the host is short of CPUs, and its guest does not use this one");
+    assert_null(m[1].reason);
+    assert_null(m[2].reason);
+    assert_null(m[3].reason);
+    /* One fewer could do 3, and half of that is 1.5. */
+    assert_int_equal(online_then(&pressed, guest(1, 4, 4, 1499)), 3);
+    assert_int_equal(online_then(&pressed, guest(1, 4, 4, 1500)), 4);
+    /* The bound of pressure itself is not over it. */
+    assert_int_equal(online_then(&(const struct pressure){20, 20}, guest(1, 4, 4, 0)), 4);
+    assert_int_equal(online_then(&(const struct pressure){20.1, 0}, guest(1, 4, 4, 0)), 3);
+}
+
+static void test_busy_guests_get_theirs_back(void **state)
+{
+    const struct pressure *all[] = {&pressed, &easing, &since_now, &calm};
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        assert_int_equal(online_then(all[i], guest(1, 4, 2, 1401)), 3);
+        assert_int_equal(online_then(all[i], guest(1, 4, 4, 4000)), 4);
+    }
+    assert_int_equal(online_then(&pressed, guest(1, 4, 2, 1400)), 2);
+}
+
+static void test_a_calm_host_gives_back(void **state)
+{
+    assert_int_equal(online_then(&calm, guest(1, 4, 1, 0)), 2);
+    assert_int_equal(online_then(&calm, guest(1, 4, 4, 0)), 4);
+    /* Not before it was calm for a minute. */
+    assert_int_equal(online_then(&since_now, guest(1, 4, 1, 0)), 1);
+    assert_int_equal(online_then(&easing, guest(1, 4, 1, 0)), 1);
+    assert_int_equal(online_then(&easing, guest(1, 4, 4, 0)), 4);
+}
+
+/* C5 and C1. */
+static void test_whom_nobody_moves(void **state)
+{
+    struct balance_cpus unknown = guest(1, 4, 2, 0), stubborn = guest(1, 4, 2, 0);
+    const struct pressure *all[] = {&pressed, &easing, &calm};
+
+    unknown.told = false;
+    stubborn.running = 1;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        assert_int_equal(online_then(all[i], unknown), 2);
+        assert_int_equal(online_then(all[i], stubborn), 2);
+    }
+    unknown.min = 4;
+    assert_int_equal(online_then(&pressed, unknown), 4);
+    unknown = guest(1, 2, 5, 0);
+    unknown.told = false;
+    assert_int_equal(online_then(&calm, unknown), 2);
+}
+
+/* Whatever it wants, as long as it wants the same and the host is as short: at rest after as many
+ * turns as it has CPUs, within its bounds. */
+static void test_cpus_do_not_go_to_and_fro(void **state)
+{
+    srand(1);
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned max = 1 + (unsigned)below(64), min = 1 + (unsigned)below(max);
+        unsigned online = min + (unsigned)below(max - min + 1), before = online, turns = 0;
+        struct pressure pressure = {(double)below(101), (double)below(101)};
+        unsigned all = (unsigned)below(max * UINT64_C(1000) + 1);
+        int direction = 0;
+
+        for (; turns <= max; turns++) {
+            /* It cannot use more than it has. */
+            unsigned wanted = all < online * 1000 ? all : online * 1000;
+
+            before = online;
+            online = online_then(&pressure, guest(min, max, online, wanted));
+            assert_in_range(online, min, max);
+            if (online == before)
+                break;
+            assert_true(online + 1 == before || online == before + 1);
+            assert_true(direction * ((int)online - (int)before) >= 0);
+            direction = (int)online - (int)before;
+        }
+        assert_true(turns <= max - min);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +327,11 @@ int main(void)
         cmocka_unit_test(test_a_promise_comes_first),
         cmocka_unit_test(test_promises_are_counted),
         cmocka_unit_test(test_random),
+        cmocka_unit_test(test_idle_cpus_are_taken),
+        cmocka_unit_test(test_busy_guests_get_theirs_back),
+        cmocka_unit_test(test_a_calm_host_gives_back),
+        cmocka_unit_test(test_whom_nobody_moves),
+        cmocka_unit_test(test_cpus_do_not_go_to_and_fro),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
