@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `hospes balance`: asks machines, thinks (host/balance.h), and moves memory. */
+/* `hospes balance`: asks machines, thinks (host/balance.h), and moves memory; CPUs then. */
 #include "cli/balance.h"
 
 #include <errno.h>
@@ -9,8 +9,10 @@
 #include <time.h>
 
 #include "base/size.h"
+#include "cli/balance_cpus.h"
 #include "cli/command.h"
 #include "cli/named.h"
+#include "cli/say.h"
 #include "host/control.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
@@ -28,6 +30,7 @@ struct balance {
     struct registry registry;
     bool dry_run, service;
     unsigned interval; /* seconds */
+    struct cpus_memory cpus;
 };
 
 /* "some avg10=1.23 ..." (Documentation/accounting/psi.rst of Linux). */
@@ -110,9 +113,11 @@ static bool machine_move(const struct balance *balance, const struct balance_mac
                                    machine->reason),
                          ASK_MS, &error);
     moved = !error.message && result;
-    if (!moved)
-        printf("%s%s: not moved: %s\n", now, machine->name,
-               error.message ? error.message : "no answer");
+    if (!moved) {
+        printf("%s%s: not moved: ", now, machine->name);
+        say_foreign(stdout, error.message ? error.message : "no answer");
+        putchar('\n');
+    }
     error_release(&error);
     json_decref(result);
     return moved;
@@ -142,8 +147,7 @@ int balance_look(const struct registry *registry, const struct pool *pool,
 }
 
 /* *refused: how many moves were planned and not made. */
-static int balance_turn(const struct balance *balance, bool tell, size_t *refused,
-                        struct error *error)
+static int balance_turn(struct balance *balance, bool tell, size_t *refused, struct error *error)
 {
     struct balance_machine *machines = NULL;
     struct balance_host host;
@@ -162,10 +166,14 @@ static int balance_turn(const struct balance *balance, bool tell, size_t *refuse
     for (size_t i = 0; i < count; i++)
         if (machines[i].reason)
             *refused += !machine_move(balance, &machines[i]);
-    if (!moves && tell)
-        printf("nothing to move among %zu machines\n", count);
     free(machines);
+    r = balance_cpus_turn(&balance->cpus, &balance->registry, &pool, balance->dry_run, &moves,
+                          refused, error);
+    if (!r && !moves && tell)
+        printf("nothing to move among %zu machines\n", count);
     pool_release(&pool);
+    if (r)
+        return r;
     return fflush(stdout) ? error_set(error, EIO, "cannot write to standard output") : 0;
 }
 
@@ -205,6 +213,7 @@ static int balance_run(const struct command *command, int argc, char **argv, str
         nanosleep(&pause, NULL);
         r = balance_turn(&balance, false, &refused, error);
     }
+    cpus_memory_release(&balance.cpus);
     registry_release(&balance.registry);
     return r;
 }
@@ -217,17 +226,19 @@ static const struct option balance_options[] = {
 };
 
 static const struct example balance_examples[] = {
-    {"hospes balance --dry-run", "says which machine would get memory of which, and why"},
+    {"hospes balance --dry-run", "says which machine would get memory or CPUs of which, and why"},
     {0},
 };
 
 const struct command command_balance = {
     .name = "balance",
-    .summary = "move memory between machines as they need it",
+    .summary = "move memory and CPUs between machines as they need them",
     .usage = "balance [--dry-run] [--service] [--interval SECONDS]",
     .about =
         "Looks at the host (what is available, stalls) and asks each guest what it uses. Each\n"
         "machine keeps what it is promised ('--memory-min') and gets no more than its '--memory'.\n"
+        "While the host is short of CPUs, guests that do not use theirs are left with fewer, down\n"
+        "to '--cpus-min', if they have an agent.\n"
         "Each move is printed with its reason, and is an event of its machine.",
     .options = balance_options,
     .examples = balance_examples,

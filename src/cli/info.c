@@ -92,6 +92,7 @@ static json_t *info_json(const struct named *named, const struct record *record,
             json_object_set(json, "disks", json_object_get(live, "disks"));
             json_object_set(json, "networks", json_object_get(live, "networks"));
             json_object_set(json, "memory", json_object_get(live, "memory"));
+            json_object_set(json, "cpus_online", json_object_get(live, "cpus_online"));
         }
         has_agent = state->kind == STATE_RUNNING && json_is_true(json_object_get(live, "agent"));
         json_decref(live);
@@ -245,6 +246,20 @@ static void print_plugged(const json_t *memory, const struct record *record)
         printf("%-10s up to %s while it runs\n", "", size_format(max, most));
 }
 
+/* And what `hospes balance` may take of them, and took. */
+static void print_cpus(const struct record *record, const json_t *json)
+{
+    unsigned cpus = record->description.cpus;
+    json_int_t online = json_integer_value(json_object_get(json, "cpus_online"));
+
+    printf("%-10s %u", "cpus", cpus);
+    if (record->cpus_min)
+        printf(", promised %u", record->cpus_min);
+    if (online > 0 && online < cpus)
+        printf(", online %lld for now", (long long)online);
+    putchar('\n');
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -255,7 +270,7 @@ static void info_print(const json_t *json, const struct record *record, const st
     print_texts(json, first);
     printf("%-10s %s\n", "image", record->image ? record->image : "-");
     printf("%-10s %s\n", "created", record->created ? record->created : "-");
-    printf("%-10s %u\n", "cpus", d->cpus);
+    print_cpus(record, json);
     if (state->pid)
         printf("%-10s %s, of which the host holds %s; hospes itself has %s\n", "memory",
                size_format(d->memory, memory),

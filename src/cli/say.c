@@ -8,6 +8,7 @@
 
 #define GUEST_LINES_MAX 64
 #define LINE_MAX_BYTES  1024
+#define FOREIGN_MAX     512
 
 /* One write a line, so that lines of two threads do not mix. */
 static void line_write(const char *front, const char *text)
@@ -62,6 +63,12 @@ void say_init(struct say *say, bool quiet)
 void say_release(struct say *say)
 {
     mutex_release(&say->mutex);
+}
+
+void say_foreign(FILE *file, const char *text)
+{
+    for (size_t i = 0; text[i] && i < FOREIGN_MAX; i++)
+        putc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], file);
 }
 
 static void say_va(const char *format, va_list args)

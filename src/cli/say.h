@@ -9,6 +9,7 @@
 #define HOSPES_CLI_SAY_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/log.h"
 #include "base/thread.h"
@@ -26,5 +27,10 @@ void say_release(struct say *say);
 void say_line(struct say *say, const char *format, ...) PRINTF(2, 3);
 /* Like say_line(), and said also when quiet. */
 void say_always(struct say *say, const char *format, ...) PRINTF(2, 3);
+
+/* Words that may be a guest's, into a line: no more than 512 bytes of them, and control characters
+ * as
+ * '?', so that they are not taken for somebody else's line nor by a terminal. */
+void say_foreign(FILE *file, const char *text);
 
 #endif

@@ -11,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/machine_options.h"
 #include "cli/named.h"
+#include "cli/say.h"
 #include "cli/spec.h"
 #include "host/agent_cpus.h"
 #include "host/group.h"
@@ -111,11 +112,11 @@ static void tell_guest(const struct named *named, unsigned cpus)
 {
     CLEANUP(error_release) struct error error = ERROR_INIT;
 
-    if (guest_set_cpus(named, cpus, &error))
-        fprintf(stderr,
-                "hospes: the guest was not told to use %u CPUs: %s; in it, write 1 or 0 to "
-                "/sys/devices/system/cpu/cpuN/online\n",
-                cpus, error.message ? error.message : "no answer");
+    if (!guest_set_cpus(named, cpus, &error))
+        return;
+    fprintf(stderr, "hospes: the guest was not told to use %u CPUs: ", cpus);
+    say_foreign(stderr, error.message ? error.message : "no answer");
+    fputs("; in it, write 1 or 0 to /sys/devices/system/cpu/cpuN/online\n", stderr);
 }
 
 /* Memory that no driver plugs is no failure either: one may come, as a module that is loaded. */

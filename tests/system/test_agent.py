@@ -84,6 +84,153 @@ def test_cpus(web):
     assert "3" in web.run("set", "web", "--cpus", "4", check=1).stderr
 
 
+def goes(web, *arguments):
+    """What `hospes balance` says of CPUs: [from, to, reason] of each move."""
+    return [[int(old), int(new), why] for old, new, why in re.findall(r"^20\d\d-\S+Z web: goes from (\d) to (\d) CPUs: (.*)$", web.run("balance", *arguments).stdout, re.MULTILINE)]
+
+
+def goes_once(web, *arguments):
+    """The next move: a guest that is just up may be busy for a while."""
+    end = time.monotonic() + 60
+    while not (moves := goes(web, *arguments)):
+        assert time.monotonic() < end
+    return moves
+
+
+IDLE = "the host is short of CPUs, and its guest does not use this one"
+
+
+@pytest.fixture
+def pressed(web, tmp_path):
+    """Sets how short of CPUs the host is, in per cent of the last 10 s and the last minute; of three CPUs the machine is promised one."""
+    path = tmp_path / "pressure"
+    web.environment["HOSPES_CPU_PRESSURE"] = str(path)
+    web.run("set", "web", "--cpus", "3", "--cpus-min", "1")
+    yield lambda recent, minute: path.write_text(f"some avg10={recent}.00 avg60={minute}.00 avg300=0.00 total=1\n", encoding="ascii")
+    del web.environment["HOSPES_CPU_PRESSURE"]
+    web.run("set", "web", "--cpus", "2", "--cpus-min", "none")
+
+
+def test_balanced_cpus(web, pressed):
+    """They go while the guest does not use them and others want the host's, and come when it is busy or the host is not."""
+    file = f"{web.environment['HOSPES_MACHINE_DIR']}/web/machine.json"
+    with open(file, encoding="utf-8") as machine:
+        before = machine.read()
+    pressed(60, 50)
+    assert goes_once(web, "--dry-run") == [[3, 2, f"{IDLE} (not done)"]]
+    assert web.guest("nproc") == "3"
+    for cpus in (2, 1):
+        assert goes_once(web) == [[cpus + 1, cpus, IDLE]], "one a turn"
+        assert web.guest("nproc") == str(cpus)
+        assert (web.info()["cpus_online"], web.info()["description"]["cpus"]) == (cpus, 3)
+        assert f"3, promised 1, online {cpus} for now\n" in web.run("info", "web").stdout
+    assert goes(web) == []
+    event = [json.loads(line) for line in web.run("events", "--json", "web").stdout.splitlines()][-1]
+    assert (event["event"], event["cpus_online"], event["reason"]) == ("set", 1, IDLE)
+    with open(file, encoding="utf-8") as machine:
+        assert machine.read() == before, "it is not written down"
+    web.guest("echo 1 >/sys/devices/system/cpu/cpu2/online 2>/dev/null; true")
+    assert web.guest("nproc") == "1", "the guest does not take it back by itself"
+    for pressure in ((10, 50), (0, 30)):
+        pressed(*pressure)
+        assert goes(web) == []
+
+    # One that is busy gets it, however short the host is, and keeps what it uses half of.
+    pressed(60, 50)
+    web.guest("systemd-run --quiet --unit spin sh -c 'while :; do :; done'")
+    try:
+        assert goes_once(web) == [[1, 2, "its CPUs are busy"]]
+        assert web.guest("nproc") == "2"
+        assert goes(web) == []
+    finally:
+        web.guest("systemctl stop spin")
+    pressed(1, 2)
+    assert goes(web) == [[2, 3, "the host has CPUs to spare"]]
+    assert web.guest("nproc") == "3"
+    assert goes(web) == []
+
+
+def test_balanced_cpus_by_a_service(web, pressed):
+    pressed(60, 50)
+    with subprocess.Popen([web.program, "balance", "--service", "--interval", "1"], env=web.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            down = [service.stdout.readline() for _ in range(2)]
+            assert web.guest("nproc") == "1"
+            pressed(1, 2)
+            up = [service.stdout.readline() for _ in range(2)]
+            assert web.guest("nproc") == "3"
+            time.sleep(3)
+        finally:
+            service.terminate()
+        assert service.stdout.read() == "", "and it is quiet then"
+    assert [re.search(r"from \d to \d", line).group() for line in down + up] == ["from 3 to 2", "from 2 to 1", "from 1 to 2", "from 2 to 3"]
+
+
+def test_a_promise_of_cpus_is_raised(web, pressed):
+    pressed(60, 50)
+    for _ in range(2):
+        goes_once(web)
+    assert web.guest("nproc") == "1"
+    web.run("set", "web", "--cpus-min", "2")
+    assert web.guest("nproc") == "2", "at once"
+    assert goes(web) == []
+    web.run("set", "web", "--cpus-min", "none")
+    assert web.guest("nproc") == "3"
+    assert goes(web) == []
+
+
+def test_cpus_that_are_left_alone(web, pressed):
+    """Of a guest that is paused, that has no agent at the time, or that has itself stopped one."""
+    pressed(60, 50)
+    assert goes_once(web, "--dry-run")
+    web.run("pause", "web")
+    try:
+        assert goes(web) == []
+    finally:
+        web.run("resume", "web")
+    web.guest("echo 0 >/sys/devices/system/cpu/cpu1/online")
+    assert goes(web) == []
+    pressed(1, 2)
+    assert goes(web) == []
+    web.guest("echo 1 >/sys/devices/system/cpu/cpu1/online")
+    pressed(60, 50)
+    assert goes_once(web, "--dry-run")
+    web.guest("systemd-run --quiet sh -c 'systemctl stop qemu-guest-agent; sleep 15; systemctl start qemu-guest-agent'")
+    end = time.monotonic() + 60
+    while "guest" in web.info():
+        assert time.monotonic() < end
+    assert goes(web) == []
+    while "guest" not in web.info():
+        assert time.monotonic() < end
+    assert web.guest("nproc") == "3"
+
+
+def test_cpus_that_an_agent_refuses_to_move(web, pressed):
+    """It is told, and nothing is left halfway."""
+
+    def refused():
+        lines = web.run("balance", check=1).stdout.splitlines()
+        assert re.search(r" web: not moved: the guest's agent refuses \"guest-\w+-vcpus\": ", lines[-1]), lines
+        return web.info()["cpus_online"]
+
+    pressed(60, 50)
+    goes_once(web, "--dry-run")
+    web.run("freeze", "web")
+    try:
+        assert refused() == 3
+    finally:
+        web.run("thaw", "web")
+    assert goes_once(web) == [[3, 2, IDLE]]
+    pressed(1, 2)
+    web.run("freeze", "web")
+    try:
+        assert refused() == 2
+    finally:
+        web.run("thaw", "web")
+    assert goes(web) == [[2, 3, "the host has CPUs to spare"]]
+    assert web.guest("nproc") == "3"
+
+
 def test_addresses(web):
     guest = web.info()["guest"]
     assert guest["system"].startswith("Debian GNU/Linux 13") and guest["host_name"] == web.guest("hostname")

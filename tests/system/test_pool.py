@@ -376,6 +376,29 @@ def test_an_interval_of_one_turn(machines):  # noqa: F811
     assert_one_line(machines.run("balance", "--interval", "5"), 2, "'--interval' goes with '--service'")
 
 
+def test_cpus_of_a_guest_without_an_agent(machines, tmp_path):  # noqa: F811
+    """Nobody in it would give one up. Machines of which none can be moved need no look at the host's CPUs."""
+    pressure = tmp_path / "pressure"
+    machines.home.environment["HOSPES_CPU_PRESSURE"] = str(pressure)
+    machines.make("web", "echo")
+    assert machines.good("balance") == "nothing to move among 1 machines\n"
+    machines.good("kill", "web")
+    machines.good("set", "web", "--cpus", "4", "--cpus-min", "1")
+    machines.good("start", "web")
+    assert_one_line(machines.run("balance"), 1, f'cannot use "{pressure}" (HOSPES_CPU_PRESSURE): ')
+    pressure.write_text("some\n", encoding="ascii")
+    assert_one_line(machines.run("balance"), 1, 'it does not begin with "some avg10=N avg60=N"')
+    # One that runs all that it may, and would get more.
+    with machines.socket("web", "control") as control, control.makefile("rw", encoding="utf-8") as lines:
+        lines.write('{"jsonrpc": "2.0", "id": 1, "method": "machine.set", "params": {"cpus_online": 1}}\n')
+        lines.flush()
+        assert json.loads(lines.readline())["result"] is None
+    assert json.loads(machines.good("info", "--json", "web"))["cpus_online"] == 1
+    for per_cent in (99, 0):
+        pressure.write_text(f"some avg10={per_cent}.00 avg60={per_cent}.00 avg300=0.00 total=1\n", encoding="ascii")
+        assert machines.good("balance") == "nothing to move among 1 machines\n"
+
+
 @pytest.fixture
 def balanced(program, debian):
     """Two machines of Debian that are up, and where pool.json is."""
