@@ -231,6 +231,25 @@ def test_cpus_that_an_agent_refuses_to_move(web, pressed):
     assert web.guest("nproc") == "3"
 
 
+def test_cpus_of_an_agent_that_is_silent(web, pressed):
+    """It keeps a balance waiting for a moment, and not at each turn."""
+    pressed(60, 50)
+    goes_once(web, "--dry-run")
+    port = "/dev/virtio-ports/org.qemu.guest_agent.0"
+    web.guest(f"systemd-run --quiet sh -c 'systemctl stop qemu-guest-agent; timeout 15 cat {port} >/dev/null; systemctl start qemu-guest-agent'")
+    end = time.monotonic() + 60
+    while "guest" in web.info():
+        assert time.monotonic() < end
+    with subprocess.Popen([web.program, "balance", "--service", "--interval", "1"], env=web.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as service:
+        time.sleep(6)
+        service.terminate()
+        lines = service.stdout.read().splitlines()
+    assert len(lines) == 2 and "goes from 3 to 2 CPUs" in lines[0] and "web: not moved: " in lines[1], lines
+    while "guest" not in web.info():
+        assert time.monotonic() < end
+    assert (web.guest("nproc"), web.info()["cpus_online"]) == ("3", 3)
+
+
 def test_addresses(web):
     guest = web.info()["guest"]
     assert guest["system"].startswith("Debian GNU/Linux 13") and guest["host_name"] == web.guest("hostname")
