@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/descriptor.h"
 #include "cli/command.h"
 #include "cli/machine_options.h"
 #include "cli/option.h"
@@ -167,6 +168,7 @@ static int run_complete(struct run_request *request, struct error *error)
 /* Machines without a name of their own are in the same networks. */
 static int run_session(struct run_request *request, struct error *error)
 {
+    CLEANUP(descriptor_close) int run = -1;
     struct registry registry = {0};
     int r = 0;
 
@@ -176,7 +178,10 @@ static int run_session(struct run_request *request, struct error *error)
     if (!r)
         r = registry_make_networks(&registry, &request->description.networks, error);
     if (!r)
+        run = registry_enter(&registry);
+    if (!r)
         r = session_run(&request->description, &request->session, error);
+    registry_leave_networks(run);
     if (registry.run)
         registry_sweep_networks(&registry);
     registry_release(&registry);

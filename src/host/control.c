@@ -12,6 +12,8 @@
 #include "base/unix_socket.h"
 
 /* Without descriptors the listener would be ready for ever. */
+/* The kernel's overflowuid; where a host has set another one, root is kept out. */
+#define USER_HIDDEN     65534
 #define ACCEPT_RETRY_NS 1000000000u
 
 struct peer {
@@ -34,6 +36,7 @@ struct control {
     void *ctx;
     struct peer *peers;
     unsigned count;
+    bool users_hidden;
     struct timer accept_again;
 };
 
@@ -253,13 +256,16 @@ static void on_peer(void *ctx, int fd, uint32_t events)
         peer_close(peer);
 }
 
-static bool peer_may(int fd)
+/* Hidden users are all of one number, root among them. That nobody else is with root is by the
+ * modes of the socket and its directory then (registry.h), as they keep others out anyway. */
+static bool peer_may(const struct control *control, int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
 
     return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
-           (peer.uid == geteuid() || peer.uid == 0);
+           (peer.uid == geteuid() || peer.uid == 0 ||
+            (control->users_hidden && peer.uid == USER_HIDDEN));
 }
 
 static void on_accept_again(void *ctx)
@@ -282,7 +288,7 @@ static void on_listener(void *ctx, int fd, uint32_t events)
     }
     if (one < 0)
         return;
-    peer = peer_may(one) ? calloc(1, sizeof(*peer)) : NULL;
+    peer = peer_may(control, one) ? calloc(1, sizeof(*peer)) : NULL;
     if (!peer || loop_add_fd(control->loop, one, EPOLLIN, on_peer, peer)) {
         free(peer);
         close(one);
@@ -312,6 +318,11 @@ int control_new(struct control **out, struct loop *loop, int listener,
     timer_init(&control->accept_again, loop, on_accept_again, control);
     *out = control;
     return 0;
+}
+
+void control_hide_users(struct control *control)
+{
+    control->users_hidden = true;
 }
 
 void control_free(struct control *control)

@@ -45,6 +45,8 @@ struct control;
  * it. -errno. */
 int control_new(struct control **control, struct loop *loop, int listener,
                 const struct control_method *methods, void *ctx) MUST_CHECK;
+/* The process is in a user namespace, where the kernel does not name root (jail_hides_users()). */
+void control_hide_users(struct control *control);
 void control_free(struct control *control);
 /* A notification to all peers that called "events.subscribe", which every server has. */
 void control_notify(struct control *control, const char *method, const json_t *params);

@@ -8,14 +8,18 @@
  *     crash does not leave the guest's secrets in a file. The price: `perf`, `gdb` and what
  *     /proc/PID tells of memory and descriptors are root's alone, and who waits for a locked disk
  *     is not told which process holds it.
- *  3. No supplementary groups, no capabilities: what root's process could do without asking. What
+ *  3. A root of its own, with nothing in it but what jail_allow() was told, for the loop's thread
+ *     and those that it starts later; those before have no calls that take a path. It holds for
+ *     what Landlock leaves: sockets with a path, and whether a path is there. The user network's
+ *     process has one where there is no Landlock.
+ *  4. No supplementary groups, no capabilities: what root's process could do without asking. What
  *     needed them (a tap interface, low ports) is open by now. The set of what an exec could gain
- *     (the bounding set) is left: nothing is executed any more, by 1 and 5.
- *  4. Landlock: by path only what jail_allow() was told, on the loop's thread; nothing at all on
+ *     (the bounding set) is left: nothing is executed any more, by 1 and 6.
+ *  5. Landlock: by path only what jail_allow() was told, on the loop's thread; nothing at all on
  *     the others. It holds for what a filter of system calls cannot tell apart: which file.
- *  5. A filter of system calls, by role.
+ *  6. A filter of system calls, by role.
  *
- * No namespaces: docs/architecture.md tells what each would add and cost.
+ * No other namespaces: docs/architecture.md tells what each would add and cost.
  */
 #include "host/jail.h"
 
@@ -39,9 +43,11 @@ struct jail {
     const struct log *log;
     int landlock; /* version; 0: none, or not wanted */
     int loop_rules, worker_rules;
-    bool filters; /* the host has them */
-    bool paths;   /* something was allowed */
-    bool entered; /* the loop's thread is in, and so is what it starts */
+    enum jail_mounts mounts;
+    struct jail_places places; /* the loop's thread's */
+    bool filters;              /* the host has them */
+    bool paths;                /* something was allowed */
+    bool entered;              /* the loop's thread is in, and so is what it starts */
     struct sock_fprog programs[THREAD_ROLES]; /* of a process's first thread: when it enters */
 };
 
@@ -94,6 +100,37 @@ static int make_rules(struct jail *jail)
     return jail->worker_rules < 0 ? jail->worker_rules : 0;
 }
 
+bool jail_host_mounts(void)
+{
+    return jail_mounts_find() != JAIL_MOUNTS_NONE;
+}
+
+bool jail_host_users(void)
+{
+    return jail_mounts_users_allowed();
+}
+
+bool jail_hides_users(const struct jail *jail)
+{
+    return jail->mounts == JAIL_MOUNTS_USER;
+}
+
+static void say_no_mounts(const struct jail *jail, const char *why)
+{
+    log_say(jail->log, LOG_INFO,
+            "the host does not let the machine have a root directory of its own%s%s: a guest is "
+            "confined less; see: hospes doctor",
+            why ? ", " : "", why ? why : "");
+}
+
+static int make_mounts(struct jail *jail)
+{
+    jail->mounts = jail_mounts_find();
+    if (jail->mounts == JAIL_MOUNTS_NONE)
+        say_no_mounts(jail, NULL);
+    return jail->mounts == JAIL_MOUNTS_USER ? jail_mounts_enter_users() : 0;
+}
+
 /* Of the whole process. */
 static int process_close(void)
 {
@@ -119,6 +156,8 @@ int jail_new(struct jail **out, const struct jail_options *options, const struct
     /* Before any thread, since a thread has it from who starts it. */
     if (options->mode != JAIL_OFF && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         r = -errno;
+    if (!r && options->mode == JAIL_ON)
+        r = make_mounts(jail);
     if (!r && options->mode == JAIL_ON)
         r = process_close();
     jail->filters = options->mode != JAIL_OFF && jail_filter_supported();
@@ -147,6 +186,7 @@ void jail_free(struct jail *jail)
         free(jail->programs[i].filter);
     descriptor_close(&jail->loop_rules);
     descriptor_close(&jail->worker_rules);
+    jail_places_release(&jail->places);
     free(jail);
 }
 
@@ -156,6 +196,9 @@ int jail_allow(struct jail *jail, const char *path, unsigned rights, struct erro
 
     jail->paths = true;
     r = jail->landlock ? jail_landlock_allow(jail->loop_rules, jail->landlock, path, rights) : 0;
+    /* What is removed by its directory's descriptor is none of its places. */
+    if (!r && jail->mounts != JAIL_MOUNTS_NONE && rights != JAIL_REMOVE_EMPTY)
+        r = jail_places_add(&jail->places, path, path);
     if (r && r != -ENOENT)
         return error_set(error, -r, "cannot confine the machine to \"%s\": %s", path,
                          error_words(-r));
@@ -201,21 +244,27 @@ static int drop_privileges(void)
     return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. */
-static int allow_names(int rules, int version)
+static const char names_file[] = "/etc/resolv.conf";
+
+/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. The caller frees
+ * it; NULL: there is none. */
+static char *names_place(void)
 {
-    static const char file[] = "/etc/resolv.conf";
-    char *real = realpath(file, NULL), *slash = real ? strrchr(real, '/') : NULL;
-    int r;
+    char *real = realpath(names_file, NULL), *slash = real ? strrchr(real, '/') : NULL;
 
     /* Who manages the file in a directory of their own, as systemd-resolved, replaces it there; the
      * rest of /etc is nobody's business. */
     if (slash && slash != real && strncmp(real, "/etc/", 5) != 0)
         *slash = 0;
-    else
-        slash = NULL;
-    r = jail_landlock_allow(rules, version, slash ? real : file, JAIL_READ);
-    free(real);
+    return real;
+}
+
+static int allow_names(int rules, int version)
+{
+    char *place = names_place();
+    int r = place ? jail_landlock_allow(rules, version, place, JAIL_READ) : 0;
+
+    free(place);
     return r == -ENOENT ? 0 : r;
 }
 
@@ -244,6 +293,46 @@ static int enter_rules(struct jail *jail, enum thread_role role)
     return r;
 }
 
+static int network_places(struct jail_places *places)
+{
+    char *place = names_place(), *real = place ? realpath(names_file, NULL) : NULL;
+    int r = 0;
+
+    if (real)
+        r = jail_places_add(places, place, place);
+    if (!r && real && strcmp(real, names_file) != 0)
+        r = jail_places_add_link(places, real, names_file);
+    free(place);
+    free(real);
+    return r;
+}
+
+static int enter_mounts(struct jail *jail, enum thread_role role)
+{
+    struct jail_places network = {0};
+    bool loop = role == THREAD_LOOP, entered = false;
+    struct jail_places *places = loop ? &jail->places : &network;
+    int r = 0;
+
+    if (jail->mounts == JAIL_MOUNTS_NONE)
+        return 0;
+    /* It makes no socket with a path, so Landlock leaves it nothing but to ask whether one is
+     * there, which is not worth half a millisecond of each start. */
+    if (!loop && jail->landlock)
+        return 0;
+    if (!loop)
+        r = network_places(places);
+    else if (jail->options.segment)
+        r = jail_places_add_descriptors(places);
+    if (!r)
+        r = jail_mounts_enter(places, &entered);
+    /* The network's process has no log yet, and is told of by the other. */
+    if (r && !entered && loop)
+        say_no_mounts(jail, error_words(-r));
+    jail_places_release(&network);
+    return entered ? r : 0;
+}
+
 int jail_enter(struct jail *jail, enum thread_role role)
 {
     bool loop = role == THREAD_LOOP, first = loop || role == THREAD_NETWORK;
@@ -255,6 +344,8 @@ int jail_enter(struct jail *jail, enum thread_role role)
         r = make_filter(jail, role);
     if (!r && first && jail->options.mode == JAIL_ON)
         umask(077); /* what is still made is nobody else's */
+    if (!r && first && jail->options.mode == JAIL_ON)
+        r = enter_mounts(jail, role);
     if (!r && !jail->entered && jail->options.mode == JAIL_ON)
         r = drop_privileges();
     if (!r)

@@ -34,6 +34,11 @@ enum jail_mode {
 /* Whether the host has filters of system calls; without, the jail is what else there is. */
 bool jail_host_filters(void);
 
+/* Whether the caller, which has no threads, would get a root directory of its own; and whether it
+ * would get a user namespace, without which only root has the former. */
+bool jail_host_mounts(void);
+bool jail_host_users(void);
+
 /* "on", "log" or "off"; NULL: what this build has by default. -EINVAL, a usage error. */
 int jail_mode_find(const char *text, enum jail_mode *mode, struct error *error) MUST_CHECK;
 
@@ -52,11 +57,13 @@ struct jail;
 
 /* What may be done by path, below a directory or to a file; bits. */
 enum jail_right {
-    JAIL_READ = 1,         /* files are read */
-    JAIL_KEEP = 2,         /* files are made, read, written, renamed and removed */
-    JAIL_REMOVE = 4,       /* files and sockets are removed */
-    JAIL_REMOVE_EMPTY = 8, /* and directories, which are empty */
-    JAIL_LIST = 16,        /* directories are read */
+    JAIL_READ = 1,   /* files are read */
+    JAIL_KEEP = 2,   /* files are made, read, written, renamed and removed */
+    JAIL_REMOVE = 4, /* files and sockets are removed */
+    /* And directories, which are empty. Alone: by a descriptor of `path` that was open before
+     * (unlinkat(2)); what else is in it is not to be seen. */
+    JAIL_REMOVE_EMPTY = 8,
+    JAIL_LIST = 16, /* directories are read */
 };
 
 /* From here on the process gains no privileges by exec, and is not traced or dumped. */
@@ -64,6 +71,10 @@ int jail_new(struct jail **jail, const struct jail_options *options, const struc
              struct error *error) MUST_CHECK;
 /* NULL is fine. The process stays jailed. */
 void jail_free(struct jail *jail);
+
+/* Whether users but the process's own have one number for all (SO_PEERCRED, stat()), root among
+ * them: it is in a user namespace. */
+bool jail_hides_users(const struct jail *jail);
 
 /* One that is not there is left out: what is made there later cannot be reached. */
 int jail_allow(struct jail *jail, const char *path, unsigned rights,

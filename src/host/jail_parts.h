@@ -5,6 +5,7 @@
 
 #include <linux/filter.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -44,5 +45,40 @@ int jail_landlock_new(int version, unsigned leave) MUST_CHECK;
 /* Rights are those of enum jail_right, below `path`. -errno. */
 int jail_landlock_allow(int rules, int version, const char *path, unsigned rights) MUST_CHECK;
 int jail_landlock_install(int rules) MUST_CHECK;
+
+/* ---- mounts: jail_mounts.c ---- */
+
+enum jail_mounts {
+    JAIL_MOUNTS_NONE, /* forbidden, or too old a kernel */
+    JAIL_MOUNTS_USER, /* in a user namespace */
+    JAIL_MOUNTS_ROOT,
+};
+
+/* What there will be: the directory or file `from` as `to`, or a link there; both absolute. */
+struct jail_place {
+    char *from, *to;
+    bool link;
+};
+
+struct jail_places {
+    struct jail_place *items; /* owned */
+    size_t count;
+};
+
+/* How the process may make mounts of its own, of a process without threads. */
+enum jail_mounts jail_mounts_find(void);
+bool jail_mounts_users_allowed(void);
+/* The process's own user namespace, for JAIL_MOUNTS_USER: before it has threads, and while it can
+ * be dumped, since its maps are files of /proc. -errno, and then it must not go on. */
+int jail_mounts_enter_users(void) MUST_CHECK;
+/* Both are followed from where the process is. One that is not there later is left out. -errno. */
+int jail_places_add(struct jail_places *places, const char *from, const char *to) MUST_CHECK;
+int jail_places_add_link(struct jail_places *places, const char *from, const char *to) MUST_CHECK;
+/* /proc/self/fd/N of each directory that is open and lies right in a place. -errno. */
+int jail_places_add_descriptors(struct jail_places *places) MUST_CHECK;
+void jail_places_release(struct jail_places *places);
+/* The calling thread, and those that it starts, see the places and nothing else. -errno: all is
+ * seen as before, unless `entered`: then it must not go on. */
+int jail_mounts_enter(const struct jail_places *places, bool *entered) MUST_CHECK;
 
 #endif

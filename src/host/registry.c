@@ -278,6 +278,7 @@ bool registry_is_held_by(const struct registry *registry, const char *name, pid_
 /* ---- the directory of sockets ---- */
 
 #define RUN_TRIES 1000
+#define NETWORKS  ".net"
 
 /* In /tmp anybody may have made it first, or a link to somewhere. */
 static int private_check(const char *path, struct error *error)
@@ -347,7 +348,7 @@ int registry_make_run(const struct registry *registry, const char *name, struct 
 
 char *registry_networks_path(const struct registry *registry)
 {
-    return registry_run_path(registry, ".net", NULL);
+    return registry_run_path(registry, NETWORKS, NULL);
 }
 
 int registry_make_networks(const struct registry *registry, char **path, struct error *error)
@@ -384,10 +385,21 @@ int registry_make_var(const struct registry *registry, const char *name, struct 
     return 0;
 }
 
-void registry_leave(const struct registry *registry, const char *name)
+int registry_enter(const struct registry *registry)
+{
+    int fd = open(registry->run, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+void registry_leave_networks(int run)
+{
+    unlinkat(run, NETWORKS, AT_REMOVEDIR);
+}
+
+void registry_leave(const struct registry *registry, const char *name, int run)
 {
     static const char *const sockets[] = {"control", "console", "agent"};
-    CLEANUP(text_free) char *directory = registry_run_path(registry, name, NULL);
 
     for (unsigned i = 0; i < ARRAY_SIZE(sockets); i++) {
         CLEANUP(text_free) char *path = registry_run_path(registry, name, sockets[i]);
@@ -395,8 +407,8 @@ void registry_leave(const struct registry *registry, const char *name)
         if (path)
             unlink(path);
     }
-    if (directory)
-        rmdir(directory);
+    unlinkat(run, name, AT_REMOVEDIR);
+    registry_leave_networks(run);
 }
 
 void registry_sweep(const struct registry *registry, const char *name)

@@ -110,9 +110,14 @@ void registry_sweep_networks(const struct registry *registry);
 /* Makes MACHINES/NAME/var, of mode 0700. */
 int registry_make_var(const struct registry *registry, const char *name,
                       struct error *error) MUST_CHECK;
-/* At the end of the machine's process, which is jailed: removes its sockets, and RUN/NAME if
- * nothing else is there. */
-void registry_leave(const struct registry *registry, const char *name);
+/* RUN, for registry_leave() and registry_leave_networks() of a process that is jailed in between:
+ * its descriptor, or -errno. */
+int registry_enter(const struct registry *registry) MUST_CHECK;
+/* At the end of the machine's process, which is jailed: removes its sockets, and by the descriptor
+ * of RUN (-1 is fine) RUN/NAME if nothing else is there, and RUN/.net likewise. */
+void registry_leave(const struct registry *registry, const char *name, int run);
+/* RUN/.net alone. */
+void registry_leave_networks(int run);
 /* Removes the machine's group, and RUN/NAME and what is in it, if RUN is the user's own. Under the
  * lock. */
 void registry_sweep(const struct registry *registry, const char *name);

@@ -200,6 +200,8 @@ static int open_control(struct runner *runner, struct error *error)
     if (r)
         return r;
     r = control_new(&runner->control, runner->loop, listener, runner_methods, runner);
+    if (!r && jail_hides_users(runner->jail))
+        control_hide_users(runner->control);
     return r ? error_set(error, -r, "cannot serve \"%s\": %s", path, error_words(-r)) : 0;
 }
 
@@ -267,7 +269,7 @@ static int runner_confine(struct runner *runner, struct error *error)
 
     if (!r)
         r = run ? jail_allow(runner->jail, run, JAIL_REMOVE, error) : -ENOMEM;
-    /* RUN/NAME itself. */
+    /* RUN/NAME itself, and RUN/.net. */
     if (!r)
         r = jail_allow(runner->jail, runner->registry->run, JAIL_REMOVE_EMPTY, error);
     if (!r && d->profile)
@@ -330,6 +332,8 @@ static int runner_open(struct runner *runner, enum jail_mode mode, struct error 
     registry_sweep(runner->registry, runner->name);
     r = registry_make_run(runner->registry, runner->name, error);
     if (!r)
+        runner->run_fd = registry_enter(runner->registry);
+    if (!r)
         r = registry_make_var(runner->registry, runner->name, error);
     if (!r)
         r = open_log(runner, "log", LOG_BOUND, NULL, &runner->words, error);
@@ -378,10 +382,10 @@ static void runner_close(struct runner *runner)
     mutex_release(&runner->lock);
     if (runner->session_fd >= 0)
         close(runner->session_fd);
-    if (runner->lock_fd < 0)
-        return;
-    registry_leave(runner->registry, runner->name);
-    close(runner->lock_fd);
+    if (runner->lock_fd >= 0)
+        registry_leave(runner->registry, runner->name, runner->run_fd);
+    descriptor_close(&runner->run_fd);
+    descriptor_close(&runner->lock_fd);
 }
 
 static int write_state(struct runner *runner, struct error *error)
@@ -452,8 +456,12 @@ static int runner_start(struct runner *runner, bool group, struct error *error)
 int runner_run(const struct registry *registry, const char *name,
                const struct runner_options *options, struct state *end, struct error *error)
 {
-    struct runner runner = {
-        .registry = registry, .name = name, .signals = -1, .lock_fd = -1, .session_fd = -1};
+    struct runner runner = {.registry = registry,
+                            .name = name,
+                            .signals = -1,
+                            .lock_fd = -1,
+                            .session_fd = -1,
+                            .run_fd = -1};
     int r;
 
     runner.log = (struct log){.sink = on_word, .ctx = &runner};

@@ -29,6 +29,7 @@ struct runner {
     uint64_t memory_max; /* and that it can be given */
     bool grouped;        /* in a group of its own, which others set (group.h) */
     int session_fd;      /* weight_open_group(), where it is not */
+    int run_fd;          /* registry_enter() */
     struct log log;      /* any thread */
     struct mutex lock;
     char pending[RUNNER_PENDING] GUARDED_BY(lock); /* words that are not in `words` yet */

@@ -20,7 +20,7 @@ import pytest
 
 from guest import Guest
 from test_cli import assert_one_line
-from test_cli_run import FOREVER, T0, T1, UART, addi, guests, looping, lui, program_file, say, store  # noqa: F401 (fixtures)
+from test_cli_run import FOREVER, T0, T1, UART, addi, guests, looping, lui, nobody, program_file, say, store  # noqa: F401 (fixtures)
 
 pytestmark = pytest.mark.skipif("HOSPES_JAIL" in os.environ, reason="HOSPES_JAIL is set")
 
@@ -274,6 +274,118 @@ def test_named_machine_is_confined(named):
     assert named.run("start", "web").returncode == 0
 
 
+def without(call):
+    """For a child: the host has no such system call."""
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_init.restype = ctypes.c_void_p
+    library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
+    library.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
+    library.seccomp_load.argtypes = [ctypes.c_void_p]
+    context = library.seccomp_init(0x7FFF0000)  # allow
+    number = library.seccomp_syscall_resolve_name(call)
+    assert library.seccomp_rule_add(context, 0x00050000 | errno.ENOSYS, number, 0) == 0
+    assert library.seccomp_load(context) == 0
+
+
+def without_uring():
+    """As on many hosts (kernel.io_uring_disabled)."""
+    without(b"io_uring_setup")
+
+
+def without_landlock():
+    without(b"landlock_create_ruleset")
+
+
+def without_mounts():
+    without(b"unshare")
+
+
+def has_mounts():
+    """Whether this user may have mounts of its own, as the jail would try."""
+    mine = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
+    return subprocess.run(["unshare", *mine, "--mount", "true"], capture_output=True, check=False).returncode == 0
+
+
+def mounts(pid):
+    """Where something is mounted, of what the process sees."""
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+        return {line.split()[4]: line.split()[5].split(",") for line in file}
+
+
+@pytest.mark.parametrize("landlock", [True, False])
+def test_nothing_else_is_there(named, landlock):
+    """What was not allowed by name has no name; files that are made inside are its user's."""
+    if not has_mounts():
+        pytest.skip("this host lets this user have no mounts")
+    home = create(named, "talk-on", "--net", "user")
+    assert named.run("start", "web", preexec_fn=None if landlock else without_landlock).returncode == 0
+    pid = json.loads((home / "var" / "state.json").read_text())["pid"]
+    assert named.run("pause", "web").returncode == 0
+    log = (home / "var" / "log").read_text()
+    assert "root directory of its own" not in log and landlock == ("no landlock" not in log)
+    # Written anew inside, by rename.
+    assert {path.stat().st_uid for path in (home / "var").iterdir()} == {os.geteuid()}
+    if not may_look(pid):
+        pytest.skip("only root sees the mounts of a jailed machine")
+    run = named.environment["HOSPES_RUN_DIR"]
+    found = mounts(pid)
+    assert set(found) == {"/", f"{home}/var", f"{run}/web"}
+    assert {"ro", "nosuid", "nodev", "noexec"} <= set(found["/"])
+    root = f"/proc/{pid}/root"
+    assert os.listdir(f"{root}{run}") == ["web"]
+    assert not os.path.exists(f"{root}/proc") and not os.path.exists(f"{root}/etc")
+    assert not os.path.exists(f"{root}{home}/machine.json")
+    # The network's process makes no such socket, and has a root of its own only where nothing else keeps it from files.
+    child = network_process(pid)
+    found = set(mounts(child))
+    if landlock:
+        assert "/proc" in found
+    else:
+        assert not found - {"/", os.path.realpath("/etc/resolv.conf"), os.path.dirname(os.path.realpath("/etc/resolv.conf"))}
+        assert os.path.exists(f"/proc/{child}/root/etc/resolv.conf") == os.path.exists("/etc/resolv.conf")
+        assert not os.path.exists(f"/proc/{child}/root/etc/passwd")
+    assert named.run("kill", "web").returncode == 0
+    wait_for(lambda: json.loads((home / "var" / "state.json").read_text())["state"] == "stopped")
+    # It removed its directory itself, by what was open.
+    wait_for(lambda: not os.path.exists(f"{run}/web"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user and root")
+def test_root_may_control_a_users_machine(nobody):
+    """In the user's namespace root has no number of its own; who else there is stays out by the modes."""
+    user = {"user": 65532, "group": 65532, "extra_groups": []}  # not the number that strangers have
+    home = nobody.path / "own"
+    home.mkdir()
+    os.chown(home, user["user"], user["group"])
+    nobody.environment.update(HOSPES_MACHINE_DIR=str(home / "machines"), HOSPES_RUN_DIR=str(home / "run"))
+    arguments = ["create", "--cpus", "1", "--memory", "32M", "--net", "none", "--kernel", str(nobody.path / "talk-on"), "web"]
+    assert nobody.run(*arguments, **user).returncode == 0
+    assert nobody.run("start", "web", **user).returncode == 0
+    path = str(home / "run" / "web" / "control")
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(path)
+            s.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "machine.info"}\n')
+            assert json.loads(s.makefile().readline())["result"]["state"] == "running"
+        connect = f"import socket; socket.socket(socket.AF_UNIX).connect({path!r})"
+        other = subprocess.run(["/usr/bin/python3", "-c", connect], user=65533, group=65533, extra_groups=[], capture_output=True, text=True, check=False)
+        assert "PermissionError" in other.stderr
+    finally:
+        assert nobody.run("delete", "--force", "web", **user).returncode == 0
+
+
+def test_host_without_mounts(named):
+    """The machine runs and says so, once."""
+    home = create(named, "talk-on", "--net", "user")
+    assert named.run("start", "web", preexec_fn=without_mounts).returncode == 0
+    assert (home / "var" / "log").read_text().count("root directory of its own") == 1
+    assert named.run("pause", "web").returncode == 0
+    assert named.run("kill", "web").returncode == 0
+    wait_for(lambda: json.loads((home / "var" / "state.json").read_text())["state"] == "stopped")
+    wait_for(lambda: not os.path.exists(f"{named.environment['HOSPES_RUN_DIR']}/web"))
+
+
 def test_machine_outlives_its_network(named):
     """Whatever a guest makes of libslirp: the link is down, and that is an event."""
     home = create(named, "talk-on", "--net", "user")
@@ -315,19 +427,6 @@ def test_logs_are_begun_anew_inside(named):
 # ---- a whole system ----
 
 
-def without_uring():
-    """For a child: io_uring is not there, as on many hosts (kernel.io_uring_disabled)."""
-    library = ctypes.CDLL("libseccomp.so.2")
-    library.seccomp_init.restype = ctypes.c_void_p
-    library.seccomp_syscall_resolve_name.argtypes = [ctypes.c_char_p]
-    library.seccomp_rule_add.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint]
-    library.seccomp_load.argtypes = [ctypes.c_void_p]
-    context = library.seccomp_init(0x7FFF0000)  # allow
-    number = library.seccomp_syscall_resolve_name(b"io_uring_setup")
-    assert library.seccomp_rule_add(context, 0x00050000 | errno.ENOSYS, number, 0) == 0
-    assert library.seccomp_load(context) == 0
-
-
 @pytest.fixture
 def boot(program, debian):
     running = []
@@ -362,6 +461,43 @@ def test_debian_misses_nothing(boot, tmp_path, uring):
     guest.boot()
     assert guest.power_off() == 0, guest.text
     assert stat.S_IMODE(profile.stat().st_mode) == 0o600 and profile.stat().st_size > 10000
+
+
+CONNECT = """perl -e 'alarm 60; socket($s, 40, 1, 0); connect($s, pack("SSLLL", 40, 0, %d, 2, 0)) or die "refused\n"; sysread($s, $b, 99); print $b' 2>&1"""
+
+
+def test_debian_reaches_no_socket_elsewhere(boot, tmp_path, tmp_path_factory):
+    """The machine connects where its guest's sockets are, and a link from there leads nowhere: so would any path that a
+    guest makes the process connect to."""
+    if not has_mounts():
+        pytest.skip("this host lets this user have no mounts")
+    elsewhere = tmp_path_factory.mktemp("e")
+    servers = []
+    for path in (tmp_path / "v_53", elsewhere / "bus"):
+        servers.append(socket.socket(socket.AF_UNIX))
+        servers[-1].bind(str(path))
+        servers[-1].listen()
+        servers[-1].settimeout(0.1)
+    (tmp_path / "v_54").symlink_to(elsewhere / "bus")
+    guest = boot("--ephemeral", "--net", "none", "--vsock", "v", cwd=tmp_path).boot()
+    assert "refused" in guest.command(CONNECT % 54)[1]
+    with pytest.raises(TimeoutError):
+        servers[1].accept()
+    guest.command(f"({CONNECT % 53}) > /tmp/got & true")
+    wait_for(lambda: accepted(servers[0]))
+    assert guest.check("for i in $(seq 100); do grep here /tmp/got && break; sleep 0.1; done").startswith("here")
+    assert guest.power_off() == 0
+    assert not (tmp_path / "v").exists()
+
+
+def accepted(server):
+    try:
+        s, _ = server.accept()
+    except TimeoutError:
+        return False
+    with s:
+        s.sendall(b"here\n")
+    return True
 
 
 def test_debian_sees_its_link_go_down(boot):

@@ -394,7 +394,7 @@ def test_the_process_has_nothing_of_whoever_started_it(machines):
     os.close(reader)
     pid = machines.info("web")["pid"]
     files = open_files(pid)
-    ours = re.compile(rf"/proc/{pid}/autogroup|" r"/dev/null|anon_inode:.*|socket:.*|/memfd:.*|" + re.escape(str(machines.directory / "web")) + "/(lock|var/log|var/events|var/console.log)|" + re.escape(str(machines.path / "echo")) + "|.* \\(deleted\\)")
+    ours = re.compile(rf"/proc/{pid}/autogroup|" r"/dev/null|anon_inode:.*|socket:.*|/memfd:.*|" + re.escape(str(machines.directory / "web")) + "/(lock|var/log|var/events|var/console.log)|" + re.escape(str(machines.run_directory)) + "|" + re.escape(str(machines.path / "echo")) + "|.* \\(deleted\\)")
     # Of a pipe of its own it has both ends.
     assert [path for path in files if not ours.fullmatch(path) and not (path.startswith("pipe:") and files.count(path) == 2)] == []
     assert files.count("/dev/null") == 3 and len(files) < 40
