@@ -207,7 +207,10 @@ static void look_binfmt(struct doctor_finding *finding)
 static void look_user_namespaces(struct doctor_finding *finding)
 {
     if (jail_host_users()) {
-        finding_text(finding, "allowed");
+        finding_text(finding, "allowed%s",
+                     jail_host_mounts() ? ""
+                                        : ", but not used with capabilities that are not root's: "
+                                          "machines are confined less");
         return;
     }
     finding_text(finding, "%s",

@@ -125,10 +125,16 @@ static void say_no_mounts(const struct jail *jail, const char *why)
 
 static int make_mounts(struct jail *jail)
 {
+    bool entered = false;
+    int r;
+
     jail->mounts = jail_mounts_find();
+    r = jail->mounts == JAIL_MOUNTS_USER ? jail_mounts_enter_users(&entered) : 0;
+    if (r && !entered)
+        jail->mounts = JAIL_MOUNTS_NONE;
     if (jail->mounts == JAIL_MOUNTS_NONE)
-        say_no_mounts(jail, NULL);
-    return jail->mounts == JAIL_MOUNTS_USER ? jail_mounts_enter_users() : 0;
+        say_no_mounts(jail, r ? error_words(-r) : NULL);
+    return entered ? r : 0;
 }
 
 /* Of the whole process. */

@@ -12,14 +12,14 @@
  *
  * What was opened before leads out of it: a directory's descriptor by "..", if there are calls that
  * take one. The filter has no fchdir(); Landlock guards what is opened; and there is no /proc, by
- * which a descriptor would be part of a path to connect to.
+ * which a descriptor would be part of a path to connect to. Networks with long paths go by one of
+ * those that lie in a place (network/segment.h): they are bound under that name.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +33,16 @@
 #include "base/descriptor.h"
 #include "host/jail_parts.h"
 
-/* fsopen(2) and its like, of Linux 5.2; an older libc has no names for them. */
+/* fsopen(2) and its like, of Linux 5.2, and openat2(2), of 5.6; an older libc has no names for
+ * them.
+ */
 enum {
     TREE_CLONE = 1,
     TREE_RECURSIVE = 0x8000,
     TREE_CLOEXEC = O_CLOEXEC,
     MOVE_FROM_DESCRIPTOR = 4,
+    MOVE_TO_DESCRIPTOR = 0x40,
+    RESOLVE_INSIDE = 0x10,
     CONFIG_STRING = 1,
     CONFIG_CREATE = 6,
     OPEN_CLOEXEC = 1,
@@ -73,13 +77,15 @@ static int file_say(const char *path, const char *text)
 
 /* Maps of one line, of the process's own numbers, are what everybody may write, once the groups
  * cannot be changed (user_namespaces(7)). */
-static int users_enter(unsigned uid, unsigned gid)
+static int users_enter(unsigned uid, unsigned gid, bool *entered)
 {
     char line[64];
     int r;
 
+    *entered = false;
     if (unshare(CLONE_NEWUSER) < 0)
         return -errno;
+    *entered = true;
     snprintf(line, sizeof(line), "%u %u 1\n", uid, uid);
     r = file_say("/proc/self/uid_map", line);
     if (!r)
@@ -92,7 +98,9 @@ static int users_enter(unsigned uid, unsigned gid)
 
 static int users_try(void *ctx)
 {
-    return users_enter(geteuid(), getegid()) ? 1 : 0;
+    bool entered;
+
+    return users_enter(geteuid(), getegid(), &entered) ? 1 : 0;
 }
 
 /* Some hosts let everybody have a namespace and then forbid the maps, and there is no way back: a
@@ -105,8 +113,9 @@ bool jail_mounts_users_allowed(void)
 
     if (!stack)
         return false;
-    child = clone(users_try, stack + TRIAL_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-    while (child > 0 && waitpid(child, &status, 0) < 0)
+    /* Without a signal at its end, which who started hospes may have had ignored. */
+    child = clone(users_try, stack + TRIAL_STACK, CLONE_VM | CLONE_VFORK, NULL);
+    while (child > 0 && waitpid(child, &status, __WCLONE) < 0)
         if (errno != EINTR)
             child = -1;
     free(stack);
@@ -129,9 +138,9 @@ enum jail_mounts jail_mounts_find(void)
     return !any && jail_mounts_users_allowed() ? JAIL_MOUNTS_USER : JAIL_MOUNTS_NONE;
 }
 
-int jail_mounts_enter_users(void)
+int jail_mounts_enter_users(bool *entered)
 {
-    int r = users_enter(geteuid(), getegid());
+    int r = users_enter(geteuid(), getegid(), entered);
 
     return r ? r : capabilities_keep_mounts();
 }
@@ -299,39 +308,92 @@ static int link_make(int root, const struct jail_place *place)
     return !r && symlinkat(place->from, root, to) < 0 ? -errno : r;
 }
 
-static int place_mount(int root, const struct jail_place *place)
+/* As the process will find it: neither a link in what is bound nor ".." leads out of the root,
+ * which it is not in yet. */
+static int place_open(int root, const char *path)
 {
-    const char *to = below_root(place->to);
-    CLEANUP(descriptor_close) int tree = -1;
+    /* struct open_how (openat2(2)) */
+    const uint64_t how[] = {O_PATH | O_CLOEXEC, 0, RESOLVE_INSIDE};
+    int fd = (int)syscall(SYS_openat2, root, path, how, sizeof(how));
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* 1: `to` is `from` there. 0: it is something else, or not there. -errno: `from` is not there. */
+static int place_is(int root, const char *from, const char *to, mode_t *mode)
+{
+    CLEANUP(descriptor_close) int at = -1;
     struct stat source, there;
+
+    if (stat(from, &source) < 0)
+        return -errno;
+    *mode = source.st_mode;
+    at = place_open(root, to);
+    return at >= 0 && !fstat(at, &there) && there.st_dev == source.st_dev &&
+           there.st_ino == source.st_ino;
+}
+
+static bool is_missing(int r)
+{
+    return r == -ENOENT || r == -ENOTDIR || r == -EACCES;
+}
+
+static int place_bind(int root, const char *from, const char *path)
+{
+    const char *to = below_root(path);
+    CLEANUP(descriptor_close) int tree = -1;
+    CLEANUP(descriptor_close) int at = -1;
+    mode_t mode;
     int r;
 
     /* Everything is allowed. */
     if (!*to)
         return -ENOTSUP;
-    if (stat(place->from, &source) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    r = place_make(root, to, S_ISDIR(source.st_mode));
+    r = place_is(root, from, to, &mode);
+    /* Below what was bound before. */
     if (r)
-        return r;
-    if (fstatat(root, to, &there, 0) < 0)
-        return -errno;
-    /* Below what was allowed before. */
-    if (there.st_dev == source.st_dev && there.st_ino == source.st_ino)
-        return 0;
-    tree = (int)syscall(SYS_open_tree, AT_FDCWD, place->from,
-                        TREE_CLONE | TREE_RECURSIVE | TREE_CLOEXEC);
-    if (tree < 0 || syscall(SYS_move_mount, tree, "", root, to, MOVE_FROM_DESCRIPTOR) < 0)
+        return r > 0 || is_missing(r) ? 0 : r;
+    r = place_make(root, to, S_ISDIR(mode));
+    at = r ? r : place_open(root, to);
+    if (at < 0)
+        return at;
+    tree = (int)syscall(SYS_open_tree, AT_FDCWD, from, TREE_CLONE | TREE_RECURSIVE | TREE_CLOEXEC);
+    if (tree < 0 ||
+        syscall(SYS_move_mount, tree, "", at, "", MOVE_FROM_DESCRIPTOR | MOVE_TO_DESCRIPTOR) < 0)
         return -errno;
     return 0;
 }
 
-/* The same directory as before, which may be an empty one now. */
-static int here_make(int root, const char *here)
+/* Under its true name first, by which links in other places find it. */
+static int place_mount(int root, const struct jail_place *place)
+{
+    char *real = realpath(place->from, NULL);
+    int r = real ? place_bind(root, real, real) : 0;
+
+    free(real);
+    return r ? r : place_bind(root, place->from, place->to);
+}
+
+/* None was bound over another. */
+static int places_check(int root, const struct jail_places *places)
+{
+    mode_t mode;
+    int r = 1;
+
+    for (size_t i = 0; r && i < places->count; i++)
+        if (!places->items[i].link)
+            r = place_is(root, places->items[i].from, below_root(places->items[i].to), &mode);
+    return r ? 0 : -ENOENT;
+}
+
+/* The same directory as before, which may be an empty one now; or else the process is in the root.
+ */
+static void here_make(int root, const char *here)
 {
     const char *path = below_root(here);
 
-    return *path ? place_make(root, path, true) : 0;
+    if (*path)
+        (void)!place_make(root, path, true);
 }
 
 static int root_fill(int root, const struct jail_places *places, const char *here)
@@ -341,7 +403,8 @@ static int root_fill(int root, const struct jail_places *places, const char *her
     for (size_t i = 0; !r && i < places->count; i++)
         r = places->items[i].link ? link_make(root, &places->items[i])
                                   : place_mount(root, &places->items[i]);
-    return r ? r : here_make(root, here);
+    here_make(root, here);
+    return r ? r : places_check(root, places);
 }
 
 int jail_mounts_enter(const struct jail_places *places, bool *entered)
@@ -374,9 +437,9 @@ int jail_mounts_enter(const struct jail_places *places, bool *entered)
         *entered = true;
         if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
             mount(NULL, "/", NULL,
-                  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ||
-            chdir(here) < 0)
+                  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
             r = -errno;
+        (void)!chdir(here);
     }
     free(found);
     return r;

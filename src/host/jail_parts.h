@@ -69,8 +69,9 @@ struct jail_places {
 enum jail_mounts jail_mounts_find(void);
 bool jail_mounts_users_allowed(void);
 /* The process's own user namespace, for JAIL_MOUNTS_USER: before it has threads, and while it can
- * be dumped, since its maps are files of /proc. -errno, and then it must not go on. */
-int jail_mounts_enter_users(void) MUST_CHECK;
+ * be dumped, since its maps are files of /proc. -errno: nothing has changed, unless `entered`: then
+ * it must not go on. */
+int jail_mounts_enter_users(bool *entered) MUST_CHECK;
 /* Both are followed from where the process is. One that is not there later is left out. -errno. */
 int jail_places_add(struct jail_places *places, const char *from, const char *to) MUST_CHECK;
 int jail_places_add_link(struct jail_places *places, const char *from, const char *to) MUST_CHECK;

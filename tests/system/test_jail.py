@@ -222,6 +222,21 @@ def test_the_jail_can_be_left_out(guests, machine):
         assert re.search(r"^Seccomp:\t0$", text, re.MULTILINE) and re.search(r"^NoNewPrivs:\t0$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "agent, vsock", [("d/x", "d/sub/v"), ("d/link/x", "v"), ("d/x", "d/abs/v"), ("d/abs/x", "d/v"), ("d/sub/x", "d/v"), ("./d/../d/x", "d/link/../e/v"), ("d/link/x", "d/v")]
+)
+def test_paths_mean_the_same_inside(guests, agent, vsock):
+    """By links, and one within another: the sockets are removed at the end, by the names that were given."""
+    (guests.path / "d" / "sub").mkdir(parents=True)
+    (guests.path / "e").mkdir()
+    (guests.path / "d" / "link").symlink_to("../e")
+    (guests.path / "d" / "abs").symlink_to(guests.path / "e")
+    result = guests.run("run", "--memory", "32M", "--net", "none", "--agent", agent, "--vsock", vsock, "--kernel", "off")
+    assert result.returncode == 0
+    assert not has_mounts() or "root directory of its own" not in result.stderr
+    assert not [path for path in guests.path.rglob("*") if path.is_socket()]
+
+
 # ---- named machines ----
 
 
