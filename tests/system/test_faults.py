@@ -29,9 +29,13 @@ def traces(machines):  # noqa: F811
     found["held locks"] = [identity for identity in held if int(identity.split(":")[-1]) in locked]
     found["interfaces"] = [name for name in os.listdir("/sys/class/net") if "hospes" in name]
     found["shared memory"] = [name for name in os.listdir("/dev/shm") if "hospes" in name]
+    # hospes-HASH-NAME, where HASH is of the directory of machines; known once one of them had a group.
+    for path in machines.directory.glob("*/group"):
+        machines.groups = "-".join(pathlib.Path(path.read_text(encoding="utf-8").strip()).name.split("-")[:2]) + "-"
+    ours = getattr(machines, "groups", None)
     found["control groups"] = []
     for path, directories, _ in os.walk("/sys/fs/cgroup"):
-        found["control groups"] += [f"{path}/{name}" for name in directories if "hospes" in name]
+        found["control groups"] += [f"{path}/{name}" for name in directories if ours and name.startswith(ours)]
     return found
 
 
