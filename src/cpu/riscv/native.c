@@ -209,11 +209,12 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
     struct engine_cpu *cpu = ctx;
     struct native_context *context = context_of(cpu);
     const struct lift_record *record = data;
-    uint64_t address = cpu->hart->x[record->op[0].rs1];
     enum op_result result;
+    uint64_t address;
 
     cpu->counters.helped_instructions++;
     (void)atomic_load_explicit(&cpu->engine->native->translator.published, memory_order_acquire);
+    address = cpu->hart->x[record->op[0].rs1];
     if (is_counting(cpu))
         counted_take(cpu, 0);
     float_end(cpu);
