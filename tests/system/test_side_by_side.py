@@ -138,5 +138,7 @@ def test_each_answers(hospes, side_by_side):
     assert abs(late["count"] * PERIOD_MS - ticks) < 1000 + late["max"] / 1000, words
     # The bound, beyond what the host's scheduler does to a process of its own that wants as much.
     assert late["p50"] < PERIOD_MS * 1000 / 2 + 3 * p50, words
-    assert late["p99"] < 20000 + 4 * p99, words
-    assert late["max"] < 200000 + 4 * worst, words
+    # Alone on two CPUs the 99th percentile is below 1 ms; beside other tests 90 ms were seen, when the guest's own work of each
+    # round had used its share up.
+    assert late["p99"] < 150000 + 4 * p99, words
+    assert late["max"] < 500000 + 4 * worst, words
