@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest on a pseudo-terminal: start it, wait for its prompt, run commands in it."""
 
+import contextlib
+import shutil
+import subprocess
+import tempfile
+
 import pexpect
 
 # A named machine is called by its name.
@@ -62,3 +67,25 @@ class Guest:
         except pexpect.ExceptionPexpect:
             # A busy host takes its time to end a killed process; pexpect waits for 0.1 s.
             self.process.wait()
+
+
+@contextlib.contextmanager
+def own_machines(program, debian):
+    """The environment of hospes for machines of a test's own, which are gone afterwards. The directory above $HOSPES_RUN_DIR
+    is the test's, too."""
+    # Not below pytest's directory: a socket's path has 107 bytes.
+    base = tempfile.mkdtemp(prefix="hospes-test-")
+    # On the disk that the image is on: its copy has as many blocks.
+    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
+    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{base}/run")
+
+    def run(*arguments):
+        return subprocess.run([str(program), *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+
+    try:
+        yield environment
+    finally:
+        for name in run("ls", "--names").stdout.split():
+            run("kill", name)
+        shutil.rmtree(directory)
+        shutil.rmtree(base)

@@ -5,13 +5,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 
 import pytest
+
+from guest import own_machines
 
 SECONDS = 300
 MIB = 1 << 20
@@ -37,18 +37,11 @@ class Machine:
 @pytest.fixture(scope="module")
 def web(program, debian, engine_arguments):
     """A machine that `start --wait` says is ready."""
-    base = tempfile.mkdtemp(prefix="hospes-test-")
-    # On the disk that the image is on: its copy has as many blocks.
-    machines = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    web = Machine(program, dict(debian, HOSPES_MACHINE_DIR=machines, HOSPES_RUN_DIR=f"{base}/run"), "web")
-    try:
+    with own_machines(program, debian) as environment:
+        web = Machine(program, environment, "web")
         web.run("create", "web", "--image", "debian", "--cpus", "1", "--cpus-max", "3", "--memory", "512M", *engine_arguments[:2])
         web.run("start", "--wait", "web")
         yield web
-    finally:
-        web.run("kill", "web", check=None)
-        shutil.rmtree(machines)
-        shutil.rmtree(base)
 
 
 def test_shell(web):

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of a named machine's disk and network, measured by its guest and by a server on the host, changed while it runs."""
 
+import contextlib
 import json
 import re
-import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import pexpect
 import pytest
 
-from guest import BOOT_SECONDS, Guest
+from guest import BOOT_SECONDS, Guest, own_machines
 
 MIB = 1 << 20
 # What passes at once after a silence (machine/limits.c).
@@ -32,6 +31,9 @@ class Named(Guest):
             self.program, ["console", name], env=environment, encoding="utf-8", codec_errors="replace", timeout=BOOT_SECONDS, dimensions=(40, 200)
         )
 
+    def close(self):
+        self.kill()
+
     def hospes(self, *arguments):
         result = subprocess.run([self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
         assert result.returncode == 0, result.stderr
@@ -47,20 +49,8 @@ class Named(Guest):
 
 @pytest.fixture(scope="module")
 def machine(program, debian):
-    base = tempfile.mkdtemp(prefix="hospes-test-")
-    # On the disk that the image is on: its copy has as many blocks.
-    machines = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    environment = dict(debian, HOSPES_MACHINE_DIR=machines, HOSPES_RUN_DIR=f"{base}/run")
-    machine = None
-    try:
-        machine = Named(program, environment, "limited").boot()
-        yield machine
-    finally:
-        if machine:
-            machine.kill()
-        subprocess.run([str(program), "kill", "limited"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-        shutil.rmtree(machines)
-        shutil.rmtree(base)
+    with own_machines(program, debian) as environment, contextlib.closing(Named(program, environment, "limited")) as machine:
+        yield machine.boot()
 
 
 @pytest.fixture

@@ -2,16 +2,17 @@
 """Memory that is plugged and unplugged while a named machine runs, by a guest that is nothing but a driver for it, and by
 Debian, whose kernel has no such driver of its own: HOSPES_TEST_VIRTIO_MEM is the path of its module, built for that kernel."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 
 import pytest
 
+from guest import own_machines
 from test_cli import assert_one_line
 from test_cli_run import guests  # noqa: F401
 from test_limit import Named
@@ -306,22 +307,12 @@ def linux(program, debian):
     module = os.environ.get("HOSPES_TEST_VIRTIO_MEM")
     if not module:
         pytest.skip("Debian's kernel is built without CONFIG_VIRTIO_MEM, and HOSPES_TEST_VIRTIO_MEM names no module for it")
-    run = tempfile.mkdtemp(prefix="hospes-test-")
-    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{run}/run")
-    guest = None
-    try:
-        guest = Named(program, environment, "plugged", "--memory", "512M", "--memory-max", "1G", "--net", "none")
+    arguments = ["--memory", "512M", "--memory-max", "1G", "--net", "none"]
+    with own_machines(program, debian) as environment, contextlib.closing(Named(program, environment, "plugged", *arguments)) as guest:
         guest.boot()
         guest.hospes("cp", module, "plugged:/root/virtio_mem.ko")
         guest.check("insmod /root/virtio_mem.ko")
         yield guest
-    finally:
-        if guest:
-            guest.kill()
-        subprocess.run([str(program), "kill", "plugged"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-        shutil.rmtree(directory)
-        shutil.rmtree(run)
 
 
 def linux_total(guest):

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A guest that spins on all its CPUs, forks, and floods disk and network at once takes no more of a neighbour's than its share."""
 
+import contextlib
 import os
 import pathlib
-import shutil
-import subprocess
-import tempfile
 import time
 
 import pytest
 
+from guest import own_machines
 from test_limit import Named
 
 SECONDS = 10
@@ -28,22 +27,9 @@ NOISE = [
 @pytest.fixture
 def pair(program, debian):
     """Two Debians of one weight in one network."""
-    base = tempfile.mkdtemp(prefix="hospes-test-")
-    # On the disk that the image is on: its copy has as many blocks.
-    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{base}/run")
-    made = []
-    try:
-        for name in ("quiet", "noisy"):
-            made.append(Named(program, environment, name, "--memory", "512M", "--cpus", str(CPUS), "--net", "lab"))
+    with own_machines(program, debian) as environment, contextlib.ExitStack() as stack:
+        made = [stack.enter_context(contextlib.closing(Named(program, environment, name, "--memory", "512M", "--cpus", str(CPUS), "--net", "lab"))) for name in ("quiet", "noisy")]
         yield [machine.boot() for machine in made]
-    finally:
-        for machine in made:
-            machine.kill()
-        for name in ("quiet", "noisy"):
-            subprocess.run([str(program), "kill", name], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-        shutil.rmtree(directory)
-        shutil.rmtree(base)
 
 
 def cpu_seconds(machine):

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host as one pool: what `hospes pool` and `hospes top` tell, whom limits keep from starting, and `hospes balance` with guests that follow."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 import time
 
 import pexpect
 import pytest
 
+from guest import own_machines
 from test_cli import assert_one_line
 from test_cli_run import guests  # noqa: F401
 from test_limit import Named
@@ -402,24 +402,14 @@ def test_cpus_of_a_guest_without_an_agent(machines, tmp_path):  # noqa: F811
 @pytest.fixture
 def balanced(program, debian):
     """Two machines of Debian that are up, and where pool.json is."""
-    base = pathlib.Path(tempfile.mkdtemp(prefix="hospes-test-"))
-    # On the disk that the image is on: its copy has as many blocks.
-    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{base}/run", XDG_CONFIG_HOME=f"{base}/config")
-    pair = []
-    try:
-        for name in ("a", "b"):
-            pair.append(Named(program, environment, name, "--memory", "512M", "--memory-min", "256M", "--cpus", "1", "--net", "none"))
+    arguments = ["--memory", "512M", "--memory-min", "256M", "--cpus", "1", "--net", "none"]
+    with own_machines(program, debian) as environment, contextlib.ExitStack() as stack:
+        config = pathlib.Path(environment["HOSPES_RUN_DIR"]).parent / "config"
+        environment["XDG_CONFIG_HOME"] = str(config)
+        pair = [stack.enter_context(contextlib.closing(Named(program, environment, name, *arguments))) for name in ("a", "b")]
         for machine in pair:
             machine.boot()
-        yield (base / "config", *pair)
-    finally:
-        for machine in pair:
-            machine.kill()
-        for name in ("a", "b"):
-            subprocess.run([str(program), "kill", name], env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
-        shutil.rmtree(directory)
-        shutil.rmtree(base)
+        yield (config, *pair)
 
 
 def available(guest):

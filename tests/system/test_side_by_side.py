@@ -5,17 +5,15 @@ firmware. Each answers while the others run, and the real-time one keeps its tic
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import pexpect
 import pytest
 
 import rtos
-from guest import BOOT_SECONDS
+from guest import BOOT_SECONDS, own_machines
 from test_limit import Named
 
 UBOOT = pathlib.Path("/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin")
@@ -58,24 +56,14 @@ class Loader:
 @pytest.fixture
 def hospes(program, debian):
     """Runs a command on machines of the test's own; they are gone afterwards."""
-    base = tempfile.mkdtemp(prefix="hospes-test-")
-    # On the disk that the image is on: its copy has as many blocks.
-    directory = tempfile.mkdtemp(prefix="machines-", dir=debian["XDG_DATA_HOME"])
-    environment = dict(debian, HOSPES_MACHINE_DIR=directory, HOSPES_RUN_DIR=f"{base}/run")
-
     def run(*arguments, check=True):
         result = subprocess.run([str(program), *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
         assert not check or result.returncode == 0, result.stderr
         return result.stdout
 
-    run.program, run.environment, run.base = program, environment, pathlib.Path(base)
-    try:
+    with own_machines(program, debian) as environment:
+        run.program, run.environment, run.base = program, environment, pathlib.Path(environment["HOSPES_RUN_DIR"]).parent
         yield run
-    finally:
-        for name in run("ls", "--names").split():
-            run("delete", "--force", name, check=False)
-        shutil.rmtree(directory)
-        shutil.rmtree(base)
 
 
 @pytest.fixture
