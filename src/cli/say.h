@@ -29,8 +29,7 @@ void say_line(struct say *say, const char *format, ...) PRINTF(2, 3);
 void say_always(struct say *say, const char *format, ...) PRINTF(2, 3);
 
 /* Words that may be a guest's, into a line: no more than 512 bytes of them, and control characters
- * as
- * '?', so that they are not taken for somebody else's line nor by a terminal. */
+ * as '?', so that they are not taken for somebody else's line nor by a terminal. */
 void say_foreign(FILE *file, const char *text);
 
 #endif

@@ -79,17 +79,25 @@ static uint64_t ticks_to_ns(uint64_t now_ns, uint64_t time, uint64_t at)
     return ns;
 }
 
+/* The CLOCK_MONOTONIC time at which mtime reaches `at`, which is not NEVER: 0 if it has, UINT64_MAX
+ * while the clock stands. */
+static uint64_t ticks_when(const struct aclint *aclint, uint64_t at)
+{
+    uint64_t now_ns = clock_now_ns(aclint->clock);
+    uint64_t time = now_ns / NS_PER_TICK + atomic_load(&aclint->offset);
+
+    return time >= at ? 0 : clock_to_monotonic(aclint->clock, ticks_to_ns(now_ns, time, at));
+}
+
 /* Calls when it is time; else sets the timer, unless it is set for earlier. */
 static void deadline_arm(struct deadline *deadline)
 {
-    const struct aclint *aclint = deadline->aclint;
-    uint64_t at = atomic_load(&deadline->at), now_ns, time;
+    uint64_t at = atomic_load(&deadline->at), when;
 
     if (at >= atomic_load(&deadline->armed))
         return; /* also: never */
-    now_ns = clock_now_ns(aclint->clock);
-    time = now_ns / NS_PER_TICK + atomic_load(&aclint->offset);
-    if (time >= at) {
+    when = ticks_when(deadline->aclint, at);
+    if (!when) {
         deadline->reached(deadline);
         return;
     }
@@ -98,8 +106,7 @@ static void deadline_arm(struct deadline *deadline)
     mutex_lock(&deadline->mutex);
     if (at < atomic_load(&deadline->armed)) {
         atomic_store(&deadline->armed, at);
-        timer_set(&deadline->timer,
-                  clock_to_monotonic(aclint->clock, ticks_to_ns(now_ns, time, at)));
+        timer_set(&deadline->timer, when);
     }
     mutex_unlock(&deadline->mutex);
 }
@@ -176,16 +183,8 @@ void aclint_set_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline
 
 uint64_t aclint_when(const struct aclint *aclint, uint64_t deadline, unsigned *jumps)
 {
-    uint64_t now_ns, time;
-
     *jumps = atomic_load(&aclint->jumps);
-    now_ns = clock_now_ns(aclint->clock);
-    time = now_ns / NS_PER_TICK + atomic_load(&aclint->offset);
-    if (deadline == NEVER)
-        return UINT64_MAX;
-    if (time >= deadline)
-        return 0;
-    return clock_to_monotonic(aclint->clock, ticks_to_ns(now_ns, time, deadline));
+    return deadline == NEVER ? UINT64_MAX : ticks_when(aclint, deadline);
 }
 
 bool aclint_leave_stimecmp(struct aclint *aclint, unsigned hart, uint64_t deadline, unsigned jumps)
