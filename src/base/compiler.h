@@ -8,7 +8,6 @@
 #ifndef HOSPES_BASE_COMPILER_H
 #define HOSPES_BASE_COMPILER_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,15 +21,6 @@
 #define CLEANUP(fn)  __attribute__((cleanup(fn)))
 #define likely(x)    __builtin_expect(!!(x), 1)
 #define unlikely(x)  __builtin_expect(!!(x), 0)
-
-/* Whether handlers of signals are put off until the thread calls something. */
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER true
-#elif defined(__has_feature)
-#define THREAD_SANITIZER __has_feature(thread_sanitizer)
-#else
-#define THREAD_SANITIZER false
-#endif
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
