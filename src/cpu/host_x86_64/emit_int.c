@@ -254,6 +254,10 @@ static void emit_shift(struct emitter *e, const struct ir_insn *insn)
         if (insn->op == IR_SHL && count <= 3 && count && is_pinned(e, insn->a) &&
             insn->a != insn->dst) {
             lea(&e->b, w, to, at_index(X86_NONE, e->map->reg[insn->a], count, 0));
+        } else if (insn->op >= IR_ROTL && is_pinned(e, insn->a) && insn->a != insn->dst) {
+            /* rorx */
+            vex(&e->b, OP_0F3A | OP_F2 | w, 0xf0, to, 0, in_reg(e->map->reg[insn->a]));
+            put8(&e->b, (insn->op == IR_ROTR ? count : -count) & (w ? 63 : 31));
         } else {
             int_load(e, to, insn->a, 0);
             if (count)

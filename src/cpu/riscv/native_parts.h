@@ -81,7 +81,9 @@ struct native_cpu {
     unsigned window_count, window_victim;
     struct riscv_hart *hart;
     struct region_sample samples[REGION_SAMPLES];
-    _Atomic bool sampled; /* since the thread looked */
+    _Atomic unsigned sample_count;
+    unsigned sample_count_seen; /* by the thread for regions, under the translator's lock; */
+    bool asked;                 /* it asked for one since */
     unsigned wake_polls, wake_entries;
     const uint8_t *window_set; /* the one that the thread looks at */
     bool trapped;              /* why a helper left: cpu->cause, or hart->pc is where to go on */

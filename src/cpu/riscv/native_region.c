@@ -4,8 +4,10 @@
  *
  * Polls stand at heads of loops, so that where a CPU leaves by one is a sample of where its time
  * goes. Interrupts make it leave; where there are none, the thread asks each CPU that is in
- * translated code to, less and less often as it only finds it where it was found before. What was
- * seen a few times at the same place is asked for.
+ * translated code to, less and less often as it only finds it where it was found before, or as
+ * CPUs leave by themselves: a guest's ticks are samples enough, and each wake-up of a second thread
+ * costs a busy CPU of the host's more than its own time. What was seen a few times at the same
+ * place is asked for.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ enum {
     UNFIT_MOST = 100, /* times that a region may fail to begin */
     KNOWN_HALF = 4,   /* samples of nothing new for which the period doubles, */
     KNOWN_MOST = 6 * KNOWN_HALF,
+    PATIENCE_MOST = 8, /* doublings of the period while CPUs leave by themselves */
 };
 
 #define SAMPLE_PERIOD_NS UINT64_C(2000000)
@@ -88,30 +91,49 @@ void native_region_make(struct native *native, const struct region_request *requ
 
 /* ---- the thread ---- */
 
-static uint64_t period_ns(struct native *native)
+static uint64_t period_ns(struct native *native, unsigned patience)
 {
-    unsigned known = atomic_load_explicit(&native->regions.known, memory_order_relaxed);
+    unsigned known =
+        atomic_load_explicit(&native->regions.known, memory_order_relaxed) / KNOWN_HALF;
 
-    return SAMPLE_PERIOD_NS << (known < KNOWN_MOST ? known : KNOWN_MOST) / KNOWN_HALF;
+    return SAMPLE_PERIOD_NS << (known > patience ? known : patience);
+}
+
+/* Whether it left by itself since the thread looked. */
+static bool sampled_itself(struct native_cpu *cpu)
+{
+    unsigned count = atomic_load_explicit(&cpu->sample_count, memory_order_relaxed);
+    bool itself = count - cpu->sample_count_seen > cpu->asked;
+
+    cpu->sample_count_seen = count;
+    cpu->asked = false;
+    return itself;
 }
 
 /* Whether any CPU was in translated code. One that left by itself meanwhile is left alone. */
-static bool sample(struct native *native)
+static bool sample(struct native *native, unsigned *patience)
 {
     struct translator *t = &native->translator;
-    bool busy = false;
+    bool busy = false, alone = true;
 
     mutex_lock(&t->lock);
     for (struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next) {
+        struct native_cpu *n = native_cpu_of(cpu);
+
         if (atomic_load_explicit(&cpu->seen, memory_order_relaxed) == UINT64_MAX)
             continue;
         busy = true;
-        if (atomic_exchange_explicit(&native_cpu_of(cpu)->sampled, false, memory_order_relaxed))
+        if (sampled_itself(n))
             continue;
-        atomic_store_explicit(&native_cpu_of(cpu)->hart->signal.limit, UINT64_MAX,
-                              memory_order_relaxed);
+        alone = false;
+        n->asked = true;
+        atomic_store_explicit(&n->hart->signal.limit, UINT64_MAX, memory_order_relaxed);
     }
     mutex_unlock(&t->lock);
+    if (!alone)
+        *patience -= *patience > 0;
+    else if (busy && *patience < PATIENCE_MOST)
+        (*patience)++;
     return busy;
 }
 
@@ -119,7 +141,7 @@ static void *region_thread(void *arg)
 {
     struct native *native = arg;
     struct regions *r = &native->regions;
-    unsigned idle = 0;
+    unsigned idle = 0, patience = 0;
 
     mutex_lock(&r->lock);
     while (!r->stopping) {
@@ -139,9 +161,10 @@ static void *region_thread(void *arg)
             atomic_store(&r->parked, false);
             idle = 0;
         } else if (condition_wait_until(&r->changed, &r->lock,
-                                        monotonic_ns() + period_ns(native)) == -ETIMEDOUT) {
+                                        monotonic_ns() + period_ns(native, patience)) ==
+                   -ETIMEDOUT) {
             mutex_unlock(&r->lock);
-            idle = sample(native) ? 0 : idle + 1;
+            idle = sample(native, &patience) ? 0 : idle + 1;
             mutex_lock(&r->lock);
         }
     }
@@ -206,7 +229,9 @@ void native_region_sample(struct engine_cpu *cpu, uint64_t at)
     if (!cpu->engine->native->regions.running)
         return;
     wake_after(cpu, &n->wake_polls, WAKE_POLLS);
-    atomic_store_explicit(&n->sampled, true, memory_order_relaxed);
+    atomic_store_explicit(&n->sample_count,
+                          atomic_load_explicit(&n->sample_count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
     if (sample->key != key) {
         if (sample->count && --sample->count)
             return;

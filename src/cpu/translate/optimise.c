@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "cpu/translate/ir.h"
+#include "cpu/translate/rotation.h"
 
 bool ir_is_visible(const struct ir_insn *insn)
 {
@@ -313,18 +313,22 @@ static void join(struct ir_unit *unit, unsigned i)
 static void forward(struct ir_unit *unit)
 {
     struct known known;
+    struct ir_writers writers;
 
     memset(known.kind, UNKNOWN, sizeof(known.kind));
+    ir_writers_init(&writers);
     for (unsigned i = 0; i < unit->count; i++) {
         struct ir_insn *insn = &unit->insns[i];
 
         simplify(&known, insn);
         if (i)
             join(unit, i);
+        ir_join_rotation(unit, i, &writers);
         /* It may write any of them; one comes here from elsewhere. */
         if (insn->op == IR_GUEST || insn->op == IR_LABEL)
             memset(known.kind, UNKNOWN, sizeof(known.kind));
         learn(&known, insn);
+        ir_note_writer(&writers, insn, i);
     }
 }
 
