@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/host.h"
 #include "base/size.h"
 #include "cli/balance_cpus.h"
 #include "cli/command.h"
@@ -16,7 +17,7 @@
 #include "host/control.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
-enum { ASK_MS = 1000 };
+enum { ASK_MS = 1000, SHORT_SECONDS = 3 };
 
 /* Some task of the host waited for memory in more than so many per cent of the last 10 s. */
 #define STALL_PER_CENT 5.0
@@ -30,6 +31,7 @@ struct balance {
     struct registry registry;
     bool dry_run, service;
     unsigned interval; /* seconds */
+    uint64_t reserve;  /* of the host, as of the last turn */
     struct cpus_memory cpus;
 };
 
@@ -77,21 +79,47 @@ static bool machine_look(const struct registry *registry, const struct pool_mach
                                         .size = number_of(memory, "size"),
                                         .resident = number_of(memory, "resident"),
                                         .told = fresh,
-                                        .available = number_of(guest, "available")};
+                                        .available = number_of(guest, "available"),
+                                        .code = number_of(json_object_get(info, "code"), "spare")};
     fresh = machine->max != 0 && state && !strcmp(state, "running");
     json_decref(info);
     return fresh;
 }
 
-void balance_print_move(const char *before, const struct balance_machine *machine,
-                        const char *after)
+void balance_print_moves(const char *before, const struct balance_machine *machine,
+                         const char *after)
 {
     char old[SIZE_TEXT_MAX], new[SIZE_TEXT_MAX];
 
+    if (machine->drop_code)
+        printf("%s%s: gives back %s of translated code: the host is short of memory%s\n", before,
+               machine->name, size_format(machine->code, old), after);
+    if (!machine->reason)
+        return;
     printf("%s%s: %s %s to %s: %s%s\n", before, machine->name,
            machine->new_size < machine->size ? "shrinks from" : "grows from",
            size_format(machine->size, old), size_format(machine->new_size, new), machine->reason,
            after);
+}
+
+/* Code that a CPU is in is given back when it is asked for again. */
+static void machine_drop_code(const struct registry *registry,
+                              const struct balance_machine *machine)
+{
+    if (machine->drop_code)
+        json_decref(control_ask(registry, machine->name, "machine.trim", NULL, ASK_MS, NULL));
+}
+
+static bool machine_resize(const struct registry *registry, const struct balance_machine *machine,
+                           struct error *error)
+{
+    json_t *params =
+        json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason", machine->reason);
+    json_t *result = control_ask(registry, machine->name, "machine.set", params, ASK_MS, error);
+    bool moved = result != NULL;
+
+    json_decref(result);
+    return moved;
 }
 
 /* False: the machine refused, or did not answer. It is asked again at the next turn, if that comes
@@ -100,26 +128,23 @@ static bool machine_move(const struct balance *balance, const struct balance_mac
 {
     struct error error = ERROR_INIT;
     char now[STATE_TIME_SIZE + 1];
-    json_t *result;
     bool moved;
 
     state_time(now);
     strcat(now, " ");
-    balance_print_move(now, machine, balance->dry_run ? " (not done)" : "");
+    balance_print_moves(now, machine, balance->dry_run ? " (not done)" : "");
     if (balance->dry_run)
         return true;
-    result = control_ask(&balance->registry, machine->name, "machine.set",
-                         json_pack("{s:I, s:s}", "size", (json_int_t)machine->new_size, "reason",
-                                   machine->reason),
-                         ASK_MS, &error);
-    moved = !error.message && result;
+    machine_drop_code(&balance->registry, machine);
+    if (!machine->reason)
+        return true;
+    moved = machine_resize(&balance->registry, machine, &error);
     if (!moved) {
         printf("%s%s: not moved: ", now, machine->name);
         say_foreign(stdout, error.message ? error.message : "no answer");
         putchar('\n');
     }
     error_release(&error);
-    json_decref(result);
     return moved;
 }
 
@@ -146,6 +171,29 @@ int balance_look(const struct registry *registry, const struct pool *pool,
     return 0;
 }
 
+void balance_make_room(const struct registry *registry, const struct record *record)
+{
+    uint64_t memory = record->description.memory;
+    struct balance_machine *machines = NULL;
+    struct balance_host host;
+    struct pool pool;
+    size_t count;
+
+    if (pool_measure(&pool, registry, NULL))
+        return;
+    if (pool.memory_available < memory + pool.limits.memory_reserve &&
+        !balance_look(registry, &pool, &host, &machines, &count, NULL)) {
+        balance_plan_room(&host, memory, record_memory_min(record), machines, count);
+        for (size_t i = 0; i < count; i++) {
+            machine_drop_code(registry, &machines[i]);
+            if (machines[i].reason)
+                machine_resize(registry, &machines[i], NULL);
+        }
+    }
+    free(machines);
+    pool_release(&pool);
+}
+
 /* *refused: how many moves were planned and not made. */
 static int balance_turn(struct balance *balance, bool tell, size_t *refused, struct error *error)
 {
@@ -157,6 +205,7 @@ static int balance_turn(struct balance *balance, bool tell, size_t *refused, str
 
     if (r)
         return r;
+    balance->reserve = pool.limits.memory_reserve;
     r = balance_look(&balance->registry, &pool, &host, &machines, &count, error);
     if (r) {
         pool_release(&pool);
@@ -164,7 +213,7 @@ static int balance_turn(struct balance *balance, bool tell, size_t *refused, str
     }
     moves = balance_plan(&host, machines, count);
     for (size_t i = 0; i < count; i++)
-        if (machines[i].reason)
+        if (machines[i].reason || machines[i].drop_code)
             *refused += !machine_move(balance, &machines[i]);
     free(machines);
     r = balance_cpus_turn(&balance->cpus, &balance->registry, &pool, balance->dry_run, &moves,
@@ -177,11 +226,25 @@ static int balance_turn(struct balance *balance, bool tell, size_t *refused, str
     return fflush(stdout) ? error_set(error, EIO, "cannot write to standard output") : 0;
 }
 
+/* Until the next turn: less where the host gets short of memory, which machines that start can make
+ * it in seconds. Guests need some of them to give any back. */
+static void wait_turn(const struct balance *balance)
+{
+    const struct timespec second = {.tv_sec = 1};
+    struct host_memory memory;
+
+    for (unsigned i = 1; i <= balance->interval; i++) {
+        nanosleep(&second, NULL);
+        host_memory(&memory);
+        if (i >= SHORT_SECONDS && memory.allowed_available < balance->reserve)
+            return;
+    }
+}
+
 static int balance_run(const struct command *command, int argc, char **argv, struct error *error)
 {
     struct option_walk walk = option_walk_begin(command, argc, argv);
     struct balance balance = {.interval = 10};
-    struct timespec pause = {0};
     bool interval = false;
     size_t refused = 0;
     int kind, r = 0;
@@ -203,14 +266,13 @@ static int balance_run(const struct command *command, int argc, char **argv, str
         r = error_usage(error, "'--interval' goes with '--service'; without, there is one turn");
     if (!r)
         r = registry_open(&balance.registry, error);
-    pause.tv_sec = balance.interval;
     if (!r)
         r = balance_turn(&balance, !balance.service, &refused, error);
     /* A service goes on, and has said so. */
     if (!r && refused && !balance.service)
         r = error_set(error, EAGAIN, "%zu moves were not made, see above", refused);
     while (!r && balance.service) {
-        nanosleep(&pause, NULL);
+        wait_turn(&balance);
         r = balance_turn(&balance, false, &refused, error);
     }
     cpus_memory_release(&balance.cpus);

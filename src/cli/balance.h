@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `hospes balance` and `hospes pool plan` both look at. */
+/* What `hospes balance`, `hospes pool plan` and `hospes start` all look at. */
 #ifndef HOSPES_CLI_BALANCE_H
 #define HOSPES_CLI_BALANCE_H
 
@@ -13,8 +13,12 @@ int balance_look(const struct registry *registry, const struct pool *pool,
                  struct balance_host *host, struct balance_machine **machines, size_t *count,
                  struct error *error) MUST_CHECK;
 
-/* "grows from 256 MiB to 512 MiB: REASON", after `before`. */
-void balance_print_move(const char *before, const struct balance_machine *machine,
-                        const char *after);
+/* Makes room for a machine that is about to start, as far as there is any to be made, and without
+ * words: each move is an event of the machine that it is of. */
+void balance_make_room(const struct registry *registry, const struct record *record);
+
+/* "NAME: grows from 256 MiB to 512 MiB: REASON", between `before` and `after`; and so for code. */
+void balance_print_moves(const char *before, const struct balance_machine *machine,
+                         const char *after);
 
 #endif

@@ -65,6 +65,28 @@ static const char *shares_by(const struct named *named, pid_t pid)
     return means[group_version(&named->registry, named->name, pid)];
 }
 
+/* What the host holds, for the guest and beside it. */
+static void memory_json(json_t *json, const struct state *state)
+{
+    uint64_t shared = process_memory(state->pid, "RssShmem"),
+             own = process_memory(state->pid, "RssAnon"), guest;
+    json_int_t told =
+        json_integer_value(json_object_get(json_object_get(json, "memory"), "resident"));
+
+    guest = told > 0 ? (uint64_t)told : shared;
+    /* Memory whose pages may be merged is private, as the process's own is. The kernel counts
+     * shared pages as often as they are mapped. */
+    if (state->merging) {
+        guest = guest < own ? guest : own;
+        own -= guest;
+    } else if (guest > shared) {
+        guest = shared;
+    }
+    own += (uint64_t)json_integer_value(json_object_get(json_object_get(json, "code"), "bytes"));
+    json_object_set_new(json, "guest_memory_resident", json_integer((json_int_t)guest));
+    json_object_set_new(json, "own_memory_resident", json_integer((json_int_t)own));
+}
+
 static json_t *info_json(const struct named *named, const struct record *record,
                          const struct state *state)
 {
@@ -82,18 +104,16 @@ static json_t *info_json(const struct named *named, const struct record *record,
     if (json && state->pid) {
         json_object_set_new(json, "pid", json_integer(state->pid));
         json_object_set_new(json, "shares_by", json_string(shares_by(named, state->pid)));
-        json_object_set_new(json, "guest_memory_resident",
-                            json_integer((json_int_t)process_memory(state->pid, "RssShmem")));
-        json_object_set_new(json, "own_memory_resident",
-                            json_integer((json_int_t)process_memory(state->pid, "RssAnon")));
         if (!named_call(named, "machine.info", NULL, &live, NULL)) {
             json_object_set(json, "engine", json_object_get(live, "engine"));
             json_object_set(json, "instructions", json_object_get(live, "instructions"));
             json_object_set(json, "disks", json_object_get(live, "disks"));
             json_object_set(json, "networks", json_object_get(live, "networks"));
             json_object_set(json, "memory", json_object_get(live, "memory"));
+            json_object_set(json, "code", json_object_get(live, "code"));
             json_object_set(json, "cpus_online", json_object_get(live, "cpus_online"));
         }
+        memory_json(json, state);
         has_agent = state->kind == STATE_RUNNING && json_is_true(json_object_get(live, "agent"));
         json_decref(live);
         if (has_agent && (live = guest_json(named)))
@@ -260,6 +280,11 @@ static void print_cpus(const struct record *record, const json_t *json)
     putchar('\n');
 }
 
+static uint64_t bytes_of(const json_t *json, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(json, key));
+}
+
 static void info_print(const json_t *json, const struct record *record, const struct state *state)
 {
     static const char *const first[] = {"name", "state", "since", "end", "status", "pid", NULL};
@@ -274,8 +299,8 @@ static void info_print(const json_t *json, const struct record *record, const st
     if (state->pid)
         printf("%-10s %s, of which the host holds %s; hospes itself has %s\n", "memory",
                size_format(d->memory, memory),
-               size_format(process_memory(state->pid, "RssShmem"), resident),
-               size_format(process_memory(state->pid, "RssAnon"), own));
+               size_format(bytes_of(json, "guest_memory_resident"), resident),
+               size_format(bytes_of(json, "own_memory_resident"), own));
     else
         printf("%-10s %s\n", "memory", size_format(d->memory, memory));
     print_plugged(json_object_get(json, "memory"), record);

@@ -13,8 +13,10 @@
 #include "cli/machine_options.h"
 #include "cli/named.h"
 #include "cli/spec.h"
+#include "host/control.h"
 #include "host/record.h"
 
+enum { ASK_MS = 500 };
 enum { POOL_JSON = 1, POOL_CPUS, POOL_CPUS_MIN, POOL_MEMORY, POOL_MEMORY_MIN };
 
 static uint64_t used_of(const struct pool *pool, enum quota quota)
@@ -158,23 +160,22 @@ static int plan_record(const struct plan *plan, const struct registry *registry,
     return record_check_promise(record, error);
 }
 
-/* What the balance would do once the machine uses what it is promised. */
+/* What is moved when it starts. */
 static int plan_moves(const struct registry *registry, const struct pool *pool,
                       const struct record *record, struct error *error)
 {
     struct balance_machine *machines = NULL;
     struct balance_host host;
-    uint64_t needed = record_memory_min(record);
     size_t count, moves;
     int r = balance_look(registry, pool, &host, &machines, &count, error);
 
     if (r)
         return r;
-    host.available = host.available > needed ? host.available - needed : 0;
-    moves = balance_plan(&host, machines, count);
+    moves = balance_plan_room(&host, record->description.memory, record_memory_min(record),
+                              machines, count);
     for (size_t i = 0; i < count; i++)
-        if (machines[i].reason)
-            balance_print_move("moves       ", &machines[i], "");
+        if (machines[i].reason || machines[i].drop_code)
+            balance_print_moves("moves       ", &machines[i], "");
     if (!moves)
         printf("moves       none\n");
     free(machines);
@@ -276,6 +277,13 @@ static int pool_run(const struct command *command, int argc, char **argv, struct
         r = registry_open(&registry, error);
     if (!r)
         r = pool_measure(&pool, &registry, error);
+    for (size_t i = 0; !r && !plan.wanted && i < pool.count; i++) {
+        json_t *info =
+            control_ask(&registry, pool.machines[i].name, "machine.info", NULL, ASK_MS, NULL);
+
+        pool_hear(&pool, &pool.machines[i], info);
+        json_decref(info);
+    }
     if (!r && plan.wanted)
         r = plan_print(&plan, &registry, &pool, error);
     else if (!r && json)

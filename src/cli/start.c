@@ -14,6 +14,7 @@
 
 #include "base/descriptor.h"
 #include "base/thread.h"
+#include "cli/balance.h"
 #include "cli/command.h"
 #include "cli/named.h"
 #include "host/agent.h"
@@ -136,6 +137,18 @@ static int options_find(struct runner_options *options, struct error *error)
     return r ? r : group_is_wanted(getenv("HOSPES_CGROUP"), &options->group, error);
 }
 
+/* One that may not start after all has moved others' memory for nothing, which comes back. */
+static void make_room(const struct named *named)
+{
+    struct record record;
+
+    if (registry_is_locked(&named->registry, named->name))
+        return;
+    if (!record_read(&named->registry, named->name, &record, NULL))
+        balance_make_room(&named->registry, &record);
+    record_release(&record);
+}
+
 int start_background(const struct named *named, struct error *error)
 {
     struct runner_options options = {.started = on_started};
@@ -144,6 +157,7 @@ int start_background(const struct named *named, struct error *error)
 
     if (r)
         return r;
+    make_room(named);
     if (pipe2(pipe, O_CLOEXEC) < 0)
         return error_set(error, errno, "cannot make a pipe: %s", error_words(errno));
     fflush(NULL);
@@ -173,6 +187,8 @@ static int start_foreground(const struct named *named, struct error *error)
     struct state end;
     int r = options_find(&options, error);
 
+    if (!r)
+        make_room(named);
     if (!r)
         r = runner_run(&named->registry, named->name, &options, &end, error);
 

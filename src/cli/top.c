@@ -148,6 +148,7 @@ static int top_turn(struct top *top, bool screen, struct error *error)
     uint64_t now_ns = monotonic_ns(), ns = top->before_ns ? now_ns - top->before_ns : 0;
     struct sample *samples;
     struct pool pool;
+    json_t *infos;
     int r = pool_measure(&pool, &top->registry, error);
 
     if (r)
@@ -157,17 +158,21 @@ static int top_turn(struct top *top, bool screen, struct error *error)
         pool_release(&pool);
         return error_set(error, ENOMEM, "out of memory");
     }
-    if (!top->once || ns)
-        head_print(&pool, screen);
+    infos = json_array();
     for (size_t i = 0; i < pool.count; i++) {
         json_t *info =
             control_ask(&top->registry, pool.machines[i].name, "machine.info", NULL, ASK_MS, NULL);
 
         sample_take(&samples[i], &pool.machines[i], info);
-        if (!top->once || ns)
-            row_print(&pool.machines[i], &samples[i], sample_before(top, &samples[i]), ns, info);
-        json_decref(info);
+        pool_hear(&pool, &pool.machines[i], info);
+        json_array_append_new(infos, info ? info : json_null());
     }
+    if (!top->once || ns)
+        head_print(&pool, screen);
+    for (size_t i = 0; i < pool.count && (!top->once || ns); i++)
+        row_print(&pool.machines[i], &samples[i], sample_before(top, &samples[i]), ns,
+                  json_array_get(infos, i));
+    json_decref(infos);
     free(top->before);
     top->before = samples;
     top->before_count = pool.count;

@@ -75,6 +75,12 @@ struct engine_counters {
         helped_links; /* out of line */
 };
 
+/* What translations of the machine hold, in bytes. */
+struct engine_footprint {
+    uint64_t code, tables; /* shared memory, mapped twice, and private memory */
+    uint64_t spare;        /* of both, that trim() would give back now */
+};
+
 /* All hooks are mandatory. */
 struct engine_type {
     const char *name; /* as in --engine */
@@ -120,8 +126,15 @@ struct engine_type {
      * does not run. */
     int (*breakpoint)(struct engine_cpu *cpu, uint64_t vaddr, bool set);
     void (*counters)(const struct engine_cpu *cpu, struct engine_counters *counters);
+
+    /* From any thread, while CPUs run; asked of the first CPU. */
+    void (*footprint)(struct engine_cpu *cpu, struct engine_footprint *footprint);
+    /* Forgets what was translated longest ago, up to an eighth of what there may be, and gives its
+     * memory back to the host; not what was translated just now. Returns how many bytes; less than
+     * `spare` while a CPU is still in it. As footprint(). */
+    uint64_t (*trim)(struct engine_cpu *cpu);
 };
 
-#define ENGINE_VERSION 5
+#define ENGINE_VERSION 6
 
 #endif

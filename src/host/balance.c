@@ -3,6 +3,7 @@
 
 #define MIB           (UINT64_C(1) << 20)
 #define LEAST_MOVE    (16 * MIB)
+#define LEAST_CODE    (1 * MIB)
 #define LEAST_MARGIN  (64 * MIB)
 #define BALLOON_GRAIN (2 * MIB)
 
@@ -16,15 +17,26 @@ static uint64_t greater(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* How far down a machine may go. */
+enum floor {
+    FLOOR_NEED,
+    FLOOR_USE,
+    FLOOR_PROMISE, /* who tells nothing has no balloon yet, and would lose all while it begins */
+    FLOOR_SILENT,
+};
+
 /* What its guest uses, and room to work in; a guest that tells nothing needs all that it has. */
-static uint64_t needed(const struct balance_machine *m)
+static uint64_t needed(const struct balance_machine *m, enum floor floor)
 {
-    uint64_t used;
+    uint64_t used, margin;
 
     if (!m->told)
         return m->size;
     used = m->size - lesser(m->available, m->size);
-    return lesser(m->max, greater(m->min, used + greater(used / 4, LEAST_MARGIN)));
+    margin = greater(used / 4, lesser(LEAST_MARGIN, m->max / 8));
+    if (floor == FLOOR_USE)
+        margin /= 4;
+    return lesser(m->max, greater(m->min, used + margin));
 }
 
 static void move(struct balance_machine *m, uint64_t size, const char *reason)
@@ -40,21 +52,30 @@ static uint64_t spare(const struct balance_machine *m, uint64_t floor)
     return m->new_size > floor ? m->new_size - floor : 0;
 }
 
-static uint64_t floor_of(const struct balance_machine *m, bool to_minimum)
+static uint64_t floor_of(const struct balance_machine *m, enum floor floor)
 {
-    return to_minimum ? m->min : greater(m->min, needed(m));
+    if (floor == FLOOR_SILENT || (floor == FLOOR_PROMISE && m->told))
+        return m->min;
+    return greater(m->min, needed(m, floor));
 }
 
 /* Takes up to `want` bytes, from whoever has most to spare first. Returns what is still wanted. */
-static uint64_t take(struct balance_machine *machines, size_t count, uint64_t want, bool to_minimum,
-                     const char *reason)
+static uint64_t take(struct balance_machine *machines, size_t count, uint64_t want,
+                     enum floor floor)
 {
+    static const char *const reasons[] = {
+        [FLOOR_NEED] = "the host is short of memory, and its guest does not use this",
+        [FLOOR_USE] = "the host is short of memory, and its guest gets by without this",
+        [FLOOR_PROMISE] = "the host is short of memory: down towards what it was promised",
+        [FLOOR_SILENT] = "the host is short of memory: down towards what it was promised",
+    };
+
     while (want) {
         struct balance_machine *richest = NULL;
         uint64_t most = LEAST_MOVE - 1, n;
 
         for (size_t i = 0; i < count; i++) {
-            uint64_t has = spare(&machines[i], floor_of(&machines[i], to_minimum));
+            uint64_t has = spare(&machines[i], floor_of(&machines[i], floor));
 
             if (has > most) {
                 most = has;
@@ -64,10 +85,23 @@ static uint64_t take(struct balance_machine *machines, size_t count, uint64_t wa
         if (!richest)
             return want;
         n = greater(lesser(most, want), LEAST_MOVE);
-        move(richest, richest->new_size - n, reason);
+        move(richest, richest->new_size - n, reasons[floor]);
         want -= lesser(want, n);
     }
     return 0;
+}
+
+/* Returns what is still wanted. */
+static uint64_t drop_code(struct balance_machine *machines, size_t count, uint64_t want)
+{
+    for (size_t i = 0; i < count && want; i++) {
+        struct balance_machine *m = &machines[i];
+
+        m->drop_code = m->code >= LEAST_CODE;
+        if (m->drop_code)
+            want -= lesser(want, m->code);
+    }
+    return want;
 }
 
 static void relieve(const struct balance_host *host, struct balance_machine *machines, size_t count)
@@ -75,10 +109,9 @@ static void relieve(const struct balance_host *host, struct balance_machine *mac
     uint64_t want =
         host->available < host->reserve ? host->reserve - host->available : host->reserve / 4;
 
-    want = take(machines, count, want, false,
-                "the host is short of memory, and its guest does not use this");
-    take(machines, count, want, true,
-         "the host is short of memory: down towards what it was promised");
+    want = drop_code(machines, count, want);
+    for (enum floor floor = FLOOR_NEED; floor <= FLOOR_SILENT; floor++)
+        want = take(machines, count, want, floor);
 }
 
 /* Up to `budget` bytes to whoever needs more than it has. Returns what is left. */
@@ -86,7 +119,7 @@ static uint64_t feed(struct balance_machine *machines, size_t count, uint64_t bu
 {
     for (size_t i = 0; i < count; i++) {
         struct balance_machine *m = &machines[i];
-        uint64_t before = m->new_size, need = needed(m);
+        uint64_t before = m->new_size, need = needed(m, FLOOR_NEED);
         uint64_t n = need > before ? lesser(need - before, budget) : 0;
 
         if (n < LEAST_MOVE)
@@ -124,6 +157,7 @@ static uint64_t keep_promises(struct balance_machine *machines, size_t count)
 
         m->new_size = lesser(m->max, greater(m->min, m->size));
         m->reason = NULL;
+        m->drop_code = false;
         if (m->new_size > m->size) {
             m->reason = "it is promised more";
             grown += m->new_size - m->size;
@@ -134,10 +168,21 @@ static uint64_t keep_promises(struct balance_machine *machines, size_t count)
     return grown;
 }
 
+static size_t count_moves(struct balance_machine *machines, size_t count)
+{
+    size_t moves = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (machines[i].new_size == machines[i].size)
+            machines[i].reason = NULL;
+        moves += machines[i].reason || machines[i].drop_code;
+    }
+    return moves;
+}
+
 size_t balance_plan(const struct balance_host *host, struct balance_machine *machines, size_t count)
 {
     uint64_t promised = keep_promises(machines, count);
-    size_t moves = 0;
 
     if (host->available < host->reserve || host->stalled) {
         relieve(host, machines, count);
@@ -148,10 +193,27 @@ size_t balance_plan(const struct balance_host *host, struct balance_machine *mac
         if (left > host->reserve)
             give_back(machines, count, left - host->reserve);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (machines[i].new_size == machines[i].size)
-            machines[i].reason = NULL;
-        moves += machines[i].reason != NULL;
-    }
-    return moves;
+    return count_moves(machines, count);
+}
+
+/* What is missing for so much more. */
+static uint64_t lack(const struct balance_host *host, uint64_t more)
+{
+    uint64_t over = host->available > host->reserve ? host->available - host->reserve : 0;
+
+    return more - lesser(more, over);
+}
+
+size_t balance_plan_room(const struct balance_host *host, uint64_t memory, uint64_t memory_min,
+                         struct balance_machine *machines, size_t count)
+{
+    uint64_t want = lack(host, memory), taken, least;
+
+    keep_promises(machines, count);
+    taken = want - take(machines, count, drop_code(machines, count, want), FLOOR_NEED);
+    least = lack(host, memory_min);
+    least -= lesser(least, taken);
+    for (enum floor floor = FLOOR_USE; floor <= FLOOR_SILENT; floor++)
+        least = take(machines, count, least, floor);
+    return count_moves(machines, count);
 }

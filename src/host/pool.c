@@ -162,6 +162,23 @@ int pool_measure(struct pool *pool, const struct registry *registry, struct erro
     return r;
 }
 
+void pool_hear(struct pool *pool, struct pool_machine *machine, const json_t *info)
+{
+    const json_t *memory = json_object_get(info, "memory"), *code = json_object_get(info, "code");
+    json_int_t told = json_integer_value(json_object_get(memory, "resident"));
+    uint64_t own = machine->own;
+
+    /* Of private memory the kernel counts each page once. */
+    if (machine->merging || told <= 0 || (uint64_t)told >= machine->resident)
+        return;
+    /* The rest is translated code, whose tables are the process's own already. */
+    machine->own += lesser((uint64_t)json_integer_value(json_object_get(code, "bytes")),
+                           machine->resident - (uint64_t)told);
+    pool->own += machine->own - own;
+    pool->resident -= machine->resident - (uint64_t)told;
+    machine->resident = (uint64_t)told;
+}
+
 void pool_release(struct pool *pool)
 {
     for (size_t i = 0; i < pool->count; i++) {

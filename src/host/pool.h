@@ -18,6 +18,7 @@
 #ifndef HOSPES_HOST_POOL_H
 #define HOSPES_HOST_POOL_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -55,6 +56,10 @@ struct pool {
 
 int pool_measure(struct pool *pool, const struct registry *registry,
                  struct error *error) MUST_CHECK;
+/* What the machine, one of the pool's, answered to machine.info: how much guest memory the host
+ * holds. The kernel counts a page as often as it is mapped, which windows of the translator do; so
+ * what is told is believed if it is less. */
+void pool_hear(struct pool *pool, struct pool_machine *machine, const json_t *info);
 void pool_release(struct pool *pool);
 /* How much more could be promised. */
 uint64_t pool_room(const struct pool *pool);

@@ -111,18 +111,23 @@ static int machine_info(void *ctx, const json_t *params, json_t **result, struct
 {
     struct runner *runner = ctx;
     struct engine_counters counters;
+    struct engine_footprint footprint;
     int r = params_check(params, NULL, error);
 
     if (r)
         return r;
     machine_counters(runner->machine, &counters);
+    machine_footprint(runner->machine, &footprint);
     *result =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:b, s:o?, s:o?, s:o?, s:o?}",
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:i, s:i, s:i, s:b, "
+                  "s:o?, s:o?, s:o?, s:o?}",
                   "name", runner->name, "state", runner->paused ? "paused" : "running", "pid",
                   (int)runner->state.pid, "since", runner->state.since, "engine",
                   machine_engine_name(runner->machine), "instructions",
-                  (json_int_t)counters.instructions, "units", (json_int_t)counters.units,
-                  "cpus_running", (int)machine_cpus_running(runner->machine), "cpus_max",
+                  (json_int_t)counters.instructions, "units", (json_int_t)counters.units, "code",
+                  "bytes", (json_int_t)footprint.code, "tables", (json_int_t)footprint.tables,
+                  "spare", (json_int_t)footprint.spare, "cpus_running",
+                  (int)machine_cpus_running(runner->machine), "cpus_max",
                   (int)machine_cpu_count(runner->machine), "cpus_online",
                   (int)machine_cpus_limit(runner->machine), "agent",
                   machine_has_agent(runner->machine), "memory", memory_json(runner), "disks",
@@ -186,6 +191,17 @@ static int machine_engine(void *ctx, const json_t *params, json_t **result, stru
     return r;
 }
 
+static int machine_trim_method(void *ctx, const json_t *params, json_t **result,
+                               struct error *error)
+{
+    struct runner *runner = ctx;
+    int r = params_check(params, NULL, error);
+
+    if (!r)
+        *result = json_pack("{s:I}", "bytes", (json_int_t)machine_trim(runner->machine));
+    return r;
+}
+
 /* Has the guest asked for statistics, and answers with those that it told last. */
 static int machine_statistics(void *ctx, const json_t *params, json_t **result, struct error *error)
 {
@@ -210,5 +226,6 @@ const struct control_method runner_methods[] = {
     {"machine.kill", machine_kill},
     {"machine.engine", machine_engine},
     {"machine.set", runner_set},
+    {"machine.trim", machine_trim_method},
     {0},
 };

@@ -139,6 +139,16 @@ void machine_still(void *ctx, void (*work)(void *arg), void *arg)
         machine_open_gate(machine);
 }
 
+void machine_footprint(const struct machine *machine, struct engine_footprint *footprint)
+{
+    machine->engine.type->footprint(machine->cpus[0].cpu, footprint);
+}
+
+uint64_t machine_trim(struct machine *machine)
+{
+    return machine->engine.type->trim(machine->cpus[0].cpu);
+}
+
 void machine_balloon_poll(struct machine *machine, uint32_t milliseconds)
 {
     virtio_balloon_set_interval(virt_balloon(machine->board), milliseconds);

@@ -106,11 +106,96 @@ static void test_silent_guests_are_believed_in(void **state)
     m[0].told = false;
     assert_int_equal(balance_plan(&host, m, 2), 1);
     assert_int_equal(m[0].new_size, 1024 * MIB);
-    /* 494 MiB of the other one, which says what it needs, are not enough. */
+    /* 512 MiB of the other one, which says what it needs, are not enough. */
     host.available = 0;
     assert_int_equal(balance_plan(&host, m, 2), 2);
-    assert_int_equal(m[1].new_size, 530 * MIB);
-    assert_int_equal(m[0].new_size, 518 * MIB);
+    assert_int_equal(m[1].new_size, 512 * MIB);
+    assert_int_equal(m[0].new_size, 536 * MIB);
+}
+
+/* Before anybody has less than what it uses, all have little more than that. */
+static void test_what_guests_get_by_with(void **state)
+{
+    struct balance_host host = {.available = 900 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 200), machine(256, 1024, 1024, 0)};
+
+    m[1].told = false;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 924 * MIB);
+    assert_string_equal(m[0].reason,
+                        "the host is short of memory, and its guest gets by without this");
+    /* It uses 824 MiB, and a sixteenth of that is left to it. */
+    host.available = 852 * MIB;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 876 * MIB);
+    /* And less than it uses, before one that begins loses anything. */
+    host.available = 700 * MIB;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[0].new_size, 722 * MIB);
+    host.available = 0;
+    assert_int_equal(balance_plan(&host, m, 2), 2);
+    assert_int_equal(m[0].new_size, 256 * MIB);
+    assert_in_range(m[1].new_size, 780 * MIB, 792 * MIB);
+}
+
+/* What can be made again goes before what guests have. */
+static void test_code_goes_first(void **state)
+{
+    struct balance_host host = {.available = 900 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 800), machine(256, 1024, 1024, 0),
+                                  machine(256, 1024, 1024, 0)};
+
+    m[0].code = 90 * MIB;
+    m[1].code = MIB / 2;
+    m[2].code = 10 * MIB;
+    assert_int_equal(balance_plan(&host, m, 3), 2);
+    assert_true(m[0].drop_code && !m[1].drop_code && m[2].drop_code);
+    assert_true(!m[0].reason && !m[1].reason && !m[2].reason);
+    /* No more than is wanted; and what is wanted beyond it. */
+    host.available = 950 * MIB;
+    assert_int_equal(balance_plan(&host, m, 3), 1);
+    assert_true(m[0].drop_code && !m[2].drop_code);
+    host.available = 800 * MIB;
+    assert_int_equal(balance_plan(&host, m, 3), 2);
+    assert_true(m[0].drop_code && m[2].drop_code);
+    assert_int_equal(m[0].new_size, 924 * MIB);
+    host.available = 1000 * MIB;
+    assert_int_equal(balance_plan(&host, m, 3), 0);
+    assert_false(m[0].drop_code);
+    assert_int_equal(balance_plan_room(&host, 120 * MIB, 64 * MIB, m, 3), 2);
+    assert_true(m[0].drop_code && m[2].drop_code);
+    assert_int_equal(m[0].new_size, 1004 * MIB);
+}
+
+/* What a small guest needs beyond its use is an eighth of all that it has. */
+static void test_small_guests(void **state)
+{
+    const struct balance_host host = {.available = 0, .reserve = 118 * MIB};
+    struct balance_machine m[] = {machine(64, 256, 256, 150)};
+
+    assert_int_equal(balance_plan(&host, m, 1), 1);
+    assert_int_equal(m[0].new_size, 138 * MIB);
+    assert_string_equal(m[0].reason,
+                        "the host is short of memory, and its guest does not use this");
+}
+
+/* B5: 256 MiB, of which 64 are promised. */
+static void test_room_for_one_more(void **state)
+{
+    struct balance_host host = {.available = 1256 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 1024, 800)};
+
+    assert_int_equal(balance_plan_room(&host, 256 * MIB, 64 * MIB, m, 1), 0);
+    host.available = 1100 * MIB;
+    assert_int_equal(balance_plan_room(&host, 256 * MIB, 64 * MIB, m, 1), 1);
+    assert_int_equal(m[0].new_size, 868 * MIB);
+    /* It needs what it has, and the promise is not in danger. */
+    m[0] = machine(256, 1024, 1024, 100);
+    assert_int_equal(balance_plan_room(&host, 256 * MIB, 64 * MIB, m, 1), 0);
+    /* For the promise it gets by with less, and with less than that. */
+    host.available = 900 * MIB;
+    assert_int_equal(balance_plan_room(&host, 256 * MIB, 64 * MIB, m, 1), 1);
+    assert_int_equal(m[0].new_size, 958 * MIB);
 }
 
 /* B1: as when it is promised more after it was made small. Short or not, and be it ever so little.
@@ -324,6 +409,10 @@ int main(void)
         cmocka_unit_test(test_guest_is_short),
         cmocka_unit_test(test_memory_is_given_back),
         cmocka_unit_test(test_silent_guests_are_believed_in),
+        cmocka_unit_test(test_what_guests_get_by_with),
+        cmocka_unit_test(test_code_goes_first),
+        cmocka_unit_test(test_small_guests),
+        cmocka_unit_test(test_room_for_one_more),
         cmocka_unit_test(test_a_promise_comes_first),
         cmocka_unit_test(test_promises_are_counted),
         cmocka_unit_test(test_random),

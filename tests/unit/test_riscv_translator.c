@@ -193,8 +193,9 @@ static void test_code_is_translated(void **state)
 
 static void test_options(void **state)
 {
-    static const char *const wrong[] = {"heat",    "heat=",   "heat=x",  "warm=1",    "unit=0",
-                                        "unit=65", "code=1K", "code=2G", "windows=3", "heat=1,,"};
+    static const char *const wrong[] = {"heat",      "heat=",    "heat=x",    "warm=1",
+                                        "unit=0",    "unit=65",  "code=1K",   "code=2G",
+                                        "windows=3", "heat=1,,", "spare=3601"};
     struct rig *rig = translator("heat=7,unit=9,code=2M,windows=0");
     struct engine_config config = {.memory = rig->as, .cpu_count = 1};
     struct engine *engine;

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -328,9 +329,9 @@ enum { FUNCTIONS = 6000, LENGTH = 61, FIRST_FUNCTION = 0x4000 };
 
 /* Function n: a0 = (a0 ^ n) rotated, over and over. What calls them all in turn, a1 times, is at
  * the start of RAM; s1 is the address of the first. */
-static struct rig *many_functions(void)
+static struct rig *many_functions(const char *options)
 {
-    struct rig *rig = rig_new(&riscv_translator, "heat=0,code=1M", 2, RAM_SIZE);
+    struct rig *rig = rig_new(&riscv_translator, options, 2, RAM_SIZE);
     uint32_t code[LENGTH];
 
     for (unsigned n = 0; n < FUNCTIONS; n++) {
@@ -377,12 +378,105 @@ static uint64_t evicted(struct rig *rig)
 
 static void test_eviction(void **state)
 {
-    struct rig *rig = many_functions();
+    struct rig *rig = many_functions("heat=0,code=1M");
 
     rig_run_all(rig, CPU_STOP_WAIT);
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(rig->hart[i].x[A0], result_of_all());
     assert_in_range(evicted(rig), 11, UINT64_MAX);
+    rig_free(rig);
+}
+
+/* ---- memory that is given back ---- */
+
+static struct engine_footprint footprint(struct rig *rig)
+{
+    struct engine_footprint footprint;
+
+    rig->type->footprint(rig->cpu[0], &footprint);
+    return footprint;
+}
+
+/* What the kernel says of it, in bytes; `key`: of /proc/self/status. */
+static uint64_t resident(const char *key)
+{
+    FILE *file = fopen("/proc/self/status", "re");
+    unsigned long long kib = 0;
+    char line[128];
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        if (!strncmp(line, key, strlen(key)))
+            sscanf(line + strlen(key), ": %llu kB", &kib);
+    fclose(file);
+    return kib << 10;
+}
+
+/* Segment by segment, oldest first, down to the one that is being filled; and all of it is made
+ * again. */
+static void test_trim(void **state)
+{
+    struct rig *rig = many_functions("heat=0,code=4M,spare=0");
+    struct engine_footprint before, after;
+    uint64_t code, tables, dropped = 0;
+    unsigned turns = 0;
+
+    assert_int_equal(rig->type->trim(rig->cpu[0]), 0);
+    rig_run_all(rig, CPU_STOP_WAIT);
+    before = footprint(rig);
+    code = resident("RssShmem");
+    tables = resident("RssAnon");
+    assert_in_range(before.code + before.tables, 2 << 20, 4 << 20);
+    for (after = before; after.spare; turns++) {
+        uint64_t spare = after.spare, held = after.code + after.tables;
+
+        assert_int_equal(rig->type->trim(rig->cpu[0]), spare);
+        dropped += spare;
+        after = footprint(rig);
+        assert_int_equal(after.code + after.tables, held - spare);
+    }
+    assert_in_range(turns, 3, 7);
+    assert_int_equal(rig->type->trim(rig->cpu[0]), 0);
+    /* The kernel's counters are off by as much as its CPUs keep to themselves. */
+    assert_in_range(resident("RssShmem"), 0, code - (before.code - after.code) / 2);
+    assert_in_range(resident("RssAnon"), 0, tables - (before.tables - after.tables) / 2);
+    for (unsigned i = 0; i < 2; i++) {
+        rig->hart[i].pc = RAM_BASE;
+        rig->hart[i].x[A0] = 0;
+        rig->hart[i].x[A1] = 3 * rounds();
+        rig->type->state_in(rig->cpu[i]);
+    }
+    rig_run_all(rig, CPU_STOP_WAIT);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(rig->hart[i].x[A0], result_of_all());
+    rig_free(rig);
+}
+
+/* From another thread than the CPU's, which goes on. */
+static void test_trim_of_what_is_executed(void **state)
+{
+    struct rig *rig = many_functions("heat=0,code=1M,spare=0");
+    uint64_t dropped = 0;
+    pthread_t thread;
+
+    rig_start(rig, &thread);
+    while (!rig_ended(thread, 1))
+        dropped += rig->type->trim(rig->cpu[0]);
+    assert_true(dropped > 0);
+    assert_int_equal(rig->stop, CPU_STOP_WAIT);
+    assert_int_equal(rig->hart[0].x[A0], result_of_all());
+    rig_free(rig);
+}
+
+/* What was made just now is wanted, else it would not have been. */
+static void test_no_trim_of_what_is_new(void **state)
+{
+    struct rig *rig = many_functions("heat=0,code=4M,spare=3600");
+
+    rig_run_all(rig, CPU_STOP_WAIT);
+    assert_true(footprint(rig).code > 1 << 20);
+    assert_int_equal(footprint(rig).spare, 0);
+    assert_int_equal(rig->type->trim(rig->cpu[0]), 0);
     rig_free(rig);
 }
 
@@ -415,7 +509,7 @@ static void test_tables_take_part_of_the_room(void **state)
  * what it comes back to must be what it left. */
 static void test_eviction_of_what_is_executed(void **state)
 {
-    struct rig *rig = many_functions();
+    struct rig *rig = many_functions("heat=0,code=1M");
     struct gate gate;
     pthread_t thread;
 
@@ -546,6 +640,9 @@ int main(void)
         cmocka_unit_test(test_eviction),
         cmocka_unit_test(test_tables_take_part_of_the_room),
         cmocka_unit_test(test_eviction_of_what_is_executed),
+        cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_trim_of_what_is_executed),
+        cmocka_unit_test(test_no_trim_of_what_is_new),
         cmocka_unit_test(test_engines_take_turns),
     };
 

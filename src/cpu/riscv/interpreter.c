@@ -428,6 +428,18 @@ static void interpreter_counters(const struct engine_cpu *cpu, struct engine_cou
         native_counters(cpu, counters);
 }
 
+static void interpreter_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint)
+{
+    *footprint = (struct engine_footprint){0};
+    if (cpu->native)
+        native_footprint(cpu, footprint);
+}
+
+static uint64_t interpreter_trim(struct engine_cpu *cpu)
+{
+    return cpu->native ? native_trim(cpu) : 0;
+}
+
 /* ---- making and freeing ---- */
 
 int interpreter_create(const struct engine_config *config, struct engine **engine,
@@ -538,7 +550,8 @@ static void interpreter_idle(struct engine_cpu *cpu)
     .leave = interpreter_leave, .idle = interpreter_idle, .state_out = interpreter_state_out,      \
     .state_in = interpreter_state_in, .flush_tlb = interpreter_flush_tlb,                          \
     .forget = interpreter_forget, .flush_code = interpreter_flush_code,                            \
-    .breakpoint = interpreter_breakpoint, .counters = interpreter_counters
+    .breakpoint = interpreter_breakpoint, .counters = interpreter_counters,                        \
+    .footprint = interpreter_footprint, .trim = interpreter_trim
 
 const struct engine_type riscv_interpreter = {
     .name = "interpret",

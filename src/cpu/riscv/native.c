@@ -17,7 +17,8 @@ enum {
     WINDOW_RUNS = 20000, /* of a machine: see window_init() */
 };
 
-#define CODE_MEMORY (UINT64_C(64) << 20)
+#define CODE_MEMORY   (UINT64_C(64) << 20)
+#define SPARE_SECONDS 30
 
 /* ---- the CPU's thread ---- */
 
@@ -777,6 +778,26 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     mutex_unlock(&t->lock);
 }
 
+void native_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint)
+{
+    struct translator *t = &cpu->engine->native->translator;
+
+    mutex_lock(&t->lock);
+    translator_footprint(t, &footprint->code, &footprint->tables, &footprint->spare);
+    mutex_unlock(&t->lock);
+}
+
+uint64_t native_trim(struct engine_cpu *cpu)
+{
+    struct translator *t = &cpu->engine->native->translator;
+    uint64_t bytes;
+
+    mutex_lock(&t->lock);
+    bytes = translator_trim(t);
+    mutex_unlock(&t->lock);
+    return bytes;
+}
+
 bool native_count(struct engine_cpu *cpu)
 {
     struct native *native = cpu->engine->native;
@@ -794,7 +815,7 @@ bool native_count(struct engine_cpu *cpu)
 /* ---- making and freeing ---- */
 
 struct options {
-    uint64_t heat, unit, code, windows, regions, perf;
+    uint64_t heat, unit, code, windows, regions, perf, spare;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
@@ -805,6 +826,7 @@ static int options_read(struct options *options, const char *text, struct error 
     } known[] = {
         {"heat=", &options->heat},       {"unit=", &options->unit},       {"code=", &options->code},
         {"windows=", &options->windows}, {"regions=", &options->regions}, {"perf=", &options->perf},
+        {"spare=", &options->spare},
     };
 
     while (text && *text) {
@@ -828,7 +850,7 @@ static int options_read(struct options *options, const char *text, struct error 
     }
     if (options->heat > INT16_MAX || !options->unit || options->unit > UNIT_INSTRUCTIONS ||
         options->code < (1 << 20) || options->code > (1 << 30) || options->windows > 2 ||
-        options->regions > 2)
+        options->regions > 2 || options->spare > 3600)
         return error_usage(error, "the translator takes heat up to 32767, unit from 1 to 64, code "
                                   "from 1M to 1G, windows and regions up to 2");
     return 0;
@@ -844,8 +866,12 @@ const char *riscv_translator_missing(void)
 int native_engine_create(const struct engine_config *config, struct engine **engine,
                          struct error *error)
 {
-    struct options options = {
-        .heat = HEAT, .unit = UNIT_INSTRUCTIONS, .code = CODE_MEMORY, .windows = 1, .regions = 1};
+    struct options options = {.heat = HEAT,
+                              .unit = UNIT_INSTRUCTIONS,
+                              .code = CODE_MEMORY,
+                              .windows = 1,
+                              .regions = 1,
+                              .spare = SPARE_SECONDS};
     const char *missing = riscv_translator_missing();
     struct native *native;
     int r;
@@ -873,6 +899,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     if (native_profile_init(native, config->profile))
         log_say(config->log, LOG_WARN, "no memory for the code profile");
     native->unit_limit = (unsigned)options.unit;
+    native->translator.spare_ns = options.spare * UINT64_C(1000000000);
     native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;
     if (native->windows_of_cpu > WINDOWS_OF_CPU)
         native->windows_of_cpu = WINDOWS_OF_CPU;

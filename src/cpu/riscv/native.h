@@ -51,5 +51,8 @@ void native_leave(struct engine_cpu *cpu);
 
 /* Sets what is the machine's. Any thread. */
 void native_counters(const struct engine_cpu *cpu, struct engine_counters *counters);
+/* As engine_type.footprint() and trim(). */
+void native_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint);
+uint64_t native_trim(struct engine_cpu *cpu);
 
 #endif

@@ -58,7 +58,7 @@ void code_memory_release(struct code_memory *memory)
 
 void code_memory_fix(struct code_memory *memory)
 {
-    memory->fixed = (uint32_t)round_up(memory->used, 4096);
+    memory->fixed = (uint32_t)round_up(memory->used, CODE_PAGE);
     memory->segment_size = (uint32_t)((memory->size - memory->fixed) / CODE_SEGMENTS) & ~63u;
     code_memory_use(memory, 0);
 }
@@ -97,12 +97,31 @@ void code_memory_use(struct code_memory *memory, unsigned segment)
 {
     uint32_t in_line = in_line_size(memory);
 
+    if (memory->cold_end)
+        memory->held[memory->segment] = code_memory_filled(memory);
     memory->segment = segment;
     memory->used = memory->fixed + segment * memory->segment_size;
     memory->end = memory->used + in_line;
     memory->in_line[segment] = in_line;
     memory->cold_used = memory->end;
     memory->cold_end = memory->used + memory->segment_size;
+}
+
+uint32_t code_memory_held(const struct code_memory *memory, unsigned segment)
+{
+    return segment == memory->segment ? code_memory_filled(memory) : memory->held[segment];
+}
+
+void code_memory_give_back(struct code_memory *memory, unsigned segment)
+{
+    uint64_t at = memory->fixed + (uint64_t)segment * memory->segment_size;
+    /* Segments share pages at their ends. */
+    uint64_t start = round_up(at, CODE_PAGE);
+    uint64_t end = round_down(at + memory->segment_size, CODE_PAGE);
+
+    memory->held[segment] = 0;
+    /* Of both views: a hole in what they show. */
+    madvise(memory->write + start, end - start, MADV_REMOVE);
 }
 
 unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offset)

@@ -16,7 +16,7 @@
 
 #include "base/compiler.h"
 
-enum { CODE_SEGMENTS = 8 };
+enum { CODE_SEGMENTS = 8, CODE_PAGE = 4096 };
 
 struct code_memory {
     uint8_t *write;     /* the writable view */
@@ -28,6 +28,7 @@ struct code_memory {
     uint32_t used, end; /* offsets: the next free byte, the end of the segment's first part */
     uint32_t cold_used, cold_end;    /* and of its second part */
     uint32_t in_line[CODE_SEGMENTS]; /* bytes of each one's first part */
+    uint32_t held[CODE_SEGMENTS];    /* and of both, when it was left */
 };
 
 /* `size`: bytes, at least 1 MiB, at most 1 GiB. Returns 0 or -errno. */
@@ -42,6 +43,10 @@ unsigned code_memory_segment_of(const struct code_memory *memory, uint32_t offse
 bool code_memory_is_in_line(const struct code_memory *memory, uint32_t offset);
 /* Bytes of the segment that is being filled. */
 uint32_t code_memory_filled(const struct code_memory *memory);
+/* Bytes of any. */
+uint32_t code_memory_held(const struct code_memory *memory, unsigned segment);
+/* The memory of a segment that is empty, and not being filled, goes back to the host. */
+void code_memory_give_back(struct code_memory *memory, unsigned segment);
 
 static inline const void *code_memory_run(const struct code_memory *memory, uint32_t offset)
 {

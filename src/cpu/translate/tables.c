@@ -42,6 +42,16 @@ static uint8_t *region_start(const struct tables *tables, unsigned region)
     return tables->base + region * (size_t)tables->region_size;
 }
 
+void tables_give_back(struct tables *tables, unsigned region)
+{
+    /* Regions share pages at their ends. */
+    uintptr_t start = round_up((uintptr_t)region_start(tables, region), CODE_PAGE);
+    uintptr_t end = round_down((uintptr_t)region_start(tables, region + 1), CODE_PAGE);
+
+    tables_empty(tables, region);
+    madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 void *tables_top(const struct tables *tables, unsigned region)
 {
     return region_start(tables, region) + tables->regions[region].used;

@@ -30,6 +30,8 @@ struct tables {
 int tables_init(struct tables *tables, const struct code_memory *memory) MUST_CHECK;
 void tables_release(struct tables *tables);
 void tables_empty(struct tables *tables, unsigned region);
+/* The same, and its memory goes back to the host. */
+void tables_give_back(struct tables *tables, unsigned region);
 
 /* Where the next thing is written, aligned to 8 bytes. */
 void *tables_top(const struct tables *tables, unsigned region);
@@ -52,11 +54,12 @@ static inline void *tables_unit(const struct tables *tables, unsigned region, un
     return tables->base + *(end - 1 - n);
 }
 
-/* Bytes that are in use. */
+/* Bytes that are in use; 0 without units. */
 static inline uint32_t tables_filled(const struct tables *tables, unsigned region)
 {
-    return tables->regions[region].used +
-           tables->regions[region].units * (uint32_t)sizeof(uint32_t);
+    uint32_t units = tables->regions[region].units;
+
+    return units ? tables->regions[region].used + units * (uint32_t)sizeof(uint32_t) : 0;
 }
 
 static inline void *tables_at(const struct tables *tables, uint32_t reference)

@@ -553,6 +553,52 @@ static bool segment_is_free(const struct translator *t, unsigned segment)
     return true;
 }
 
+/* The one that was left longest ago, if that is long enough; that being filled, if not. */
+static unsigned segment_spare(const struct translator *t)
+{
+    unsigned segment = t->memory.segment;
+
+    do
+        segment = (segment + 1) % CODE_SEGMENTS;
+    while (segment != t->memory.segment && !tables_units(&t->tables, segment));
+    return monotonic_ns() - t->left_ns[segment] < t->spare_ns ? t->memory.segment : segment;
+}
+
+static uint64_t segment_bytes(const struct translator *t, unsigned segment)
+{
+    return code_memory_held(&t->memory, segment) + tables_filled(&t->tables, segment);
+}
+
+void translator_footprint(const struct translator *t, uint64_t *code, uint64_t *tables,
+                          uint64_t *spare)
+{
+    unsigned spare_one = segment_spare(t);
+
+    *code = *tables = 0;
+    for (unsigned i = 0; i < CODE_SEGMENTS; i++) {
+        *code += code_memory_held(&t->memory, i);
+        *tables += tables_filled(&t->tables, i);
+    }
+    *spare = spare_one != t->memory.segment ? segment_bytes(t, spare_one) : 0;
+}
+
+uint64_t translator_trim(struct translator *t)
+{
+    unsigned segment = segment_spare(t);
+    uint64_t bytes = segment_bytes(t, segment);
+
+    if (segment == t->memory.segment)
+        return 0;
+    if (!t->retired[segment])
+        segment_retire(t, segment);
+    if (!segment_is_free(t, segment))
+        return 0;
+    t->retired[segment] = 0;
+    tables_give_back(&t->tables, segment);
+    code_memory_give_back(&t->memory, segment);
+    return bytes;
+}
+
 /* To the next segment. The one behind it is retired at the same time, so that it will have been
  * left by everybody when its turn comes. */
 static int segment_next(struct translator *t)
@@ -565,6 +611,7 @@ static int segment_next(struct translator *t)
         return -ENOSPC;
     tables_empty(&t->tables, next);
     t->retired[next] = 0;
+    t->left_ns[t->memory.segment] = monotonic_ns();
     code_memory_use(&t->memory, next);
     if (tables_units(&t->tables, after) && !t->retired[after])
         segment_retire(t, after);

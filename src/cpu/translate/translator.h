@@ -125,6 +125,8 @@ struct translator {
     uint32_t making GUARDED_BY(lock);                                 /* the unit's page, */
     const struct native_context *context GUARDED_BY(lock);            /* and for whom it is made */
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
+    uint64_t left_ns[CODE_SEGMENTS] GUARDED_BY(lock); /* when it was full */
+    uint64_t spare_ns; /* what was left less long ago than this is not given back */
     struct translator_stats stats GUARDED_BY(lock);
     int perf_map GUARDED_BY(lock); /* a file that tells perf what code is where; -1: none */
     struct ir_unit scratch GUARDED_BY(lock);
@@ -206,6 +208,14 @@ void translator_check_all(struct translator *t, uint32_t (*generation_of)(void *
 void translator_kill(struct translator *t, struct unit *unit);
 /* (lock) Kills all units. */
 void translator_kill_all(struct translator *t);
+
+/* (lock) Bytes of code and of tables, and of both in the segment that translator_trim() empties. */
+void translator_footprint(const struct translator *t, uint64_t *code, uint64_t *tables,
+                          uint64_t *spare);
+/* (lock) Empties the segment that was left longest ago, if that was spare_ns ago, and gives its
+ * memory back to the host: a machine that fills them one after the other wants what it made.
+ * Returns how many bytes; 0 while a CPU may be in it, which it will have left soon. */
+uint64_t translator_trim(struct translator *t);
 
 static inline const void *unit_poll_entry(const struct translator *t, const struct unit *unit)
 {
