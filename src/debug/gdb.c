@@ -21,6 +21,8 @@
 #include "debug/listen.h"
 #include "debug/packet.h"
 
+#define ACCEPT_RETRY_NS 1000000000u
+
 #define INPUT_SIZE  1024
 #define STOP_ROOM   64
 #define OUTPUT_SIZE (2 * PACKET_FRAME_MAX + STOP_ROOM)
@@ -29,7 +31,8 @@ struct gdb {
     struct loop *loop;
     const char *address;
     int listener;
-    int fd; /* the debugger's, or -1 */
+    int fd;                    /* the debugger's, or -1 */
+    struct timer accept_again; /* the listener waits for it: there were no descriptors left */
     struct gdb_target target;
     struct packet_reader reader;
     bool acks;    /* packets are acknowledged */
@@ -222,12 +225,23 @@ static void on_ready(void *ctx, int fd, uint32_t events)
     pump(gdb);
 }
 
+static void on_accept_again(void *ctx)
+{
+    struct gdb *gdb = ctx;
+
+    loop_set_fd(gdb->loop, gdb->listener, EPOLLIN);
+}
+
 static void on_connection(void *ctx, int listener, uint32_t events)
 {
     struct gdb *gdb = ctx;
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int one = 1;
 
+    if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        loop_set_fd(gdb->loop, listener, 0);
+        timer_set(&gdb->accept_again, monotonic_ns() + ACCEPT_RETRY_NS);
+    }
     if (fd < 0)
         return;
     /* Neither is there for a local socket, which needs none of them. */
@@ -275,6 +289,7 @@ int gdb_new(struct gdb **out, struct machine *machine, struct loop *loop, const 
     }
     gdb->loop = loop;
     gdb->address = address;
+    timer_init(&gdb->accept_again, loop, on_accept_again, gdb);
     gdb->fd = gdb->listener = -1;
     r = listen_open(address, &gdb->listener, error);
     if (!r) {
@@ -314,6 +329,7 @@ void gdb_free(struct gdb *gdb)
     machine_debug_listen(gdb->target.machine, NULL);
     if (gdb->fd >= 0)
         connection_lost(gdb);
+    timer_cancel(&gdb->accept_again);
     loop_remove_fd(gdb->loop, gdb->listener);
     listen_close(gdb->address, gdb->listener);
     gdb_target_release(&gdb->target);

@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "debug/gdb.h"
@@ -333,6 +335,32 @@ static void test_freed_while_stopped(void **state)
     debugger_asks(f, "Z0,80200000,4", "+$OK#9a");
 }
 
+/* The loop is not to turn for a debugger that cannot be let in, and lets it in once it can. */
+static void test_no_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct timespec before, after;
+    struct rlimit limit, none;
+    int next = dup(0);
+
+    assert_true(next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    /* The debugger's own end is the last one. */
+    none = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    debugger_connect(f);
+    machine_pause(f->machine);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    loop_run_for(f->loop, 300 * MS);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    machine_resume(f->machine);
+    assert_true((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000 <
+                100);
+    debugger_asks(f, "Z0,80200000,4", "+$OK#9a");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -340,7 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_hostile_packets),          TEST(test_answers_that_nobody_reads),
         TEST(test_gone_with_answers_unread), TEST(test_ended_with_a_debugger),
-        TEST(test_freed_while_stopped),
+        TEST(test_freed_while_stopped),      TEST(test_no_descriptors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
