@@ -115,14 +115,21 @@ static void row_print(const struct pool_machine *machine, const struct sample *n
     const char *state = json_string_value(json_object_get(info, "state"));
     uint64_t given = (uint64_t)json_integer_value(json_object_get(memory, "given"));
     char a[SIZE_TEXT_MAX], b[SIZE_TEXT_MAX], c[SIZE_TEXT_MAX], d[SIZE_TEXT_MAX], e[SIZE_TEXT_MAX];
+    json_int_t online = json_integer_value(json_object_get(info, "cpus_online"));
     bool units = before && before->told && now->told;
+    char cpus[16];
 
     if (!before || !ns)
         before = now;
     if (!ns)
         ns = 1;
-    printf("%-16.16s %-8s %4u %6.1f %10s %10s %10s %9s/s %9s/s %8.0f\n", machine->name,
-           state ? state : "busy", machine->cpus, rate(now->cpu_ns, before->cpu_ns, ns) / 1e7,
+    /* What `hospes balance` leaves it for now, and what it has. */
+    if (online > 0 && online < machine->cpus)
+        snprintf(cpus, sizeof(cpus), "%u/%u", (unsigned)online, machine->cpus);
+    else
+        snprintf(cpus, sizeof(cpus), "%u", machine->cpus);
+    printf("%-16.16s %-8s %5s %6.1f %10s %10s %10s %9s/s %9s/s %8.0f\n", machine->name,
+           state ? state : "busy", cpus, rate(now->cpu_ns, before->cpu_ns, ns) / 1e7,
            size_format(machine->resident, a), size_format(machine->memory, b),
            size_format(given, c), size_format((uint64_t)rate(now->read, before->read, ns), d),
            size_format((uint64_t)rate(now->written, before->written, ns), e),
@@ -139,7 +146,7 @@ static void head_print(const struct pool *pool, bool screen)
            pool->count, pool->cpus, size_format(pool->memory, a),
            size_format(pool->memory_available, b), size_format(pool->resident, c),
            screen ? "; q quits" : "");
-    printf("%-16s %-8s %4s %6s %10s %10s %10s %11s %11s %8s\n", "NAME", "STATE", "CPUS", "CPU %",
+    printf("%-16s %-8s %5s %6s %10s %10s %10s %11s %11s %8s\n", "NAME", "STATE", "CPUS", "CPU %",
            "USED", "MEMORY", "BALLOON", "READ", "WRITTEN", "UNITS/S");
 }
 

@@ -181,7 +181,7 @@ def test_starts_at_once(machines, limits):  # noqa: F811
 # ---- hospes top ----
 
 ROW = re.compile(
-    r"^(?P<name>\S+) +(?P<state>\w+) +(?P<cpus>\d+) +(?P<cpu>-?[\d.]+) +(?P<used>\S+ \w+) +(?P<memory>\S+ \w+) +(?P<balloon>\S+ \w+) +(?P<read>\S+ \w+)/s +(?P<written>\S+ \w+)/s +(?P<units>-?\d+)$"
+    r"^(?P<name>\S+) +(?P<state>\w+) +(?P<cpus>[\d/]+) +(?P<cpu>-?[\d.]+) +(?P<used>\S+ \w+) +(?P<memory>\S+ \w+) +(?P<balloon>\S+ \w+) +(?P<read>\S+ \w+)/s +(?P<written>\S+ \w+)/s +(?P<units>-?\d+)$"
 )
 
 
@@ -421,6 +421,7 @@ def test_cpus_of_a_guest_without_an_agent(machines, tmp_path):  # noqa: F811
         lines.flush()
         assert json.loads(lines.readline())["result"] is None
     assert json.loads(machines.good("info", "--json", "web"))["cpus_online"] == 1
+    assert ROW.match(machines.good("top", "--once", "--interval", "1").splitlines()[3])["cpus"] == "1/4"
     for per_cent in (99, 0):
         pressure.write_text(f"some avg10={per_cent}.00 avg60={per_cent}.00 avg300=0.00 total=1\n", encoding="ascii")
         assert machines.good("balance") == "nothing to move among 1 machines\n"
