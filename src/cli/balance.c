@@ -17,7 +17,7 @@
 #include "host/control.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
-enum { ASK_MS = 1000, SHORT_SECONDS = 3 };
+enum { ASK_MS = 1000, SHORT_SECONDS = 3, STARTING_SECONDS = 30 };
 
 /* Some task of the host waited for memory in more than so many per cent of the last 10 s. */
 #define STALL_PER_CENT 5.0
@@ -62,6 +62,17 @@ static void machine_ask(const struct registry *registry, const struct pool_machi
     json_decref(control_ask(registry, from->name, "machine.statistics", NULL, ASK_MS, NULL));
 }
 
+/* Until its agent is there, which comes at the end of a boot, and half a minute at the most. */
+static bool is_starting(const json_t *info)
+{
+    const char *since = json_string_value(json_object_get(info, "since"));
+    struct tm utc = {0};
+
+    return !json_is_true(json_object_get(info, "agent")) && since &&
+           strptime(since, "%Y-%m-%dT%H:%M:%S", &utc) &&
+           time(NULL) < timegm(&utc) + STARTING_SECONDS;
+}
+
 /* False: the machine is left alone. It does not answer; or it is paused, so that its balloon cannot
  * follow and its guest has told nothing since. */
 static bool machine_look(const struct registry *registry, const struct pool_machine *from,
@@ -71,15 +82,16 @@ static bool machine_look(const struct registry *registry, const struct pool_mach
     const char *state = json_string_value(json_object_get(info, "state"));
     const json_t *memory = json_object_get(info, "memory");
     const json_t *guest = json_object_get(memory, "guest");
-    bool fresh = json_object_get(guest, "available") && number_of(guest, "age_ms") <= AGE_MS_MAX;
+    bool fresh = json_object_get(guest, "used") && number_of(guest, "age_ms") <= AGE_MS_MAX;
 
     *machine = (struct balance_machine){.name = from->name,
                                         .min = number_of(memory, "memory_min"),
                                         .max = number_of(memory, "memory"),
                                         .size = number_of(memory, "size"),
                                         .resident = number_of(memory, "resident"),
+                                        .starting = is_starting(info),
                                         .told = fresh,
-                                        .available = number_of(guest, "available"),
+                                        .used = number_of(guest, "used"),
                                         .code = number_of(json_object_get(info, "code"), "spare")};
     fresh = machine->max != 0 && state && !strcmp(state, "running");
     json_decref(info);

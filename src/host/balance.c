@@ -21,18 +21,22 @@ static uint64_t greater(uint64_t a, uint64_t b)
 enum floor {
     FLOOR_NEED,
     FLOOR_USE,
-    FLOOR_PROMISE, /* who tells nothing has no balloon yet, and would lose all while it begins */
-    FLOOR_SILENT,
+    FLOOR_PROMISE,
+    FLOOR_UNKNOWN, /* those too that would lose it while they begin */
 };
 
-/* What its guest uses, and room to work in; a guest that tells nothing needs all that it has. */
+static bool is_known(const struct balance_machine *m)
+{
+    return m->told && !m->starting;
+}
+
+/* What its guest uses, and room to work in; one of which nothing is known needs all that it has. */
 static uint64_t needed(const struct balance_machine *m, enum floor floor)
 {
-    uint64_t used, margin;
+    uint64_t used = lesser(m->used, m->size), margin;
 
-    if (!m->told)
+    if (!is_known(m))
         return m->size;
-    used = m->size - lesser(m->available, m->size);
     margin = greater(used / 4, lesser(LEAST_MARGIN, m->max / 8));
     if (floor == FLOOR_USE)
         margin /= 4;
@@ -54,7 +58,7 @@ static uint64_t spare(const struct balance_machine *m, uint64_t floor)
 
 static uint64_t floor_of(const struct balance_machine *m, enum floor floor)
 {
-    if (floor == FLOOR_SILENT || (floor == FLOOR_PROMISE && m->told))
+    if (floor == FLOOR_UNKNOWN || (floor == FLOOR_PROMISE && is_known(m)))
         return m->min;
     return greater(m->min, needed(m, floor));
 }
@@ -67,7 +71,7 @@ static uint64_t take(struct balance_machine *machines, size_t count, uint64_t wa
         [FLOOR_NEED] = "the host is short of memory, and its guest does not use this",
         [FLOOR_USE] = "the host is short of memory, and its guest gets by without this",
         [FLOOR_PROMISE] = "the host is short of memory: down towards what it was promised",
-        [FLOOR_SILENT] = "the host is short of memory: down towards what it was promised",
+        [FLOOR_UNKNOWN] = "the host is short of memory: down towards what it was promised",
     };
 
     while (want) {
@@ -110,7 +114,7 @@ static void relieve(const struct balance_host *host, struct balance_machine *mac
         host->available < host->reserve ? host->reserve - host->available : host->reserve / 4;
 
     want = drop_code(machines, count, want);
-    for (enum floor floor = FLOOR_NEED; floor <= FLOOR_SILENT; floor++)
+    for (enum floor floor = FLOOR_NEED; floor <= FLOOR_UNKNOWN; floor++)
         want = take(machines, count, want, floor);
 }
 
@@ -168,6 +172,21 @@ static uint64_t keep_promises(struct balance_machine *machines, size_t count)
     return grown;
 }
 
+/* With what those that start have not taken yet (B5). */
+static struct balance_host as_expected(const struct balance_host *host,
+                                       const struct balance_machine *machines, size_t count)
+{
+    struct balance_host expected = *host;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct balance_machine *m = &machines[i];
+
+        if (m->starting && m->size > m->resident)
+            expected.available -= lesser(expected.available, m->size - m->resident);
+    }
+    return expected;
+}
+
 static size_t count_moves(struct balance_machine *machines, size_t count)
 {
     size_t moves = 0;
@@ -182,12 +201,13 @@ static size_t count_moves(struct balance_machine *machines, size_t count)
 
 size_t balance_plan(const struct balance_host *host, struct balance_machine *machines, size_t count)
 {
+    const struct balance_host expected = as_expected(host, machines, count);
     uint64_t promised = keep_promises(machines, count);
 
-    if (host->available < host->reserve || host->stalled) {
-        relieve(host, machines, count);
+    if (expected.available < host->reserve || host->stalled) {
+        relieve(&expected, machines, count);
     } else {
-        uint64_t over = host->available - host->reserve;
+        uint64_t over = expected.available - host->reserve;
         uint64_t left = feed(machines, count, over - lesser(over, promised));
 
         if (left > host->reserve)
@@ -199,21 +219,22 @@ size_t balance_plan(const struct balance_host *host, struct balance_machine *mac
 /* What is missing for so much more. */
 static uint64_t lack(const struct balance_host *host, uint64_t more)
 {
-    uint64_t over = host->available > host->reserve ? host->available - host->reserve : 0;
+    uint64_t want = host->reserve + more;
 
-    return more - lesser(more, over);
+    return want - lesser(want, host->available);
 }
 
 size_t balance_plan_room(const struct balance_host *host, uint64_t memory, uint64_t memory_min,
                          struct balance_machine *machines, size_t count)
 {
-    uint64_t want = lack(host, memory), taken, least;
+    const struct balance_host expected = as_expected(host, machines, count);
+    uint64_t want = lack(&expected, memory), taken, least;
 
     keep_promises(machines, count);
     taken = want - take(machines, count, drop_code(machines, count, want), FLOOR_NEED);
-    least = lack(host, memory_min);
+    least = lack(&expected, memory_min);
     least -= lesser(least, taken);
-    for (enum floor floor = FLOOR_USE; floor <= FLOOR_SILENT; floor++)
+    for (enum floor floor = FLOOR_USE; floor <= FLOOR_UNKNOWN; floor++)
         least = take(machines, count, least, floor);
     return count_moves(machines, count);
 }

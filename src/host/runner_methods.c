@@ -36,10 +36,17 @@ static json_t *statistics_json(const struct machine_balloon *balloon)
                                                           [BALLOON_MAJOR_FAULTS] = "major_faults"};
     const struct virtio_balloon_statistics *s = &balloon->facts.statistics;
     json_t *json = s->time_ns ? json_object() : NULL;
+    uint64_t there = balloon->size + balloon->facts.target;
+    uint64_t had = there - (s->given < there ? s->given : there);
+    uint64_t available = s->values[BALLOON_AVAILABLE];
 
     for (unsigned i = 0; json && i < BALLOON_STATISTICS; i++)
         if (names[i] && s->present >> i & 1 && s->values[i] <= INT64_MAX)
             json_object_set_new(json, names[i], json_integer((json_int_t)s->values[i]));
+    /* Of what it had when it told, which may be more than it has now. */
+    if (json && s->present >> BALLOON_AVAILABLE & 1)
+        json_object_set_new(json, "used",
+                            json_integer((json_int_t)(had - (available < had ? available : had))));
     if (json)
         json_object_set_new(json, "age_ms", json_integer((json_int_t)(balloon->age_ns / 1000000)));
     return json;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host as one pool: what `hospes pool` and `hospes top` tell, whom limits keep from starting, and `hospes balance` with guests that follow."""
 
+import calendar
 import contextlib
 import fcntl
 import json
@@ -292,7 +293,7 @@ class Puppet:
     """Whoever has the lock of machine `web` and its control socket, and says what a test wants."""
 
     def __init__(self, machines):  # noqa: F811
-        self.state, self.guest, self.refuses, self.asked, self.code = "running", {}, True, [], {}
+        self.state, self.guest, self.refuses, self.asked, self.code, self.more = "running", {}, True, [], {}, {}
         machines.create("web", "echo")
         self.lock = open(machines.directory / "web" / "lock", "w+b")  # noqa: SIM115
         fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))  # F_OFD_SETLK
@@ -318,7 +319,7 @@ class Puppet:
                         answer["error"] = {"code": -32000, "message": "it does not want to", "data": {"errno": 1}}
                     elif request["method"] == "machine.info":
                         memory = {"memory": 512 * MIB, "memory_min": 256 * MIB, "size": 512 * MIB, "resident": 512 * MIB, "guest": self.guest}
-                        answer["result"] = {"state": self.state, "memory": memory, "code": self.code}
+                        answer["result"] = {"state": self.state, "memory": memory, "code": self.code, **self.more}
                     else:
                         answer["result"] = None
                     lines.write(json.dumps(answer) + "\n")
@@ -369,7 +370,7 @@ def test_translated_code_goes_first(machines, puppet):  # noqa: F811
 def test_room_for_one_that_starts(machines, puppet, limits):  # noqa: F811
     """What it will use is not there yet; what it is promised may be."""
     memory = json.loads(machines.good("pool", "--json"))["memory"]
-    puppet.refuses, puppet.guest, puppet.code = False, {"available": 400 * MIB, "age_ms": 1}, {"spare": 8 * MIB}
+    puppet.refuses, puppet.guest, puppet.code = False, {"used": 112 * MIB, "age_ms": 1}, {"spare": 8 * MIB}
     limits(memory_reserve=memory - 600 * MIB)
     said = machines.good("pool", "plan", "db", "--memory", "256M").splitlines()
     assert said[1] == "moves       web: gives back 8 MiB of translated code: the host is short of memory"
@@ -388,7 +389,16 @@ def test_room_for_one_that_starts(machines, puppet, limits):  # noqa: F811
 def test_what_a_guest_told_long_ago(machines, puppet):  # noqa: F811
     """It may use all that it had to spare by now."""
     for age, reason in ((100, IDLE), (60000, PROMISED)):
-        puppet.guest = {"available": 400 * MIB, "age_ms": age}
+        puppet.guest = {"used": 112 * MIB, "age_ms": age}
+        assert machines.good("balance", "--dry-run").endswith(f"{reason} (not done)\n")
+
+
+def test_what_a_guest_says_while_it_starts(machines, puppet):  # noqa: F811
+    """A boot uses little in its middle, and more at its end, at which an agent is there."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    puppet.guest = {"used": 112 * MIB, "age_ms": 1}
+    for more, reason in (({"since": now}, PROMISED), ({"since": now, "agent": True}, IDLE), ({"since": "2026-01-01T00:00:00.000Z"}, IDLE)):
+        puppet.more = more
         assert machines.good("balance", "--dry-run").endswith(f"{reason} (not done)\n")
 
 
@@ -427,6 +437,12 @@ def test_cpus_of_a_guest_without_an_agent(machines, tmp_path):  # noqa: F811
         assert machines.good("balance") == "nothing to move among 1 machines\n"
 
 
+def since(machine):
+    """Seconds since it was started."""
+    told = json.loads(machine.hospes("info", "--json", machine.name))["since"]
+    return time.time() - calendar.timegm(time.strptime(told[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
 @pytest.fixture
 def balanced(program, debian):
     """Two machines of Debian that are up, and where pool.json is."""
@@ -437,6 +453,9 @@ def balanced(program, debian):
         pair = [stack.enter_context(contextlib.closing(Named(program, environment, name, *arguments))) for name in ("a", "b")]
         for machine in pair:
             machine.boot()
+        # Without an agent that is when they are no longer taken for machines that start.
+        while any(since(machine) < 31 for machine in pair):
+            time.sleep(1)
         yield (config, *pair)
 
 

@@ -287,6 +287,13 @@ static bool balloon_run_deflate(struct virtio_balloon *balloon)
 
 /* ---- statistics (5.5.6.3) ---- */
 
+static uint64_t balloon_given(const struct virtio_balloon *balloon) REQUIRES(balloon->core.mutex)
+{
+    uint64_t said = load_le32(balloon->core.config + CONFIG_ACTUAL);
+
+    return (said < balloon->counted ? said : balloon->counted) * PAGE_SIZE;
+}
+
 static void statistics_read(struct virtio_balloon_statistics *statistics, const struct chain *chain)
 {
     uint8_t raw[STATISTICS_READ * STATISTIC_SIZE];
@@ -322,6 +329,7 @@ static bool balloon_run_statistics(struct virtio_balloon *balloon)
     if (virtio_has(core, BALLOON_F_STATS_VQ) && !statistics_are_seen(core)) {
         if (virtio_pop(core, QUEUE_STATISTICS, &balloon->chain)) {
             statistics_read(&balloon->statistics, &balloon->chain);
+            balloon->statistics.given = balloon_given(balloon);
             virtio_drop(core, QUEUE_STATISTICS, &balloon->chain);
             queue_rewind(queue, 1);
             balloon->seen = true;
@@ -395,10 +403,10 @@ void virtio_balloon_get(struct virtio_balloon *balloon, struct virtio_balloon_fa
         .said = (uint64_t)load_le32(core->config + CONFIG_ACTUAL) * PAGE_SIZE,
         .counted = balloon->counted * PAGE_SIZE,
         .reported = balloon->reported,
+        .given = balloon_given(balloon),
         .statistics = balloon->statistics,
     };
     mutex_unlock(&core->mutex);
-    facts->given = facts->said < facts->counted ? facts->said : facts->counted;
 }
 
 static bool balloon_has_reporting(struct virtio_balloon *balloon)

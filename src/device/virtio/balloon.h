@@ -40,6 +40,7 @@ enum virtio_balloon_statistic {
 /* The guest's words: any value, each from a driver that may lie. */
 struct virtio_balloon_statistics {
     uint64_t time_ns; /* when they came, as monotonic_ns(); 0: there are none */
+    uint64_t given;   /* bytes that were in the balloon then */
     uint32_t present; /* bit n: the driver told values[n] */
     uint64_t values[BALLOON_STATISTICS];
 };
