@@ -53,7 +53,7 @@ int machine_option(struct machine_description *d, const struct option_walk *walk
     case MACHINE_OPTION_MEMORY:
         return spec_memory(walk->value, d, error);
     case MACHINE_OPTION_MEMORY_MAX:
-        return spec_bytes(walk, &d->memory_max, error);
+        return spec_memory_max(walk, d, error);
     case MACHINE_OPTION_NET:
         return spec_network(walk->value, d, error);
     case MACHINE_OPTION_PUBLISH:

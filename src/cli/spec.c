@@ -275,6 +275,24 @@ int spec_bytes(const struct option_walk *walk, uint64_t *bytes, struct error *er
     return 0;
 }
 
+int spec_memory_max(const struct option_walk *walk, struct machine_description *description,
+                    struct error *error)
+{
+    static const char word[] = ",balloon";
+    struct option_walk size = *walk;
+    char text[SIZE_TEXT_MAX];
+    size_t length = strlen(walk->value), rest = strlen(word);
+    bool balloon = length >= rest && !strcmp(walk->value + length - rest, word);
+
+    if (balloon && length - rest < sizeof(text)) {
+        memcpy(text, walk->value, length - rest);
+        text[length - rest] = 0;
+        size.value = text;
+    }
+    description->memory_balloon = balloon;
+    return spec_bytes(&size, &description->memory_max, error);
+}
+
 int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *number,
                   struct error *error)
 {

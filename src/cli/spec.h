@@ -31,6 +31,9 @@ int spec_vsock(const char *text, struct machine_description *description,
                struct error *error) MUST_CHECK;
 /* The value of the walk's option: a number of bytes with a unit. */
 int spec_bytes(const struct option_walk *walk, uint64_t *bytes, struct error *error) MUST_CHECK;
+/* SIZE or SIZE,balloon, of `walk`. */
+int spec_memory_max(const struct option_walk *walk, struct machine_description *description,
+                    struct error *error) MUST_CHECK;
 /* A number from 1 to `most`, which "%" may follow, or "none" or 0: 0. */
 int spec_per_cent(const struct option_walk *walk, unsigned most, unsigned *number,
                   struct error *error) MUST_CHECK;

@@ -232,6 +232,7 @@ json_t *record_to_json(const struct record *record, const char *directory)
         (record->cpus_min && put(json, "cpus_min", json_integer(record->cpus_min))) ||
         put(json, "memory", json_integer((json_int_t)d->memory)) ||
         (d->memory_max && put(json, "memory_max", json_integer((json_int_t)d->memory_max))) ||
+        (d->memory_balloon && put(json, "memory_balloon", json_true())) ||
         (record->memory_min &&
          put(json, "memory_min", json_integer((json_int_t)record->memory_min))) ||
         (d->merge && put(json, "merge", json_true())) ||
@@ -576,6 +577,8 @@ static int take_machine(struct reader *reader, struct record *record)
         r = take_number(reader, "memory", MACHINE_MEMORY_MAX, &d->memory);
     if (!r)
         r = take_number(reader, "memory_max", MACHINE_MEMORY_MAX, &d->memory_max);
+    if (!r)
+        r = take_flag(reader, "memory_balloon", &d->memory_balloon);
     if (!r)
         r = take_number(reader, "memory_min", MACHINE_MEMORY_MAX, &record->memory_min);
     if (!r)

@@ -66,6 +66,9 @@ struct machine_description {
     uint64_t memory; /* bytes, a multiple of 2 MiB */
     /* As much as it can have while it runs (machine_set_memory()); 0: memory. */
     uint64_t memory_max;
+    /* All of that is there from the start, and what lies beyond `memory` in the balloon: for guests
+     * without a driver for virtio-mem. */
+    bool memory_balloon;
     bool merge; /* pages may be merged with others' (memory_make_mergeable()) */
 
     /* What runs first. firmware: an image entered in M-mode at the start of RAM (ELF or raw), or
@@ -91,6 +94,17 @@ struct machine_description {
     char *vsock; /* where the host reaches the guest's sockets (vsock_unix_new()); NULL: none */
     uint32_t vsock_cid; /* the guest's context identifier, 3 to 0xfffffffe */
 };
+
+/* What there is from the start, and what can be plugged. */
+static inline uint64_t description_memory_built(const struct machine_description *d)
+{
+    return d->memory_balloon && d->memory_max > d->memory ? d->memory_max : d->memory;
+}
+
+static inline uint64_t description_memory_more(const struct machine_description *d)
+{
+    return !d->memory_balloon && d->memory_max > d->memory ? d->memory_max - d->memory : 0;
+}
 
 /* Two CPUs at most as the host has, 1 GiB, user network. */
 void description_init(struct machine_description *description);

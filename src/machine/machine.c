@@ -313,7 +313,7 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
     struct riscv_hart *harts[MACHINE_CPUS_MAX];
     struct virt_config config = {
         .memory = machine->memory,
-        .ram_size = d->memory,
+        .ram_size = description_memory_built(d),
         .harts = harts,
         .hart_count = machine->cpu_count,
         .loop = machine->loop,
@@ -322,7 +322,7 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
         .serial = d->virtio_console ? NULL : console,
         .finish = board_finish,
         .finish_ctx = machine,
-        .ram_more = d->memory_max > d->memory ? d->memory_max - d->memory : 0,
+        .ram_more = description_memory_more(d),
         .still = machine_still,
         .memory_changed = machine_review_memory,
         .memory_ctx = machine,
@@ -483,7 +483,7 @@ static int machine_make_harts(struct machine *machine)
 static char *boot_append(const struct machine *machine)
 {
     const struct machine_description *d = &machine->description;
-    bool fewer = d->cpus<machine->cpu_count, more = d->memory_max> d->memory;
+    bool fewer = d->cpus < machine->cpu_count, more = description_memory_more(d);
     char cpus[24] = "", *text;
 
     if (fewer)
@@ -652,6 +652,7 @@ int machine_new(struct machine **out, const struct machine_description *descript
         machine_free(machine);
         return r;
     }
+    machine_review_memory(machine);
     *out = machine;
     return 0;
 }
@@ -985,12 +986,6 @@ static void machine_debug_serve(void *ctx)
                                       atomic_load(&told->stopped) == VCPU_STOP_STEPPED
                                           ? DEBUG_STEPPED
                                           : DEBUG_BREAKPOINT);
-}
-
-void machine_counters(const struct machine *machine, struct engine_counters *counters)
-{
-    *counters = machine->counted;
-    machine_engine_count(&machine->engine, counters);
 }
 
 const void *machine_device_tree(const struct machine *machine, uint32_t *size)

@@ -133,7 +133,7 @@ struct machine_balloon {
 
 /*
  * `most`: how much memory the machine has from now on, in bytes, at most description.memory_max;
- * `size`: how much of that the guest shall use for now. What lies beyond description.memory is
+ * `size`: how much of that the guest shall use for now. What lies beyond what it was built with is
  * asked to be plugged (virtio-mem); what there is beyond `size`, to be given back (balloon). The
  * guest does both as it can, or not at all, but gets no more than `most`. Kept across its reboots.
  */

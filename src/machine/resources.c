@@ -108,14 +108,14 @@ void machine_review_memory(void *ctx)
     uint64_t there;
 
     mem_facts(machine, &facts);
-    there = memory_there(machine->description.memory, &facts);
+    there = memory_there(description_memory_built(&machine->description), &facts);
     virtio_balloon_set_target(virt_balloon(machine->board),
                               there - lesser(there, machine->memory_size));
 }
 
 void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size)
 {
-    uint64_t built = machine->description.memory;
+    uint64_t built = description_memory_built(&machine->description);
 
     machine->memory_most = most;
     machine->memory_size = lesser(size, most);
@@ -137,6 +137,12 @@ void machine_still(void *ctx, void (*work)(void *arg), void *arg)
         machine->engine.type->forget(machine->cpus[i].cpu);
     if (runs && !machine->throttle.held)
         machine_open_gate(machine);
+}
+
+void machine_counters(const struct machine *machine, struct engine_counters *counters)
+{
+    *counters = machine->counted;
+    machine_engine_count(&machine->engine, counters);
 }
 
 void machine_footprint(const struct machine *machine, struct engine_footprint *footprint)
@@ -161,8 +167,8 @@ void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
     virtio_balloon_get(virt_balloon(machine->board), &balloon->facts);
     mem_facts(machine, &balloon->mem);
     balloon->wanted = machine->memory_size;
-    balloon->size =
-        memory_there(machine->description.memory, &balloon->mem) - balloon->facts.target;
+    balloon->size = memory_there(description_memory_built(&machine->description), &balloon->mem) -
+                    balloon->facts.target;
     balloon->resident = memory_resident(machine->memory);
     time = balloon->facts.statistics.time_ns;
     balloon->age_ns = time ? monotonic_ns() - time : 0;

@@ -295,8 +295,15 @@ def test_no_driver(machines):  # noqa: F811
 def test_mistakes(machines):  # noqa: F811
     assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory", "64M", "--memory-max", "32M"), 2, "32 MiB of memory at the most (--memory-max)")
     assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory-max", "512"), 2, "did you mean '--memory-max 512M'?")
+    for wrong in ("64M,", "64M,ballon", ",balloon", "64M,balloon,balloon"):
+        assert_one_line(machines.run("create", "a", "--kernel", "echo", "--memory-max", wrong), 2, f"cannot read '--memory-max {wrong.removesuffix(',balloon')}'")
     machines.create("a", "echo", "--net", "none", "--memory-max", "64M")
     assert "up to 64 MiB while it runs\n" in machines.good("info", "a")
+    machines.create("b", "echo", "--net", "none", "--memory-max", "64M,balloon")
+    machines.good("start", "b")
+    # What the guest does not give back it has.
+    assert (memory(machines, "b")["memory"], memory(machines, "b")["size"], memory(machines, "b")["given"]) == (32 * MIB, 32 * MIB, 0)
+    assert json.loads(machines.good("info", "--json", "b"))["description"]["memory_balloon"]
 
 
 # ---- Debian ----
@@ -325,6 +332,49 @@ def linux_wait(guest, plugged):
         assert time.monotonic() < end, now
         time.sleep(0.2)
     return now
+
+
+@pytest.fixture
+def ballooned(program, debian):
+    arguments = ["--memory", "512M", "--memory-max", "1G,balloon", "--net", "none"]
+    with own_machines(program, debian) as environment, contextlib.closing(Named(program, environment, "plugged", *arguments)) as guest:
+        guest.boot()
+        yield guest
+
+
+def given(guest, size):
+    end = time.monotonic() + 60
+    while (now := json.loads(guest.hospes("info", "--json", "plugged"))["memory"])["given"] != size:
+        assert time.monotonic() < end, now
+        time.sleep(0.2)
+    return now
+
+
+def available(guest):
+    return int(re.search(r"\d+", guest.check("grep MemAvailable: /proc/meminfo")).group()) << 10
+
+
+def test_linux_grows_out_of_its_balloon(ballooned):
+    """Debian's own kernel, which has no driver for virtio-mem."""
+    now = given(ballooned, 512 * MIB)
+    assert (now["memory"], now["size"], now["memory_max"]) == (512 * MIB, 512 * MIB, 1024 * MIB) and "plugged" not in now
+    least, before = available(ballooned), now["resident"]
+    assert least < 512 * MIB and before < 512 * MIB
+    ballooned.set("--memory", "1G")
+    given(ballooned, 0)
+    assert available(ballooned) == pytest.approx(least + 512 * MIB, abs=64 * MIB)
+    ballooned.check("mount -t tmpfs -o size=900M none /mnt && dd if=/dev/zero of=/mnt/big bs=1M count=600 && sync")
+    assert given(ballooned, 0)["resident"] - before > 550 * MIB, "more than it was started with"
+    ballooned.check("rm /mnt/big")
+    ballooned.set("--memory", "512M")
+    assert given(ballooned, 512 * MIB)["resident"] < 512 * MIB
+    assert available(ballooned) == pytest.approx(least, abs=64 * MIB)
+    # After a reboot, too.
+    ballooned.set("--memory", "768M")
+    given(ballooned, 256 * MIB)
+    ballooned.process.sendline("reboot")
+    ballooned.expect("login: ")
+    given(ballooned, 256 * MIB)
 
 
 def test_linux_plugs_uses_and_unplugs(linux):
