@@ -301,24 +301,14 @@ static void has_a_balloon(void **state)
     assert_int_equal(balloon.facts.target, 32 << 20); /* all of its memory */
 }
 
-/* What can be plugged is asked for, and until it is the balloon takes nothing for it. */
-static void has_memory_beyond(void **state)
+static void make_growing(struct fixture *f, bool in_balloon)
 {
-    struct fixture *f = *state;
     const struct machine_description description = {.cpus = 1,
                                                     .memory = 32 << 20,
                                                     .memory_max = 96 << 20,
+                                                    .memory_balloon = in_balloon,
                                                     .kernel = f->path};
     const struct machine_events events = {.ended = on_ended, .ctx = f};
-    const struct {
-        uint64_t most, size, requested, target, is;
-    } steps[] = {
-        {96 << 20, 96 << 20, 64 << 20, 0, 32 << 20},
-        {64 << 20, 40 << 20, 32 << 20, 0, 32 << 20},
-        {64 << 20, 24 << 20, 32 << 20, 8 << 20, 24 << 20},
-        {30 << 20, 96 << 20, 0, 2 << 20, 30 << 20},
-    };
-    struct machine_balloon balloon;
     int fd;
 
     strcpy(f->path, "/tmp/hospes-test-XXXXXX");
@@ -328,6 +318,23 @@ static void has_memory_beyond(void **state)
     assert_int_equal(machine_new(&f->machine, &description, f->loop, NULL, &events, &silent, NULL),
                      0);
     assert_int_equal(machine_prepare(f->machine, NULL), 0);
+}
+
+/* What can be plugged is asked for, and until it is the balloon takes nothing for it. */
+static void has_memory_beyond(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        uint64_t most, size, requested, target, is;
+    } steps[] = {
+        {96 << 20, 96 << 20, 64 << 20, 0, 32 << 20},
+        {64 << 20, 40 << 20, 32 << 20, 0, 32 << 20},
+        {64 << 20, 24 << 20, 32 << 20, 8 << 20, 24 << 20},
+        {30 << 20, 96 << 20, 0, 2 << 20, 30 << 20},
+    };
+    struct machine_balloon balloon;
+
+    make_growing(f, false);
     machine_balloon(f->machine, &balloon);
     assert_int_equal(balloon.mem.size, 128 << 20); /* sections of Linux's */
     assert_int_equal(balloon.mem.requested, 0);
@@ -340,6 +347,36 @@ static void has_memory_beyond(void **state)
         assert_int_equal(balloon.mem.plugged, 0);
         assert_int_equal(balloon.facts.target, steps[i].target);
         assert_int_equal(balloon.size, steps[i].is);
+    }
+    assert_int_equal(machine_start(f->machine, NULL), 0);
+    assert_int_equal(machine_watch(f), 0);
+    assert_int_equal(f->why, MACHINE_POWER_OFF);
+}
+
+/* All of it is there, and the balloon takes what lies beyond. */
+static void has_memory_in_its_balloon(void **state)
+{
+    static const struct {
+        uint64_t most, size, target;
+    } steps[] = {
+        {96 << 20, 96 << 20, 0},
+        {64 << 20, 64 << 20, 32 << 20},
+        {64 << 20, 40 << 20, 56 << 20},
+        {32 << 20, 32 << 20, 64 << 20},
+    };
+    struct fixture *f = *state;
+    struct machine_balloon balloon;
+
+    make_growing(f, true);
+    machine_balloon(f->machine, &balloon);
+    assert_int_equal(balloon.mem.size, 0);
+    assert_int_equal(balloon.facts.target, 64 << 20);
+    assert_int_equal(balloon.size, 32 << 20);
+    for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+        machine_set_memory(f->machine, steps[i].most, steps[i].size);
+        machine_balloon(f->machine, &balloon);
+        assert_int_equal(balloon.facts.target, steps[i].target);
+        assert_int_equal(balloon.size, (96 << 20) - steps[i].target);
     }
     assert_int_equal(machine_start(f->machine, NULL), 0);
     assert_int_equal(machine_watch(f), 0);
@@ -430,6 +467,7 @@ int main(void)
         LIFE(fails_when_it_cannot_boot_again),
         LIFE(has_a_balloon),
         LIFE(has_memory_beyond),
+        LIFE(has_memory_in_its_balloon),
         LIFE(uses_no_more_than_its_cap),
         LIFE(limits_are_judged),
     };
