@@ -200,7 +200,7 @@ def bench_many(machines, options):
     names = [f"many{i}" for i in range(options.count)]
     with subprocess.Popen([machines.hospes, "balance", "--service"], env=machines.environment, stdout=subprocess.DEVNULL) as balance:
         begin = time.monotonic()
-        machines.begin(names, "--memory", "256M", "--cpus", "1", "--memory-min", "64M")
+        machines.begin(names, "--memory", "256M", "--cpus", "1", "--memory-min", "128M")
         took = time.monotonic() - begin
         time.sleep(options.settle)
         pids = [pid for name in names for pid in family(machines.pid(name))]

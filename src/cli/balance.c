@@ -17,7 +17,7 @@
 #include "host/control.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
-enum { ASK_MS = 1000, SHORT_SECONDS = 3, STARTING_SECONDS = 30 };
+enum { ASK_MS = 1000, SHORT_SECONDS = 3, STARTING_SECONDS = 30, MOVING_MS = 5000 };
 
 /* Some task of the host waited for memory in more than so many per cent of the last 10 s. */
 #define STALL_PER_CENT 5.0
@@ -89,6 +89,8 @@ static bool machine_look(const struct registry *registry, const struct pool_mach
                                         .max = number_of(memory, "memory"),
                                         .size = number_of(memory, "size"),
                                         .resident = number_of(memory, "resident"),
+                                        .moved = number_of(memory, "size_age_ms") < MOVING_MS &&
+                                                 json_object_get(memory, "size_age_ms"),
                                         .starting = is_starting(info),
                                         .told = fresh,
                                         .used = number_of(guest, "used"),

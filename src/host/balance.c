@@ -172,7 +172,7 @@ static uint64_t keep_promises(struct balance_machine *machines, size_t count)
     return grown;
 }
 
-/* With what those that start have not taken yet (B5). */
+/* With what those that start have not taken yet (B5), and what those that were moved give back. */
 static struct balance_host as_expected(const struct balance_host *host,
                                        const struct balance_machine *machines, size_t count)
 {
@@ -183,6 +183,8 @@ static struct balance_host as_expected(const struct balance_host *host,
 
         if (m->starting && m->size > m->resident)
             expected.available -= lesser(expected.available, m->size - m->resident);
+        if (m->moved && m->resident > m->size)
+            expected.available += m->resident - m->size;
     }
     return expected;
 }

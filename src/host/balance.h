@@ -20,6 +20,9 @@
  *       less than it uses does little else than look for memory. Machines of which nothing is
  *       known yet come last of all. No machine grows beyond its minimum meanwhile.
  *
+ *       What a machine was asked for some seconds ago counts as given back: nobody else is asked
+ * for the same.
+ *
  *   B3  Else a guest that needs more than its size grows, and what the host has beyond twice its
  *       reserve is given back to machines whose size is below their memory.
  *
@@ -50,6 +53,7 @@ struct balance_machine {
     uint64_t min, max; /* what it was promised; its memory */
     uint64_t size; /* now; what is asked of its balloon, whether the guest has followed or not */
     uint64_t resident; /* that the host holds for it */
+    bool moved;        /* just now: what it holds beyond its size is on its way back */
     bool starting;     /* not long ago: its guest takes what it has not taken yet */
     bool told;         /* the guest told: */
     uint64_t used;     /* what it cannot do without, at the moment */

@@ -66,11 +66,12 @@ static json_t *memory_json(const struct runner *runner)
     struct machine_balloon balloon;
 
     machine_balloon(runner->machine, &balloon);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o*, s:o*}", "memory", (json_int_t)memory,
-                     "memory_min", (json_int_t)min, "memory_max", (json_int_t)runner->memory_max,
-                     "size", (json_int_t)balloon.size, "given", (json_int_t)balloon.facts.given,
-                     "resident", (json_int_t)balloon.resident, "plugged",
-                     plugged_json(&balloon.mem), "guest", statistics_json(&balloon));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o*, s:o*}", "memory",
+                     (json_int_t)memory, "memory_min", (json_int_t)min, "memory_max",
+                     (json_int_t)runner->memory_max, "size", (json_int_t)balloon.size,
+                     "size_age_ms", (json_int_t)(balloon.size_age_ns / 1000000), "given",
+                     (json_int_t)balloon.facts.given, "resident", (json_int_t)balloon.resident,
+                     "plugged", plugged_json(&balloon.mem), "guest", statistics_json(&balloon));
 }
 
 /* In the order of the description, and as many. */

@@ -129,6 +129,7 @@ struct machine_balloon {
     uint64_t wanted;   /* machine_set_memory()'s size */
     /* What it has of that: built with or plugged, and not asked of the balloon. */
     uint64_t size;
+    uint64_t size_age_ns; /* since when that is wanted */
 };
 
 /*

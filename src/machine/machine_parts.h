@@ -51,6 +51,7 @@ struct machine {
 
     /* machine_set_memory() */
     uint64_t memory_most, memory_size;
+    uint64_t memory_set_ns; /* when they were set; 0: never */
 
     struct debug debug;
     struct debug_events debug_events; /* .stopped NULL: nobody listens */

@@ -119,6 +119,7 @@ void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size)
 
     machine->memory_most = most;
     machine->memory_size = lesser(size, most);
+    machine->memory_set_ns = monotonic_ns();
     if (virt_mem(machine->board))
         virtio_mem_set_requested(virt_mem(machine->board), most - lesser(most, built));
     machine_review_memory(machine);
@@ -170,6 +171,7 @@ void machine_balloon(struct machine *machine, struct machine_balloon *balloon)
     balloon->size = memory_there(description_memory_built(&machine->description), &balloon->mem) -
                     balloon->facts.target;
     balloon->resident = memory_resident(machine->memory);
+    balloon->size_age_ns = monotonic_ns() - machine->memory_set_ns;
     time = balloon->facts.statistics.time_ns;
     balloon->age_ns = time ? monotonic_ns() - time : 0;
 }

@@ -486,6 +486,14 @@ def wait_size(guest, size, least=LEAST):
     assert (now["size"], now["memory"], now["memory_min"]) == (size, MEMORY, least)
 
 
+def wait_used(guest, holds):
+    """Until it has told."""
+    end = time.monotonic() + SECONDS
+    while not holds(used := statistics(guest)["guest"]["used"]):
+        assert time.monotonic() < end, used
+        time.sleep(0.2)
+
+
 def moves(text):
     """[machine, verb, from, to, reason] of each line, but for code that is given back."""
     sizes = [line for line in text.splitlines() if not re.fullmatch(r"20\d\d-\S+Z \w+: gives back \S+ [KM]iB of translated code: .*", line)]
@@ -506,6 +514,8 @@ def test_balance(balanced):
     # What it read is not used, and the host holds it.
     a.check("head -c 250M /dev/vda >/dev/null")
     whole = {guest.name: available(guest) for guest in (a, b)}
+    wait_used(a, lambda used: used + 64 * MIB < LEAST)
+    wait_used(b, lambda used: used + 64 * MIB > LEAST)
     assert statistics(a)["resident"] > LEAST + 64 * MIB
     write_limits(config, memory_reserve=0)
     assert a.hospes("balance") == "nothing to move among 2 machines\n"

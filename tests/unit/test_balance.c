@@ -158,6 +158,23 @@ static void test_one_that_starts(void **state)
     assert_int_equal(m[0].new_size, 280 * MIB);
 }
 
+/* Who was asked just now has not given all of it back yet, and need not be asked again. */
+static void test_what_is_on_its_way(void **state)
+{
+    struct balance_host host = {.available = 800 * MIB, .reserve = 1000 * MIB};
+    struct balance_machine m[] = {machine(256, 1024, 600, 100), machine(256, 1024, 1024, 800)};
+
+    m[0].moved = true;
+    m[0].resident = 700 * MIB;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[1].new_size, 924 * MIB);
+    m[0].resident = 800 * MIB;
+    assert_int_equal(balance_plan(&host, m, 2), 0);
+    m[0].moved = false;
+    assert_int_equal(balance_plan(&host, m, 2), 1);
+    assert_int_equal(m[1].new_size, 824 * MIB);
+}
+
 /* What can be made again goes before what guests have. */
 static void test_code_goes_first(void **state)
 {
@@ -432,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_silent_guests_are_believed_in),
         cmocka_unit_test(test_what_guests_get_by_with),
         cmocka_unit_test(test_one_that_starts),
+        cmocka_unit_test(test_what_is_on_its_way),
         cmocka_unit_test(test_code_goes_first),
         cmocka_unit_test(test_small_guests),
         cmocka_unit_test(test_room_for_one_more),
