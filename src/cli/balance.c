@@ -56,6 +56,11 @@ static uint64_t number_of(const json_t *json, const char *key)
     return number > 0 ? (uint64_t)number : 0;
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Has its guest asked. */
 static void machine_ask(const struct registry *registry, const struct pool_machine *from)
 {
@@ -83,19 +88,24 @@ static bool machine_look(const struct registry *registry, const struct pool_mach
     const json_t *memory = json_object_get(info, "memory");
     const json_t *guest = json_object_get(memory, "guest");
     bool fresh = json_object_get(guest, "used") && number_of(guest, "age_ms") <= AGE_MS_MAX;
+    /* A process that its guest has taken over says what it likes. What it may have is written down,
+     * and what it holds the kernel has seen. */
+    uint64_t held = from->pid ? from->resident : from->memory;
 
-    *machine = (struct balance_machine){.name = from->name,
-                                        .min = number_of(memory, "memory_min"),
-                                        .max = number_of(memory, "memory"),
-                                        .size = number_of(memory, "size"),
-                                        .resident = number_of(memory, "resident"),
-                                        .moved = number_of(memory, "size_age_ms") < MOVING_MS &&
-                                                 json_object_get(memory, "size_age_ms"),
-                                        .starting = is_starting(info),
-                                        .told = fresh,
-                                        .used = number_of(guest, "used"),
-                                        .code = number_of(json_object_get(info, "code"), "spare")};
-    fresh = machine->max != 0 && state && !strcmp(state, "running");
+    *machine = (struct balance_machine){
+        .name = from->name,
+        .min = from->memory_min,
+        .max = from->memory,
+        .size = lesser(number_of(memory, "size"), from->memory),
+        .resident = lesser(number_of(memory, "resident"), held),
+        .moved =
+            json_object_get(memory, "size_age_ms") && number_of(memory, "size_age_ms") < MOVING_MS,
+        .starting = is_starting(info),
+        .told = fresh,
+        .used = number_of(guest, "used"),
+        .code = lesser(number_of(json_object_get(info, "code"), "spare"), held),
+    };
+    fresh = memory && state && !strcmp(state, "running");
     json_decref(info);
     return fresh;
 }

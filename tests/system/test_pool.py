@@ -293,8 +293,9 @@ class Puppet:
     """Whoever has the lock of machine `web` and its control socket, and says what a test wants."""
 
     def __init__(self, machines):  # noqa: F811
-        self.state, self.guest, self.refuses, self.asked, self.code, self.more = "running", {}, True, [], {}, {}
+        self.state, self.guest, self.refuses, self.asked, self.code, self.more, self.memory = "running", {}, True, [], {}, {}, {}
         machines.create("web", "echo")
+        machines.good("set", "web", "--memory", "512M", "--memory-min", "256M")
         self.lock = open(machines.directory / "web" / "lock", "w+b")  # noqa: SIM115
         fcntl.fcntl(self.lock, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))  # F_OFD_SETLK
         for directory in (machines.run_directory, machines.run_directory / "web"):
@@ -318,7 +319,7 @@ class Puppet:
                     if request["method"] == "machine.set" and self.refuses:
                         answer["error"] = {"code": -32000, "message": "it does not want to", "data": {"errno": 1}}
                     elif request["method"] == "machine.info":
-                        memory = {"memory": 512 * MIB, "memory_min": 256 * MIB, "size": 512 * MIB, "resident": 512 * MIB, "guest": self.guest}
+                        memory = {"memory": 512 * MIB, "memory_min": 256 * MIB, "size": 512 * MIB, "resident": 512 * MIB, "guest": self.guest, **self.memory}
                         answer["result"] = {"state": self.state, "memory": memory, "code": self.code, **self.more}
                     else:
                         answer["result"] = None
@@ -400,6 +401,21 @@ def test_what_a_guest_says_while_it_starts(machines, puppet):  # noqa: F811
     for more, reason in (({"since": now}, PROMISED), ({"since": now, "agent": True}, IDLE), ({"since": "2026-01-01T00:00:00.000Z"}, IDLE)):
         puppet.more = more
         assert machines.good("balance", "--dry-run").endswith(f"{reason} (not done)\n")
+
+
+def test_a_machine_that_lies(machines, puppet, limits):  # noqa: F811
+    """It neither gets others squeezed nor keeps more than it may."""
+    limits(memory_reserve=json.loads(machines.good("pool", "--json"))["memory"] // 2)
+    machines.make("db", "echo")
+    puppet.more = {"since": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())}
+    for lie in ({"size": 1 << 60, "resident": 0}, {"resident": 1 << 60, "size_age_ms": 1}, {"memory_min": 1 << 60, "memory": 1 << 60, "size": 1 << 59}):
+        puppet.memory = lie
+        assert machines.good("balance", "--dry-run") == "nothing to move among 2 machines\n"
+    # No host has that much.
+    limits(memory_reserve=1 << 50)
+    for lie in ({"size": 1 << 60}, {"resident": 1 << 60, "size_age_ms": 1}, {"memory_min": 1 << 60}):
+        puppet.memory = lie
+        assert "web: shrinks from 512 MiB to 256 MiB" in machines.good("balance", "--dry-run")
 
 
 def test_a_machine_that_is_paused(machines, puppet):  # noqa: F811
