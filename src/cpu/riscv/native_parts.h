@@ -12,7 +12,7 @@
 #include "cpu/riscv/window.h"
 #include "cpu/translate/translator.h"
 
-enum { REGION_REQUESTS = 16, REGION_SAMPLES = 256 };
+enum { REGION_REQUESTS = 16, REGION_SAMPLES = 256, REGIONS_ASKED = 512 };
 
 /* A loop's head at a place of main RAM, and its virtual address. */
 struct region_request {
@@ -27,9 +27,10 @@ struct regions {
     struct region_request requests[REGION_REQUESTS] GUARDED_BY(lock);
     unsigned first GUARDED_BY(lock), count GUARDED_BY(lock);
     bool stopping GUARDED_BY(lock);
-    _Atomic bool parked;    /* nobody is sampled until it is woken */
-    _Atomic unsigned known; /* samples since the last one of a new place */
-    bool running;           /* there is a thread */
+    _Atomic uint64_t asked[REGIONS_ASKED]; /* hashes of places */
+    _Atomic bool parked;                   /* nobody is sampled until it is woken */
+    _Atomic unsigned known;                /* samples since the last one of a new place */
+    bool running;                          /* there is a thread */
     pthread_t thread;
 };
 

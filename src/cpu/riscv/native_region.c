@@ -192,6 +192,20 @@ static void wake_after(struct engine_cpu *cpu, unsigned *count, unsigned most)
     wake(r);
 }
 
+/* Not asked for before, in this writing of its page and since code was evicted last. Whether
+ * anything came of it or not, nothing else would; and samples of one place push out those of
+ * another, so that it would be asked for again and again. */
+static bool is_new(struct native *native, uint64_t key, uint64_t at, bool again)
+{
+    uint64_t generation = native_generation_of(native, at >> PAGE_SHIFT);
+    uint64_t epoch = atomic_load_explicit(&native->translator.epoch, memory_order_relaxed);
+    uint64_t asked = (key << 1 | again) ^ generation << 40 ^ epoch << 52;
+    _Atomic uint64_t *slot =
+        &native->regions.asked[(asked >> 2 ^ asked >> 11 ^ asked >> 40) % REGIONS_ASKED];
+
+    return atomic_exchange_explicit(slot, asked, memory_order_relaxed) != asked;
+}
+
 static void request(struct engine_cpu *cpu, uint64_t at)
 {
     struct regions *r = &cpu->engine->native->regions;
@@ -239,7 +253,8 @@ void native_region_sample(struct engine_cpu *cpu, uint64_t at)
     }
     sample->count++;
     note_known(&cpu->engine->native->regions, sample->count > SAMPLE_WORTH);
-    if (sample->count == SAMPLE_WORTH || sample->count == SAMPLE_AGAIN)
+    if ((sample->count == SAMPLE_WORTH || sample->count == SAMPLE_AGAIN) &&
+        is_new(cpu->engine->native, key, at, sample->count == SAMPLE_AGAIN))
         request(cpu, at);
     if (sample->count > SAMPLE_AGAIN)
         sample->count = SAMPLE_AGAIN + 1;
