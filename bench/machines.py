@@ -187,9 +187,9 @@ def bench_merging(machines, options):
             if now < saved * 1.01:
                 break
             saved = now
-        held = machines.pool()["resident"]
-        resident = sum(row["Rss"] for name in names for row in mappings(machines.pid(name)) if "Rss" in row)
-        print(f"merging: ten Debians of 256 MiB hold {held / MIB:.0f} MiB (with hospes {resident / MIB:.0f}), of which merging saves {now / MIB:.0f} MiB: {now / held:.0%}")
+        rows = [json.loads(machines.run("info", "--json", name)) for name in names]
+        held, own = (sum(row[key] for row in rows) for key in ("guest_memory_resident", "own_memory_resident"))
+        print(f"merging: ten Debians of 256 MiB hold {held / MIB:.0f} MiB, of which merging saves {now / MIB:.0f} MiB: {now / held:.0%}; hospes has {own / MIB:.0f} MiB beside, with translated code: {now / (held + own):.0%} of both")
     finally:
         ksm(**before)
     for name in names:

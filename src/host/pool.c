@@ -106,7 +106,7 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
     if (machine.pid) {
         machine.merging = state.merging;
         snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
-        machine.resident = proc_bytes(path, "RssShmem");
+        machine.resident = machine.shared = proc_bytes(path, "RssShmem");
         machine.own = proc_bytes(path, "RssAnon") + children_bytes(machine.pid);
         /* Its memory is private then, as the process's own is: most of it is the guest's. */
         if (machine.merging) {
@@ -164,19 +164,23 @@ int pool_measure(struct pool *pool, const struct registry *registry, struct erro
 
 void pool_hear(struct pool *pool, struct pool_machine *machine, const json_t *info)
 {
-    const json_t *memory = json_object_get(info, "memory"), *code = json_object_get(info, "code");
-    json_int_t told = json_integer_value(json_object_get(memory, "resident"));
-    uint64_t own = machine->own;
+    uint64_t resident = machine->resident, own = machine->own;
+    json_int_t told =
+        json_integer_value(json_object_get(json_object_get(info, "memory"), "resident"));
+    json_int_t code = json_integer_value(json_object_get(json_object_get(info, "code"), "bytes"));
 
-    /* Of private memory the kernel counts each page once. */
-    if (machine->merging || told <= 0 || (uint64_t)told >= machine->resident)
+    if (told <= 0 || (uint64_t)told >= resident || code < 0)
         return;
-    /* The rest is translated code, whose tables are the process's own already. */
-    machine->own += lesser((uint64_t)json_integer_value(json_object_get(code, "bytes")),
-                           machine->resident - (uint64_t)told);
-    pool->own += machine->own - own;
-    pool->resident -= machine->resident - (uint64_t)told;
     machine->resident = (uint64_t)told;
+    /* Of what may be merged the kernel does not tell whose it is; elsewhere its tables are in it.
+     */
+    if (machine->merging)
+        own = resident - lesser(resident, machine->shared);
+    machine->own = own + lesser((uint64_t)code, machine->shared);
+    if (machine->merging)
+        machine->own -= lesser(machine->own, (uint64_t)told);
+    pool->resident += machine->resident - resident;
+    pool->own += machine->own - (machine->merging ? 0 : own);
 }
 
 void pool_release(struct pool *pool)

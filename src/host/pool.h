@@ -36,6 +36,7 @@ struct pool_machine {
     uint64_t memory_max;         /* that it can be given while it runs, if there is room */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
     uint64_t own;                /* of the process beside that */
+    uint64_t shared;             /* what the kernel counts of shared memory, once a mapping */
     bool merging;                /* its pages may be merged, with those of this domain: */
     char *merge_domain;          /* owned; NULL: of those without one */
     uint64_t merged;             /* bytes that it shares with others by that */

@@ -358,6 +358,7 @@ static void disks(void **state)
                          "have 3 GiB");
     pool.limits.disk = GIB;
     assert_int_equal(pool_admit_disk(&pool, 512, &error), -EDQUOT);
+    error_release(&error);
     pool_release(&pool);
 }
 
