@@ -72,6 +72,7 @@ static void memory_json(json_t *json, const struct state *state)
              own = process_memory(state->pid, "RssAnon"), guest;
     json_int_t told =
         json_integer_value(json_object_get(json_object_get(json, "memory"), "resident"));
+    json_int_t code = json_integer_value(json_object_get(json_object_get(json, "code"), "bytes"));
 
     guest = told > 0 ? (uint64_t)told : shared;
     /* Memory whose pages may be merged is private, as the process's own is. The kernel counts
@@ -82,7 +83,7 @@ static void memory_json(json_t *json, const struct state *state)
     } else if (guest > shared) {
         guest = shared;
     }
-    own += (uint64_t)json_integer_value(json_object_get(json_object_get(json, "code"), "bytes"));
+    own += code < 0 || (uint64_t)code > shared ? shared : (uint64_t)code;
     json_object_set_new(json, "guest_memory_resident", json_integer((json_int_t)guest));
     json_object_set_new(json, "own_memory_resident", json_integer((json_int_t)own));
 }

@@ -139,12 +139,12 @@ struct machine_balloon {
  * guest does both as it can, or not at all, but gets no more than `most`. Kept across its reboots.
  */
 void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size);
-/* Asks the guest for statistics now and every so many milliseconds; 0, as at first: not at all. */
 /* What translated code takes. */
 void machine_footprint(const struct machine *machine, struct engine_footprint *footprint);
 /* Gives back to the host what was translated longest ago; it is translated again when it is wanted.
  * Returns how many bytes: 0 while a CPU may be in it. The loop's thread. */
 uint64_t machine_trim(struct machine *machine);
+/* Asks the guest for statistics now and every so many milliseconds; 0, as at first: not at all. */
 void machine_balloon_poll(struct machine *machine, uint32_t milliseconds);
 void machine_balloon(struct machine *machine, struct machine_balloon *balloon);
 

@@ -165,8 +165,8 @@ extern const struct engine_type riscv_interpreter;
  *   heat=N   executions before a block is translated (0: at once)
  *   unit=N   instructions in a unit, at most
  *   code=N   bytes of translated code and its tables, with a suffix K, M or G
- *   spare=N  seconds, up to 3600, for which code that was translated is kept whatever the host
- * wants windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
+ *   spare=N  seconds, up to 3600, that translated code is kept for whatever the host lacks
+ *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
  *   regions=N  0: the first tier only; 1: of loops that take time, by a thread; 2: at once
  *   perf=1   names translated code for perf, in /tmp/perf-PID.map */
 extern const struct engine_type riscv_translator;
