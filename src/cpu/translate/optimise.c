@@ -316,7 +316,7 @@ static void forward(struct ir_unit *unit)
     struct ir_writers writers;
 
     memset(known.kind, UNKNOWN, sizeof(known.kind));
-    ir_writers_init(&writers);
+    ir_writers_forget(&writers);
     for (unsigned i = 0; i < unit->count; i++) {
         struct ir_insn *insn = &unit->insns[i];
 
@@ -325,8 +325,10 @@ static void forward(struct ir_unit *unit)
             join(unit, i);
         ir_join_rotation(unit, i, &writers);
         /* It may write any of them; one comes here from elsewhere. */
-        if (insn->op == IR_GUEST || insn->op == IR_LABEL)
+        if (insn->op == IR_GUEST || insn->op == IR_LABEL) {
             memset(known.kind, UNKNOWN, sizeof(known.kind));
+            ir_writers_forget(&writers);
+        }
         learn(&known, insn);
         ir_note_writer(&writers, insn, i);
     }

@@ -5,16 +5,13 @@
 
 enum { NEAR = 16 }; /* operations from the first shift to the end, so that the cost is linear */
 
-void ir_writers_init(struct ir_writers *writers)
+void ir_writers_forget(struct ir_writers *writers)
 {
     memset(writers, 0, sizeof(*writers));
 }
 
 void ir_note_writer(struct ir_writers *writers, const struct ir_insn *insn, unsigned i)
 {
-    /* It may write any of them; one comes here from elsewhere. */
-    if (insn->op == IR_GUEST || insn->op == IR_LABEL || insn->fallback)
-        writers->unknown = i + 1;
     if (insn->op != IR_NOP && insn->dst < IR_GLOBALS)
         writers->writer[insn->dst] = (uint16_t)(i + 1);
 }
@@ -26,7 +23,7 @@ static struct ir_insn *shift_of(struct ir_unit *unit, unsigned i, const struct i
     unsigned writer = ref < IR_GLOBALS && ref != IR_ZERO ? writers->writer[ref] : 0;
     struct ir_insn *insn;
 
-    if (writer <= writers->unknown || writer + NEAR <= i)
+    if (!writer || writer + NEAR <= i)
         return NULL;
     insn = &unit->insns[writer - 1];
     return (insn->op == IR_SHL || insn->op == IR_SHR) && insn->b == IR_IMM && insn->dst == ref &&

@@ -9,11 +9,11 @@
 
 /* By which operation of the unit each global was written last: its number plus 1. */
 struct ir_writers {
-    unsigned unknown; /* what is not behind this number counts for nothing */
     uint16_t writer[IR_GLOBALS];
 };
 
-void ir_writers_init(struct ir_writers *writers);
+/* Nothing is known of any global: at the start, and where any may have been written. */
+void ir_writers_forget(struct ir_writers *writers);
 /* Operation `i` of the unit is done: it may end a rotation, and then becomes one, or the shift that
  * has its place does. */
 void ir_join_rotation(struct ir_unit *unit, unsigned i, const struct ir_writers *writers);
