@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/thread.h"
+
+#define ACCEPT_RETRY_NS 1000000000u
 
 #define EVENTS_A_TURN 64
 
@@ -461,4 +464,15 @@ int loop_run(struct loop *loop)
     }
     atomic_store(&loop->running, false);
     return result;
+}
+
+int loop_accept(struct loop *loop, int listener, struct timer *again)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        loop_set_fd(loop, listener, 0);
+        timer_set(again, monotonic_ns() + ACCEPT_RETRY_NS);
+    }
+    return fd;
 }

@@ -74,4 +74,9 @@ void timer_set(struct timer *timer, uint64_t deadline_ns);
  * thread a callback that has begun may still be running. */
 void timer_cancel(struct timer *timer);
 
+/* Accepts at a listener that the loop watches: a descriptor that does not block, or -1. Where no
+ * more can be had the listener, which would be ready for ever, is muted, and `again` set, whose
+ * callback is to watch it again. The loop's thread. */
+int loop_accept(struct loop *loop, int listener, struct timer *again) MUST_CHECK;
+
 #endif

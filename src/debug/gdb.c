@@ -21,8 +21,6 @@
 #include "debug/listen.h"
 #include "debug/packet.h"
 
-#define ACCEPT_RETRY_NS 1000000000u
-
 #define INPUT_SIZE  1024
 #define STOP_ROOM   64
 #define OUTPUT_SIZE (2 * PACKET_FRAME_MAX + STOP_ROOM)
@@ -235,13 +233,9 @@ static void on_accept_again(void *ctx)
 static void on_connection(void *ctx, int listener, uint32_t events)
 {
     struct gdb *gdb = ctx;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = loop_accept(gdb->loop, listener, &gdb->accept_again);
     int one = 1;
 
-    if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-        loop_set_fd(gdb->loop, listener, 0);
-        timer_set(&gdb->accept_again, monotonic_ns() + ACCEPT_RETRY_NS);
-    }
     if (fd < 0)
         return;
     /* Neither is there for a local socket, which needs none of them. */

@@ -13,8 +13,7 @@
 
 /* Without descriptors the listener would be ready for ever. */
 /* The kernel's overflowuid; where a host has set another one, root is kept out. */
-#define USER_HIDDEN     65534
-#define ACCEPT_RETRY_NS 1000000000u
+#define USER_HIDDEN 65534
 
 struct peer {
     struct control *control;
@@ -280,12 +279,8 @@ static void on_listener(void *ctx, int fd, uint32_t events)
 {
     struct control *control = ctx;
     struct peer *peer;
-    int one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int one = loop_accept(control->loop, fd, &control->accept_again);
 
-    if (one < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-        loop_set_fd(control->loop, fd, 0);
-        timer_set(&control->accept_again, monotonic_ns() + ACCEPT_RETRY_NS);
-    }
     if (one < 0)
         return;
     peer = peer_may(control, one) ? calloc(1, sizeof(*peer)) : NULL;
