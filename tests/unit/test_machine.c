@@ -451,7 +451,7 @@ static void uses_no_more_than_its_cap(void **state)
     assert_int_equal(machine_switch_engine(f->machine, "interpret", NULL), 0);
     assert_in_range(share(f, WHILE), 30, 100 + MORE);
     machine_set_cpu_cap(f->machine, 0);
-    assert_in_range(share(f, WHILE / 2), 160 + 1, 2000 + MORE);
+    assert_in_range(share(f, WHILE / 2), 400, 2000 + MORE);
     machine_stop(f->machine);
     assert_int_equal(f->ends, 1);
 }

@@ -418,7 +418,7 @@ static void test_trim(void **state)
 {
     struct rig *rig = many_functions("heat=0,code=4M,spare=0");
     struct engine_footprint before, after;
-    uint64_t code, tables, dropped = 0;
+    uint64_t code, tables;
     unsigned turns = 0;
 
     assert_int_equal(rig->type->trim(rig->cpu[0]), 0);
@@ -431,7 +431,6 @@ static void test_trim(void **state)
         uint64_t spare = after.spare, held = after.code + after.tables;
 
         assert_int_equal(rig->type->trim(rig->cpu[0]), spare);
-        dropped += spare;
         after = footprint(rig);
         assert_int_equal(after.code + after.tables, held - spare);
     }
