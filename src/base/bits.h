@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Little-endian loads and stores at any alignment, rounding, and bit ranges.
+ * Little-endian loads and stores at any alignment, rounding, bit ranges, and the lesser and greater
+ * of two numbers.
  */
 #ifndef HOSPES_BASE_BITS_H
 #define HOSPES_BASE_BITS_H
@@ -69,6 +70,16 @@ static inline bool is_power_of_two(uint64_t v)
 static inline uint64_t bits_get(uint64_t v, unsigned low, unsigned count)
 {
     return (v >> low) & (~0ull >> (64 - count));
+}
+
+static inline uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/descriptor.h"
 
 #define LINE_MAX_BYTES (2 * PATH_MAX)
@@ -190,11 +191,6 @@ static uint64_t counted(const char *directory, const char *key)
     if (file)
         fclose(file);
     return found;
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 void cgroup_memory(const char *root, uint64_t *limit, uint64_t *available)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/cgroup.h"
 
 unsigned host_cpus_present(void)
@@ -21,11 +22,6 @@ unsigned host_cpus(void)
     /* Fails only on hosts with more CPUs than the set holds. */
     return sched_getaffinity(0, sizeof(set), &set) ? host_cpus_present()
                                                    : (unsigned)CPU_COUNT(&set);
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 void host_memory(struct host_memory *memory)

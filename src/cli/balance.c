@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/bits.h"
 #include "base/host.h"
 #include "base/size.h"
 #include "cli/balance_cpus.h"
@@ -54,11 +55,6 @@ static uint64_t number_of(const json_t *json, const char *key)
     json_int_t number = json_integer_value(json_object_get(json, key));
 
     return number > 0 ? (uint64_t)number : 0;
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Has its guest asked. */
@@ -199,14 +195,22 @@ void balance_make_room(const struct registry *registry, const struct record *rec
 {
     uint64_t memory = record->description.memory;
     struct balance_machine *machines = NULL;
+    struct host_memory there;
+    struct pool_limits limits;
     struct balance_host host;
     struct pool pool;
+    bool is_short;
     size_t count;
 
-    if (pool_measure(&pool, registry, NULL))
+    /* Machines are looked at where it is. */
+    host_memory(&there);
+    if (quota_find(&limits, there.allowed, NULL))
         return;
-    if (pool.memory_available < memory + pool.limits.memory_reserve &&
-        !balance_look(registry, &pool, &host, &machines, &count, NULL)) {
+    is_short = there.allowed_available < memory + limits.memory_reserve;
+    quota_release(&limits);
+    if (!is_short || pool_measure(&pool, registry, NULL))
+        return;
+    if (!balance_look(registry, &pool, &host, &machines, &count, NULL)) {
         balance_plan_room(&host, memory, record_memory_min(record), machines, count);
         for (size_t i = 0; i < count; i++) {
             machine_drop_code(registry, &machines[i]);
@@ -237,8 +241,7 @@ static int balance_turn(struct balance *balance, bool tell, size_t *refused, str
     }
     moves = balance_plan(&host, machines, count);
     for (size_t i = 0; i < count; i++)
-        if (machines[i].reason || machines[i].drop_code)
-            *refused += !machine_move(balance, &machines[i]);
+        *refused += !machine_move(balance, &machines[i]);
     free(machines);
     r = balance_cpus_turn(&balance->cpus, &balance->registry, &pool, balance->dry_run, &moves,
                           refused, error);

@@ -11,6 +11,7 @@
 #include "cli/named.h"
 #include "host/agent_guest.h"
 #include "host/group.h"
+#include "host/pool.h"
 #include "host/record.h"
 #include "host/weight.h"
 
@@ -68,22 +69,10 @@ static const char *shares_by(const struct named *named, pid_t pid)
 /* What the host holds, for the guest and beside it. */
 static void memory_json(json_t *json, const struct state *state)
 {
-    uint64_t shared = process_memory(state->pid, "RssShmem"),
-             own = process_memory(state->pid, "RssAnon"), guest;
-    json_int_t told =
-        json_integer_value(json_object_get(json_object_get(json, "memory"), "resident"));
-    json_int_t code = json_integer_value(json_object_get(json_object_get(json, "code"), "bytes"));
+    uint64_t guest, own;
 
-    guest = told > 0 ? (uint64_t)told : shared;
-    /* Memory whose pages may be merged is private, as the process's own is. The kernel counts
-     * shared pages as often as they are mapped. */
-    if (state->merging) {
-        guest = guest < own ? guest : own;
-        own -= guest;
-    } else if (guest > shared) {
-        guest = shared;
-    }
-    own += code < 0 || (uint64_t)code > shared ? shared : (uint64_t)code;
+    pool_split(process_memory(state->pid, "RssShmem"), process_memory(state->pid, "RssAnon"),
+               state->merging, json, &guest, &own);
     json_object_set_new(json, "guest_memory_resident", json_integer((json_int_t)guest));
     json_object_set_new(json, "own_memory_resident", json_integer((json_int_t)own));
 }

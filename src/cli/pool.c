@@ -174,8 +174,7 @@ static int plan_moves(const struct registry *registry, const struct pool *pool,
     moves = balance_plan_room(&host, record->description.memory, record_memory_min(record),
                               machines, count);
     for (size_t i = 0; i < count; i++)
-        if (machines[i].reason || machines[i].drop_code)
-            balance_print_moves("moves       ", &machines[i], "");
+        balance_print_moves("moves       ", &machines[i], "");
     if (!moves)
         printf("moves       none\n");
     free(machines);

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/balance.h"
 
+#include "base/bits.h"
+
 #define MIB           (UINT64_C(1) << 20)
 #define LEAST_MOVE    (16 * MIB)
 #define LEAST_CODE    (1 * MIB)
 #define LEAST_MARGIN  (64 * MIB)
 #define BALLOON_GRAIN (2 * MIB)
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 /* How far down a machine may go. */
 enum floor {

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bits.h"
 #include "base/host.h"
 #include "base/size.h"
 #include "host/family.h"
@@ -66,12 +67,31 @@ static uint64_t file_number(const char *path)
     return number;
 }
 
-static uint64_t lesser(uint64_t a, uint64_t b)
+/* ---- machines ---- */
+
+static uint64_t told_bytes(const json_t *info, const char *part, const char *key)
 {
-    return a < b ? a : b;
+    json_int_t told = json_integer_value(json_object_get(json_object_get(info, part), key));
+
+    return told > 0 ? (uint64_t)told : 0;
 }
 
-/* ---- machines ---- */
+void pool_split(uint64_t shared, uint64_t anonymous, bool merging, const json_t *info,
+                uint64_t *guest, uint64_t *own)
+{
+    uint64_t told = told_bytes(info, "memory", "resident");
+
+    /* Its memory is private where it may be merged, as the process's own is: most is the guest's.
+     */
+    *guest = merging ? shared + anonymous : shared;
+    *own = merging ? 0 : anonymous;
+    if (!told || told >= *guest)
+        return;
+    *guest = told;
+    /* Of its code the tables are among its own already. */
+    *own = (merging ? anonymous - lesser(anonymous, told) : anonymous) +
+           lesser(shared, told_bytes(info, "code", "bytes"));
+}
 
 static int machine_add(struct pool *pool, const struct registry *registry, const char *name)
 {
@@ -106,13 +126,10 @@ static int machine_add(struct pool *pool, const struct registry *registry, const
     if (machine.pid) {
         machine.merging = state.merging;
         snprintf(path, sizeof(path), "/proc/%d/status", machine.pid);
-        machine.resident = machine.shared = proc_bytes(path, "RssShmem");
-        machine.own = proc_bytes(path, "RssAnon") + children_bytes(machine.pid);
-        /* Its memory is private then, as the process's own is: most of it is the guest's. */
-        if (machine.merging) {
-            machine.resident += machine.own;
-            machine.own = 0;
-        }
+        machine.shared = proc_bytes(path, "RssShmem");
+        machine.anonymous = proc_bytes(path, "RssAnon") + children_bytes(machine.pid);
+        pool_split(machine.shared, machine.anonymous, machine.merging, NULL, &machine.resident,
+                   &machine.own);
         snprintf(path, sizeof(path), "/proc/%d/ksm_merging_pages", machine.pid);
         machine.merged = file_number(path) * (uint64_t)sysconf(_SC_PAGESIZE);
     }
@@ -164,23 +181,12 @@ int pool_measure(struct pool *pool, const struct registry *registry, struct erro
 
 void pool_hear(struct pool *pool, struct pool_machine *machine, const json_t *info)
 {
-    uint64_t resident = machine->resident, own = machine->own;
-    json_int_t told =
-        json_integer_value(json_object_get(json_object_get(info, "memory"), "resident"));
-    json_int_t code = json_integer_value(json_object_get(json_object_get(info, "code"), "bytes"));
-
-    if (told <= 0 || (uint64_t)told >= resident || code < 0)
-        return;
-    machine->resident = (uint64_t)told;
-    /* Of what may be merged the kernel does not tell whose it is; elsewhere its tables are in it.
-     */
-    if (machine->merging)
-        own = resident - lesser(resident, machine->shared);
-    machine->own = own + lesser((uint64_t)code, machine->shared);
-    if (machine->merging)
-        machine->own -= lesser(machine->own, (uint64_t)told);
-    pool->resident += machine->resident - resident;
-    pool->own += machine->own - (machine->merging ? 0 : own);
+    pool->resident -= machine->resident;
+    pool->own -= machine->own;
+    pool_split(machine->shared, machine->anonymous, machine->merging, info, &machine->resident,
+               &machine->own);
+    pool->resident += machine->resident;
+    pool->own += machine->own;
 }
 
 void pool_release(struct pool *pool)

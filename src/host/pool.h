@@ -36,7 +36,7 @@ struct pool_machine {
     uint64_t memory_max;         /* that it can be given while it runs, if there is room */
     uint64_t resident;           /* guest memory that the host holds; shared pages count for each */
     uint64_t own;                /* of the process beside that */
-    uint64_t shared;             /* what the kernel counts of shared memory, once a mapping */
+    uint64_t shared, anonymous;  /* what the kernel counts of each, shared once a mapping */
     bool merging;                /* its pages may be merged, with those of this domain: */
     char *merge_domain;          /* owned; NULL: of those without one */
     uint64_t merged;             /* bytes that it shares with others by that */
@@ -57,9 +57,13 @@ struct pool {
 
 int pool_measure(struct pool *pool, const struct registry *registry,
                  struct error *error) MUST_CHECK;
-/* What the machine, one of the pool's, answered to machine.info: how much guest memory the host
- * holds. The kernel counts a page as often as it is mapped, which windows of the translator do; so
+/* Whose the memory of a machine's process is: *guest's, or hospes's *own. `shared` and `anonymous`
+ * are what the kernel counts, `info` what the machine answered to machine.info, NULL for nothing.
+ * The kernel counts a shared page as often as it is mapped, which windows of the translator do; so
  * what is told is believed if it is less. */
+void pool_split(uint64_t shared, uint64_t anonymous, bool merging, const json_t *info,
+                uint64_t *guest, uint64_t *own);
+/* The machine, one of the pool's, answered so. */
 void pool_hear(struct pool *pool, struct pool_machine *machine, const json_t *info);
 void pool_release(struct pool *pool);
 /* How much more could be promised. */

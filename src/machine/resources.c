@@ -2,6 +2,7 @@
 /* What a machine has of the host, changed while it runs. */
 #include <errno.h>
 
+#include "base/bits.h"
 #include "device/virtio/balloon.h"
 #include "machine/limits.h"
 #include "machine/machine_parts.h"
@@ -80,11 +81,6 @@ bool machine_net_count(const struct machine *machine, unsigned index, struct net
 }
 
 /* ---- memory ---- */
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* What the guest has, apart from its balloon. What it does not unplug though it was asked to does
  * not count: its balloon is not for that. */
