@@ -351,12 +351,163 @@ static void test_window_is_closed_in_a_helper(void **state)
     rig_free(rig);
 }
 
+/* ---- who has one ---- */
+
+enum { OWNER = 100, WALKED = 120, NO_WALK = 0x40 };
+
+/* What the CPU knows of programs of the address space. */
+static struct tlb *user_tlb(struct spaces *s, unsigned asid)
+{
+    struct engine_cpu *cpu = s->rig->cpu[0];
+
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        if (cpu->tlbs[i].valid && cpu->tlbs[i].regime.privilege == RISCV_U &&
+            (cpu->tlbs[i].regime.satp >> 44 & 0xffff) == asid)
+            return &cpu->tlbs[i];
+    return NULL;
+}
+
+/* A program that has walked over pages of data, each of its own. */
+static struct spaces *owner_of_window(const char *options, struct walk *walk, uint64_t *grown)
+{
+    struct spaces *s = spaces_new(&riscv_translator, options, true, PTE_G);
+    struct visit visit = {.asid = OWNER, .user = true, .fence = FENCE_ALL};
+
+    walk->base = LOWER;
+    walk->stride = PAGE;
+    walk->adue = true;
+    put_walks(s);
+    PUT(s->rig, frame(0) + NO_WALK, ECALL);
+    map(s, 0, HERE, 0, PTE_U);
+    for (unsigned i = 0; i < walk->count; i++) {
+        walk->pages[i] = (struct data_page){FREE + i, PTE_RWX | PTE_U};
+        map(s, 0, LOWER + i * UINT64_C(0x1000), FREE + i, PTE_U);
+    }
+    walk_all(s, walk, visit, false, grown);
+    return s;
+}
+
+static void tick(struct spaces *s, struct tlb *tlb, unsigned count)
+{
+    struct engine_cpu *cpu = s->rig->cpu[0];
+    struct tlb *data = cpu->data;
+
+    cpu->data = tlb;
+    while (count--)
+        native_tick(cpu);
+    cpu->data = data;
+}
+
+/* Programs that run for a moment do not take it from one that runs all the time. */
+static void test_window_outlives_short_programs(void **state)
+{
+    struct data_page pages[40];
+    struct walk walk = {.count = ARRAY_SIZE(pages), .pages = pages};
+    uint64_t grown[FREE + WALKED] = {0};
+    struct spaces *s = owner_of_window("heat=0,windows=2", &walk, grown);
+    struct tlb *tlb = user_tlb(s, OWNER);
+    struct visit visit = {.user = true};
+    uint64_t fills = s->rig->cpu[0]->counters.window_fills;
+
+    assert_non_null(tlb);
+    assert_non_null(tlb->window);
+    for (unsigned i = 0; i < 3 * TLB_COUNT; i++) {
+        visit.asid = i + 1;
+        visit.entry = HERE + NO_WALK;
+        spaces_visit(s, &visit);
+        visit.asid = OWNER;
+        walk_all(s, &walk, visit, false, grown);
+        assert_ptr_equal(user_tlb(s, OWNER), tlb);
+        assert_non_null(tlb->window);
+    }
+    assert_int_equal(s->rig->cpu[0]->counters.window_fills, fills);
+    spaces_free(s);
+}
+
+/* Every second page goes, more than are noted one by one without a gap: the others stay. */
+static void test_window_keeps_what_a_fence_leaves(void **state)
+{
+    struct data_page pages[WALKED];
+    struct walk walk = {.count = WALKED, .pages = pages};
+    uint64_t grown[FREE + WALKED] = {0};
+    struct spaces *s = owner_of_window("heat=0,windows=2", &walk, grown);
+    struct visit visit = {.asid = OWNER,
+                          .user = true,
+                          .fence = FENCE_ASID,
+                          .entry = HERE + NO_WALK};
+    struct tlb *tlb = user_tlb(s, OWNER);
+
+    assert_true(window_has(tlb->window, LOWER >> 12));
+    for (unsigned i = 1; i < walk.count; i += 2)
+        spaces_map(s, 0, LOWER + i * UINT64_C(0x1000), 0);
+    spaces_visit(s, &visit);
+    assert_non_null(tlb->window);
+    for (unsigned i = 0; i < walk.count; i++)
+        assert_int_equal(window_has(tlb->window, (LOWER >> 12) + i), !(i % 2));
+    for (unsigned i = 1; i < walk.count; i += 2)
+        pages[i].flags = 0;
+    visit.fence = FENCE_NONE;
+    walk_all(s, &walk, visit, false, grown);
+    /* All of it. */
+    for (unsigned i = 0; i < walk.count; i++) {
+        spaces_map(s, 0, LOWER + i * UINT64_C(0x1000), 0);
+        pages[i].flags = 0;
+    }
+    visit.fence = FENCE_ASID;
+    visit.entry = HERE + NO_WALK;
+    spaces_visit(s, &visit);
+    assert_true(!tlb->window || !window_has(tlb->window, LOWER >> 12));
+    visit.fence = FENCE_NONE;
+    walk_all(s, &walk, visit, false, grown);
+    spaces_free(s);
+}
+
+/* A program that it costs too much loses it, and gets it again: later each time. */
+static void test_window_comes_back(void **state)
+{
+    struct data_page pages[40];
+    struct walk walk = {.count = ARRAY_SIZE(pages), .pages = pages};
+    uint64_t grown[FREE + WALKED] = {0};
+    struct spaces *s = owner_of_window("heat=0", &walk, grown);
+    struct tlb *tlb = user_tlb(s, OWNER);
+    unsigned waited = 0;
+
+    assert_non_null(tlb);
+    for (unsigned round = 0; round < 8; round++) {
+        unsigned ticks = 0;
+
+        while (!tlb->window && ticks < 1000) {
+            tick(s, tlb, 1);
+            ticks++;
+        }
+        assert_non_null(tlb->window);
+        assert_true(round < 5 ? ticks > waited : ticks >= waited);
+        waited = ticks;
+        /* A moment of it is borne. */
+        for (unsigned i = 0; i < 5; i++) {
+            tlb->window_cost = 100000;
+            tick(s, tlb, 1);
+        }
+        assert_non_null(tlb->window);
+        for (unsigned i = 0; i < 10; i++) {
+            tlb->window_cost = 100000;
+            tick(s, tlb, 1);
+        }
+        assert_null(tlb->window);
+    }
+    assert_in_range(waited, 200, 300);
+    spaces_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_large_mappings),
         cmocka_unit_test(test_window_is_closed_in_a_helper),
+        cmocka_unit_test(test_window_outlives_short_programs),
+        cmocka_unit_test(test_window_keeps_what_a_fence_leaves),
+        cmocka_unit_test(test_window_comes_back),
     };
 
     if (riscv_translator_missing()) {

@@ -41,6 +41,7 @@ enum {
     LARGE_PLACES = 1 << 14, /* half of them for each half of the address space */
     LARGE_PAGES = 1 << (21 - 12),
     WINDOW_CHURN = 16,
+    WINDOW_UNMAP_COST = 8, /* about us */
     BLOCK_INSTRUCTIONS = 64,
     BLOCK_BYTES = 128 * 2, /* op->at counts halfwords in a byte; block->starts has 128 bits */
     CODE_HASH_SIZE = 1 << 15,
@@ -65,6 +66,8 @@ struct tlb {
     struct native_context native; /* first: translated code finds all of the TLB from it */
     struct riscv_regime regime;
     bool valid;
+    uint64_t used;    /* struct engine_cpu.tlb_clock when it was taken up last */
+    uint64_t emptied; /* the same of when a fence emptied it, if it was not in use then */
     /* Mappings greater than a page: sfence.vma of one address must drop all of it. Those of up to
      * LARGE_SHIFT bits by a bit for the place they lie in, in turn; for the greater ones, what all
      * of them lie in, [0] below and [1] above the middle of the address space. */
@@ -80,8 +83,10 @@ struct tlb {
     bool has_lower;                   /* it may know of addresses in the lower half */
     struct window *window;            /* native.window is its base; NULL: none */
     unsigned ticks;                   /* interrupts that found the CPU in this regime */
-    unsigned window_calls;            /* of the host for the window, since the last tick */
-    unsigned window_heavy;            /* ticks with many of them, less those with few */
+    uint64_t weighed;                 /* when the window was: struct native_cpu.ticks */
+    unsigned window_cost;             /* of calls of the host since the last tick, about us */
+    unsigned window_heavy;            /* ticks with much of it, less those with little */
+    unsigned window_pause;            /* ticks without a window after it cost too much */
     unsigned churn;                   /* pages of the window that became code while writable */
 };
 
@@ -176,8 +181,8 @@ struct engine_cpu {
     enum cpu_stop stop;
     bool stopping; /* run() returns `stop` */
 
-    int64_t counted; /* budget up to which mcycle and minstret are up to date */
-    unsigned tlb_victim;
+    int64_t counted;    /* budget up to which mcycle and minstret are up to date */
+    uint64_t tlb_clock; /* counts regimes that are taken up */
     /* All that was translated in the upper half of address spaces so far was global: there they
      * are the same. */
     bool upper_global;

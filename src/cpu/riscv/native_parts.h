@@ -79,7 +79,8 @@ struct native_cpu {
     bool has_thread;
     struct window windows[WINDOWS_OF_CPU];
     struct tlb *window_of[WINDOWS_OF_CPU]; /* NULL: free */
-    unsigned window_count, window_victim;
+    unsigned window_count;
+    uint64_t ticks; /* interrupts of the guest's timer */
     struct riscv_hart *hart;
     struct region_sample samples[REGION_SAMPLES];
     _Atomic unsigned sample_count;

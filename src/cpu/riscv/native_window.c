@@ -2,15 +2,22 @@
 /*
  * Which address spaces have windows, and what is in them.
  */
+#include "base/bits.h"
 #include "cpu/riscv/native_parts.h"
 #include "cpu/riscv/privileged.h"
 
 enum {
-    WINDOW_BLOCK = 16,  /* pages that a fault looks at */
-    WINDOW_CALLS = 100, /* between two ticks: more of them cost more than they save */
+    WINDOW_BLOCK = 16, /* pages that a fault looks at */
+    WINDOW_TICKS = 6,  /* interrupts in a regime that make it get a window */
+    /* In about us. A window saves a program a quarter of its time: 1 ms of the 4 ms between two
+     * ticks. */
+    WINDOW_COST = 1000,
+    WINDOW_FAULT_COST = 4, /* a signal */
+    WINDOW_MAP_COST = 6,
+    WINDOW_REVIEWED = 16, /* runs that are looked at in 1 us */
     WINDOW_HEAVY = 20,
-    WINDOW_REVIEWED = 16, /* runs that take as long to look at as a call of the host */
-    WINDOW_TICKS = 6,     /* interrupts in a regime that make it get a window */
+    WINDOW_PAUSE = 32, /* ticks; twice as many the next time */
+    WINDOW_PAUSE_MOST = 256,
 };
 
 void native_window_close(struct engine_cpu *cpu, struct tlb *tlb)
@@ -25,17 +32,20 @@ void native_window_close(struct engine_cpu *cpu, struct tlb *tlb)
     tlb_empty_jumps(tlb);
 }
 
-/* One that is free, or was another regime's. */
+/* One that is free, or the one of the regime that was left longest ago. */
 static unsigned window_take(struct engine_cpu *cpu)
 {
     struct native_cpu *n = cpu->native;
+    unsigned victim = 0;
 
-    for (unsigned i = 0; i < n->window_count; i++)
+    for (unsigned i = 0; i < n->window_count; i++) {
         if (!n->window_of[i])
             return i;
-    n->window_victim = (n->window_victim + 1) % n->window_count;
-    native_window_close(cpu, n->window_of[n->window_victim]);
-    return n->window_victim;
+        if (n->window_of[i]->used < n->window_of[victim]->used)
+            victim = i;
+    }
+    native_window_close(cpu, n->window_of[victim]);
+    return victim;
 }
 
 static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
@@ -49,6 +59,7 @@ static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
         return;
     }
     n->window_of[i] = tlb;
+    tlb->weighed = n->ticks;
     tlb->window = &n->windows[i];
     tlb->native.window = n->windows[i].base;
     tlb_empty_jumps(tlb);
@@ -60,36 +71,41 @@ static bool may_have_window(const struct tlb *tlb)
     return tlb->regime.privilege == RISCV_U;
 }
 
-/* A program whose pages change all the time is better off without: each change is a call of the
- * host, of several microseconds. It gets none again. */
+/* A program whose pages change all the time is better off without, for a while. */
 static void window_weigh(struct engine_cpu *cpu, struct tlb *tlb)
 {
-    bool heavy = tlb->window_calls > WINDOW_CALLS;
+    uint64_t ticks = lesser(cpu->native->ticks - tlb->weighed, WINDOW_TICKS);
+    bool heavy = tlb->window_cost > WINDOW_COST * ticks;
 
-    tlb->window_calls = 0;
+    tlb->window_cost = 0;
+    tlb->weighed = cpu->native->ticks;
     if (cpu->engine->native->window_at_once)
         return;
     if (heavy)
         tlb->window_heavy += 2;
     else if (tlb->window_heavy)
         tlb->window_heavy--;
+    else if (tlb->window_pause)
+        tlb->window_pause--;
     if (tlb->window_heavy < WINDOW_HEAVY)
         return;
     native_window_close(cpu, tlb);
-    tlb->churn = WINDOW_CHURN;
+    tlb->ticks = tlb->window_heavy = 0;
+    tlb->window_pause = (unsigned)lesser(2 * tlb->window_pause + WINDOW_PAUSE, WINDOW_PAUSE_MOST);
 }
 
 void native_tick(struct engine_cpu *cpu)
 {
     struct tlb *tlb = cpu->data;
 
+    cpu->native->ticks++;
     if (tlb->window) {
         window_weigh(cpu, tlb);
         return;
     }
     if (!may_have_window(tlb) || tlb->churn >= WINDOW_CHURN || !cpu->native->window_count)
         return;
-    if (++tlb->ticks >= WINDOW_TICKS || cpu->engine->native->window_at_once)
+    if (++tlb->ticks >= WINDOW_TICKS + tlb->window_pause || cpu->engine->native->window_at_once)
         window_open(cpu, tlb);
 }
 
@@ -141,8 +157,8 @@ void native_window_review(struct engine_cpu *cpu, struct tlb *tlb)
 {
     struct review review = {cpu, tlb};
 
-    tlb->window_calls += 1 + tlb->window->count / WINDOW_REVIEWED;
-    window_review(tlb->window, window_holds, &review);
+    tlb->window_cost += 1 + tlb->window->count / WINDOW_REVIEWED;
+    tlb->window_cost += WINDOW_UNMAP_COST * window_review(tlb->window, window_holds, &review);
     if (!tlb->window->count)
         native_window_close(cpu, tlb);
 }
@@ -152,6 +168,7 @@ static bool window_map_run(struct engine_cpu *cpu, const struct window_run *run)
     if (run->writable)
         memory_note_write(cpu->engine->native->ram, run->ram_page << PAGE_SHIFT,
                           run->count << PAGE_SHIFT);
+    cpu->data->window_cost += WINDOW_MAP_COST;
     return window_map(cpu->data->window, run);
 }
 
@@ -185,7 +202,7 @@ static void window_fill(struct engine_cpu *cpu, uint64_t vaddr)
     if (run.count && !window_map_run(cpu, &run))
         return;
     cpu->counters.window_fills++;
-    cpu->data->window_calls += 4; /* a signal, and more runs than one mostly */
+    cpu->data->window_cost += WINDOW_FAULT_COST;
 }
 
 void native_window_fill(struct engine_cpu *cpu, uint64_t vaddr, unsigned width)

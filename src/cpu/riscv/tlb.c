@@ -223,18 +223,45 @@ static void large_forget(struct tlb *tlb)
     memset(tlb->large_places, 0, sizeof(tlb->large_places));
 }
 
-/* Empties a TLB whose regime stays. Its window is worth a look at each page that it has; large
- * mappings of which it keeps some are remembered. */
+/* Empties a TLB whose regime stays, if it is a program's: what is known of how it behaves stays,
+ * too. Its window is worth a look at each page that it has; large mappings of which it keeps some
+ * are remembered. */
 static void tlb_renew(struct engine_cpu *cpu, struct tlb *tlb)
 {
-    if (!tlb->window) {
+    if (tlb->regime.privilege != RISCV_U || !cpu->native) {
         tlb_void(cpu, tlb);
         return;
     }
-    memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
-    tlb_empty_jumps(tlb);
-    tlb->has_lower = false;
-    native_window_review(cpu, tlb);
+    if (tlb->emptied <= tlb->used) {
+        memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+        tlb_empty_jumps(tlb);
+        tlb->has_lower = false;
+        if (tlb != cpu->fetch && tlb != cpu->data)
+            tlb->emptied = ++cpu->tlb_clock;
+    }
+    if (tlb->window)
+        native_window_review(cpu, tlb);
+    else
+        large_forget(tlb);
+}
+
+/* One that is empty, or else the one that was left longest ago: a program that runs all the time
+ * shall not lose its own, and the window with it, to those that run for a moment. */
+static struct tlb *tlb_victim(struct engine_cpu *cpu)
+{
+    struct tlb *victim = NULL;
+
+    for (unsigned i = 0; i < TLB_COUNT; i++) {
+        struct tlb *tlb = &cpu->tlbs[i];
+
+        if (!tlb->valid)
+            return tlb;
+        if (tlb == cpu->fetch || tlb == cpu->data)
+            continue;
+        if (!victim || tlb->used < victim->used)
+            victim = tlb;
+    }
+    return victim;
 }
 
 /* The TLB of a regime, emptied if it is new. */
@@ -243,25 +270,27 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     const struct tlb *from;
     struct tlb *tlb = NULL;
 
+    cpu->tlb_clock++;
     for (unsigned i = 0; i < TLB_COUNT; i++) {
-        if (!cpu->tlbs[i].valid)
-            tlb = &cpu->tlbs[i];
-        else if (regime_equal(&cpu->tlbs[i].regime, regime))
+        if (cpu->tlbs[i].valid && regime_equal(&cpu->tlbs[i].regime, regime)) {
+            cpu->tlbs[i].used = cpu->tlb_clock;
             return &cpu->tlbs[i];
+        }
     }
     cpu_before_eviction(cpu);
-    while (!tlb || (tlb->valid && (tlb == cpu->fetch || tlb == cpu->data)))
-        tlb = &cpu->tlbs[cpu->tlb_victim++ % TLB_COUNT];
+    tlb = tlb_victim(cpu);
     tlb_void(cpu, tlb);
     from = donor_for(cpu, regime);
     tlb->regime = *regime;
     tlb->valid = true;
+    tlb->used = cpu->tlb_clock;
+    tlb->emptied = 0;
     tlb->has_lower = false;
     large_forget(tlb);
     memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
     if (cpu->native) {
         tlb_empty_jumps(tlb);
-        tlb->ticks = tlb->churn = tlb->window_calls = tlb->window_heavy = 0;
+        tlb->ticks = tlb->churn = tlb->window_cost = tlb->window_heavy = tlb->window_pause = 0;
         native_context_init(cpu, &tlb->native);
     }
     if (from)
@@ -380,7 +409,7 @@ static void flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
     for (uint64_t i = 0; i < count; i++)
         entry_clear(entry_of(tlb, vaddr + (i << PAGE_SHIFT)));
     if (tlb->window && vaddr < WINDOW_SIZE && window_unmap(tlb->window, vaddr >> PAGE_SHIFT, count))
-        tlb->window_calls++;
+        tlb->window_cost += WINDOW_UNMAP_COST;
 }
 
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,

@@ -10,6 +10,15 @@
 
 #define PRESENT_BYTES (WINDOW_SIZE >> PAGE_SHIFT >> 3)
 
+enum {
+    WINDOW_PIECES = 512, /* unmapped by one review at most; each takes some 7 us */
+    WINDOW_GAP = 64,     /* pages between two pieces that are looked at */
+};
+
+struct window_piece {
+    uint64_t page, count;
+};
+
 int window_init(struct window *window, const struct ram *ram, unsigned room)
 {
     uint8_t *whole = mmap(NULL, WINDOW_SIZE + 2 * WINDOW_GUARD, PROT_NONE,
@@ -19,12 +28,14 @@ int window_init(struct window *window, const struct ram *ram, unsigned room)
 
     *window = (struct window){.ram = ram, .room = room, .first = UINT64_MAX};
     window->runs = malloc(room * sizeof(struct window_run));
-    if (whole == MAP_FAILED || present == MAP_FAILED || !window->runs) {
+    window->gone = malloc(WINDOW_PIECES * sizeof(struct window_piece));
+    if (whole == MAP_FAILED || present == MAP_FAILED || !window->runs || !window->gone) {
         if (whole != MAP_FAILED)
             munmap(whole, WINDOW_SIZE + 2 * WINDOW_GUARD);
         if (present != MAP_FAILED)
             munmap(present, PRESENT_BYTES);
         free(window->runs);
+        free(window->gone);
         return -ENOMEM;
     }
     /* A core dump has the guest's memory elsewhere, if at all. */
@@ -41,6 +52,7 @@ void window_release(struct window *window)
     munmap(window->base - WINDOW_GUARD, WINDOW_SIZE + 2 * WINDOW_GUARD);
     munmap(window->present, PRESENT_BYTES);
     free(window->runs);
+    free(window->gone);
     window->base = NULL;
 }
 
@@ -157,15 +169,52 @@ bool window_unmap(struct window *window, uint64_t page, uint64_t count)
     return true;
 }
 
-enum { REVIEW_PIECES = 64 };
-
-void window_review(struct window *window, bool (*holds)(void *ctx, const struct window_run *page),
-                   void *ctx)
+static bool note_gone(struct window *window, unsigned *pieces, uint64_t page)
 {
-    struct {
-        uint64_t page, count;
-    } gone[REVIEW_PIECES];
+    struct window_piece *last = *pieces ? &window->gone[*pieces - 1] : NULL;
+
+    if (last && last->page + last->count == page) {
+        last->count++;
+        return true;
+    }
+    if (*pieces == WINDOW_PIECES)
+        return false;
+    window->gone[(*pieces)++] = (struct window_piece){page, 1};
+    return true;
+}
+
+static int compare_pieces(const void *a, const void *b)
+{
+    const struct window_piece *left = a, *right = b;
+
+    return left->page < right->page ? -1 : left->page > right->page;
+}
+
+/* Unmaps the pieces, in one call those with nothing mapped in between. */
+static unsigned unmap_pieces(struct window *window, unsigned pieces)
+{
+    struct window_piece *gone = window->gone;
+    unsigned last = 0;
+
+    qsort(gone, pieces, sizeof(*gone), compare_pieces);
+    for (unsigned i = 1; i < pieces; i++) {
+        uint64_t end = gone[last].page + gone[last].count, gap = gone[i].page - end;
+
+        if (gap <= WINDOW_GAP && !is_present(window, end, gap))
+            gone[last].count += gap + gone[i].count;
+        else
+            gone[++last] = gone[i];
+    }
+    for (unsigned i = 0; pieces && i <= last; i++)
+        window_unmap(window, gone[i].page, gone[i].count);
+    return pieces ? last + 1 : 0;
+}
+
+unsigned window_review(struct window *window,
+                       bool (*holds)(void *ctx, const struct window_run *page), void *ctx)
+{
     unsigned pieces = 0;
+    bool kept = false;
 
     for (unsigned i = 0; i < window->count; i++) {
         struct window_run page = window->runs[i];
@@ -173,22 +222,18 @@ void window_review(struct window *window, bool (*holds)(void *ctx, const struct 
 
         page.count = 1;
         for (; left; left--, page.virtual_page++, page.ram_page++) {
-            if (holds(ctx, &page))
-                continue;
-            if (pieces && gone[pieces - 1].page + gone[pieces - 1].count == page.virtual_page) {
-                gone[pieces - 1].count++;
-                continue;
+            if (holds(ctx, &page)) {
+                kept = true;
+            } else if (!note_gone(window, &pieces, page.virtual_page)) {
+                window_clear(window); /* nobody waits for so many calls of the host */
+                return 1;
             }
-            if (pieces == REVIEW_PIECES) { /* less work than all of them one by one */
-                window_clear(window);
-                return;
-            }
-            gone[pieces].page = page.virtual_page;
-            gone[pieces++].count = 1;
         }
     }
-    for (unsigned i = 0; i < pieces; i++)
-        window_unmap(window, gone[i].page, gone[i].count);
+    if (kept)
+        return unmap_pieces(window, pieces);
+    window_clear(window);
+    return 1;
 }
 
 bool window_map(struct window *window, const struct window_run *run)

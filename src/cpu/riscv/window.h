@@ -30,6 +30,7 @@ struct window {
     unsigned count, room; /* runs */
     uint64_t first, end;  /* pages outside are not mapped */
     struct window_run *runs;
+    struct window_piece *gone; /* of a review */
 };
 
 /* `room`: runs, at least 4. Each is two mappings of the process at most, one more for each window;
@@ -47,9 +48,10 @@ bool window_map(struct window *window, const struct window_run *run) MUST_CHECK;
 /* Unmaps [page, page + count); false: nothing was there. */
 bool window_unmap(struct window *window, uint64_t page, uint64_t count);
 void window_clear(struct window *window);
-/* Unmaps every page for which `holds` is false; it is given runs of one page. */
-void window_review(struct window *window, bool (*holds)(void *ctx, const struct window_run *page),
-                   void *ctx);
+/* Unmaps every page for which `holds` is false; it is given runs of one page. How many calls of the
+ * host that took. */
+unsigned window_review(struct window *window,
+                       bool (*holds)(void *ctx, const struct window_run *page), void *ctx);
 /* Makes the page of RAM read-only wherever it is mapped; true if it was writable somewhere. */
 bool window_protect(struct window *window, uint64_t ram_page);
 
