@@ -24,7 +24,7 @@ enum {
     UNFIT_MOST = 100, /* times that a region may fail to begin */
     KNOWN_HALF = 4,   /* samples of nothing new for which the period doubles, */
     KNOWN_MOST = 6 * KNOWN_HALF,
-    PATIENCE_MOST = 8, /* doublings of the period while CPUs leave by themselves */
+    PATIENCE_MOST = 12, /* doublings of the period while CPUs leave by themselves */
 };
 
 #define SAMPLE_PERIOD_NS UINT64_C(2000000)
@@ -131,7 +131,7 @@ static bool sample(struct native *native, unsigned *patience)
     }
     mutex_unlock(&t->lock);
     if (!alone)
-        *patience -= *patience > 0;
+        *patience /= 2;
     else if (busy && *patience < PATIENCE_MOST)
         (*patience)++;
     return busy;
