@@ -281,6 +281,102 @@ static void test_large_mappings(void **state)
     }
 }
 
+/* ---- pages that have the same place in a TLB ---- */
+
+enum { TWIN_TABLE = 301, TWINS = 3, TWIN_FAR = 4 };
+
+/* Number `i` of those that are 8 MiB apart, which is as far as a TLB reaches; the first is in
+ * LOWER. */
+static uint64_t twin(unsigned i, unsigned n)
+{
+    return LOWER + 0x40000 + n * UINT64_C(0x1000) + i * UINT64_C(0x800000);
+}
+
+static void twin_map(struct spaces *s, unsigned i, unsigned n, struct data_page page)
+{
+    uint64_t value = pte(frame(page.frame), page.flags);
+
+    if (i)
+        rig_put64(s->rig, frame(TWIN_TABLE + i) + (twin(i, n) >> 12 & 511) * 8, value);
+    else
+        spaces_map(s, 0, twin(0, n), value);
+}
+
+/* They are read and written in turn, each page of one with the same page of the others, while PTEs
+ * change, each with a fence that is enough. */
+static void twins_are_changed(struct spaces *s)
+{
+    struct data_page pages[TWIN_FAR][TWINS];
+    struct walk walk = {.count = TWINS, .stride = 0x800000, .adue = true};
+    uint64_t grown[FREE + FRAMES] = {0};
+    struct visit visit = {.asid = 1, .user = true, .fence = FENCE_ALL};
+    unsigned seed = 1;
+
+    put_walks(s);
+    frames_fill(s, FREE, FRAMES);
+    map(s, 0, HERE, 0, PTE_U);
+    for (unsigned i = 1; i < TWINS; i++)
+        spaces_map_large(s, 0, twin(i, 0), pte(frame(TWIN_TABLE + i), PTE_V));
+    for (unsigned n = 0; n < TWIN_FAR; n++)
+        for (unsigned i = 0; i < TWINS; i++) {
+            pages[n][i] = (struct data_page){FREE + n * TWINS + i, PTE_RWX | PTE_U};
+            twin_map(s, i, n, pages[n][i]);
+        }
+    for (unsigned round = 0; round < 300 * test_rounds(); round++) {
+        unsigned n = (unsigned)rand_r(&seed) % TWIN_FAR, i = (unsigned)rand_r(&seed) % TWINS;
+
+        if (round % 3 == 2) {
+            data_page_change(&pages[n][i], &seed);
+            twin_map(s, i, n, pages[n][i]);
+            visit.at = twin(i, n);
+            visit.fence = fences[(unsigned)rand_r(&seed) % ARRAY_SIZE(fences)];
+        }
+        walk.base = twin(0, n);
+        walk.pages = pages[n];
+        walk_all(s, &walk, visit, (unsigned)rand_r(&seed) % 2, grown);
+        walk_all(s, &walk, (struct visit){.asid = 1, .user = true}, false, grown);
+        visit.fence = FENCE_NONE;
+    }
+    frames_hold(s, grown, FREE, FRAMES);
+}
+
+static void test_pages_of_one_place(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(permutations); i++) {
+        struct spaces *s = spaces_of(i, true, PTE_G);
+
+        twins_are_changed(s);
+        spaces_free(s);
+    }
+}
+
+/* Two such pages are one walk through the tables each, however often they are used in turn. */
+static void test_pages_of_one_place_are_kept(void **state)
+{
+    struct data_page pages[2] = {{FREE, PTE_RWX | PTE_U}, {FREE + 1, PTE_RWX | PTE_U}};
+    struct walk walk = {
+        .base = twin(0, 0), .count = 2, .stride = 0x800000, .pages = pages, .adue = true};
+    struct spaces *s = spaces_new(&riscv_translator, "heat=0,windows=0", true, PTE_G);
+    uint64_t grown[FREE + FRAMES] = {0};
+    struct visit visit = {.asid = 1, .user = true, .fence = FENCE_ALL};
+
+    put_walks(s);
+    frames_fill(s, FREE, 4);
+    map(s, 0, HERE, 0, PTE_U);
+    spaces_map_large(s, 0, twin(1, 0), pte(frame(TWIN_TABLE + 1), PTE_V));
+    for (unsigned i = 0; i < 2; i++)
+        twin_map(s, i, 0, pages[i]);
+    walk_all(s, &walk, visit, true, grown);
+    visit.fence = FENCE_NONE;
+    /* The tables say otherwise now, but no fence does. */
+    for (unsigned i = 0; i < 2; i++)
+        twin_map(s, i, 0, (struct data_page){FREE + 2 + i, PTE_RWX | PTE_U});
+    for (unsigned round = 0; round < 10; round++)
+        walk_all(s, &walk, visit, round % 2, grown);
+    frames_hold(s, grown, FREE, 2);
+    spaces_free(s);
+}
+
 /* ---- a window that is closed while its code waits for a helper ---- */
 
 #define NEAR UINT64_C(0x10000000)
@@ -504,6 +600,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_large_mappings),
+        cmocka_unit_test(test_pages_of_one_place),
+        cmocka_unit_test(test_pages_of_one_place_are_kept),
         cmocka_unit_test(test_window_is_closed_in_a_helper),
         cmocka_unit_test(test_window_outlives_short_programs),
         cmocka_unit_test(test_window_keeps_what_a_fence_leaves),

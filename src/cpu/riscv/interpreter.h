@@ -36,6 +36,7 @@
 enum {
     TLB_SIZE = 2048, /* entries, direct mapped by the page's number */
     TLB_COUNT = 16,  /* regimes that are remembered */
+    TLB_VICTIMS = 64,
     JUMP_PAGES = 1 << 16,
     LARGE_SHIFT = 21,
     LARGE_PLACES = 1 << 14, /* half of them for each half of the address space */
@@ -62,6 +63,13 @@ struct tlb_entry {
     uint64_t addend; /* host address minus virtual address */
 };
 
+/* A page that another one took the place of. Of main RAM. */
+struct tlb_victim {
+    uint64_t tag; /* TLB_NONE: none */
+    uint64_t addend;
+    unsigned allowed; /* enum riscv_access */
+};
+
 struct tlb {
     struct native_context native; /* first: translated code finds all of the TLB from it */
     struct riscv_regime regime;
@@ -76,6 +84,7 @@ struct tlb {
         uint64_t base, mask; /* va is inside when (va & mask) == base; mask 0 and base 1: empty */
     } large[2];
     struct tlb_entry entries[TLB_SIZE];
+    struct tlb_victim victims[TLB_VICTIMS]; /* by a hash of the page's number */
     /* Which pages native.jumps and native.edges may lead to, by their low bits. */
     uint64_t jump_pages[JUMP_PAGES / 64];
     int32_t edge_pages[NATIVE_EDGES]; /* how far each of native.edges leads */
@@ -181,8 +190,9 @@ struct engine_cpu {
     enum cpu_stop stop;
     bool stopping; /* run() returns `stop` */
 
-    int64_t counted;    /* budget up to which mcycle and minstret are up to date */
-    uint64_t tlb_clock; /* counts regimes that are taken up */
+    int64_t counted;                /* budget up to which mcycle and minstret are up to date */
+    uint64_t tlb_clock;             /* counts regimes that are taken up */
+    const struct range *main_range; /* of main RAM, once a page of it was looked up */
     /* All that was translated in the upper half of address spaces so far was global: there they
      * are the same. */
     bool upper_global;

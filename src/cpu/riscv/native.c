@@ -330,7 +330,7 @@ static const void *find_code(struct engine_cpu *cpu, uint64_t pc)
 static bool interpret_here(struct engine_cpu *cpu)
 {
     const struct tlb *fetch = cpu->fetch, *data = cpu->data;
-    uint64_t flushes = cpu->counters.tlb_flushes;
+    uint64_t flushes = cpu->counters.tlb_flushes, satp = cpu->hart->satp;
     struct code_block *block = code_find(cpu, cpu->hart->pc, false);
 
     /* The dispatcher translates it. */
@@ -340,9 +340,9 @@ static bool interpret_here(struct engine_cpu *cpu)
         cpu_take_trap(cpu, cpu->cause, cpu->tval);
         return false;
     }
-    return cpu->fetch == fetch && cpu->data == data && cpu->counters.tlb_flushes == flushes &&
-           !cpu->stopping && !cpu_signal_pending(&cpu->hart->signal) &&
-           riscv_interrupt_pick(cpu->hart) < 0;
+    return cpu->fetch == fetch && cpu->data == data && cpu->hart->satp == satp &&
+           cpu->counters.tlb_flushes == flushes && !cpu->stopping &&
+           !cpu_signal_pending(&cpu->hart->signal) && riscv_interrupt_pick(cpu->hart) < 0;
 }
 
 enum { INTERPRETED_MAX = 8 }; /* times, before the dispatcher is to have a look */

@@ -27,6 +27,30 @@ static void entry_clear(struct tlb_entry *entry)
     entry->read = entry->write = entry->fetch = TLB_NONE;
 }
 
+/* ---- victims: two pages that are used in turn and have the same place in entries[] ---- */
+
+/* Pages that have the same place there differ in the higher bits. */
+static struct tlb_victim *victim_of(struct tlb *tlb, uint64_t tag)
+{
+    uint64_t page = tag >> PAGE_SHIFT;
+
+    return &tlb->victims[(page ^ page >> 11 ^ page >> 17) % TLB_VICTIMS];
+}
+
+static void victim_forget(struct tlb *tlb, uint64_t tag)
+{
+    struct tlb_victim *victim = victim_of(tlb, tag);
+
+    if (victim->tag == tag)
+        victim->tag = TLB_NONE;
+}
+
+static void entries_empty(struct tlb *tlb)
+{
+    memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+    memset(tlb->victims, 0xff, sizeof(tlb->victims));
+}
+
 static void jumps_empty(struct tlb *tlb)
 {
     memset(tlb->native.jumps, 0xff, sizeof(tlb->native.jumps));
@@ -203,6 +227,9 @@ static void drop_lower(struct engine_cpu *cpu, struct tlb *tlb)
     for (unsigned i = 0; i < TLB_SIZE; i++)
         if (!entry_is_upper(&tlb->entries[i]))
             entry_clear(&tlb->entries[i]);
+    for (unsigned i = 0; i < TLB_VICTIMS; i++)
+        if (!is_upper(tlb->victims[i].tag))
+            tlb->victims[i].tag = TLB_NONE;
     for (unsigned i = 0; i < NATIVE_JUMPS && cpu->native; i++)
         if (!is_upper(tlb->native.jumps[i].tag))
             tlb->native.jumps[i].tag = native_no_tag(i);
@@ -233,7 +260,7 @@ static void tlb_renew(struct engine_cpu *cpu, struct tlb *tlb)
         return;
     }
     if (tlb->emptied <= tlb->used) {
-        memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+        entries_empty(tlb);
         tlb_empty_jumps(tlb);
         tlb->has_lower = false;
         if (tlb != cpu->fetch && tlb != cpu->data)
@@ -264,6 +291,35 @@ static struct tlb *tlb_victim(struct engine_cpu *cpu)
     return victim;
 }
 
+/* Without SUM a kernel sees its own half only, which is the same in all address spaces: one TLB
+ * does for all of them, and goes with the CPU to the next. */
+static bool may_move(const struct engine_cpu *cpu, const struct tlb *tlb,
+                     const struct riscv_regime *regime)
+{
+    return !regime->sum && !tlb->has_lower && may_inherit(cpu, tlb, regime);
+}
+
+static struct tlb *tlb_to_move(struct engine_cpu *cpu, const struct riscv_regime *regime)
+{
+    /* The one that the CPU is in, most often. */
+    if (cpu->fetch && may_move(cpu, cpu->fetch, regime))
+        return cpu->fetch;
+    for (unsigned i = 0; i < TLB_COUNT && !regime->sum; i++)
+        if (may_move(cpu, &cpu->tlbs[i], regime))
+            return &cpu->tlbs[i];
+    return NULL;
+}
+
+static struct tlb *tlb_move(struct engine_cpu *cpu, struct tlb *tlb,
+                            const struct riscv_regime *regime)
+{
+    drop_lower(cpu, tlb);
+    tlb->regime = *regime;
+    tlb->used = cpu->tlb_clock;
+    tlb->emptied = 0;
+    return tlb;
+}
+
 /* The TLB of a regime, emptied if it is new. */
 static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
 {
@@ -278,7 +334,11 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
         }
     }
     cpu_before_eviction(cpu);
-    tlb = tlb_victim(cpu);
+    tlb = tlb_to_move(cpu, regime);
+    if (!tlb)
+        tlb = tlb_victim(cpu);
+    if (may_inherit(cpu, tlb, regime))
+        return tlb_move(cpu, tlb, regime);
     tlb_void(cpu, tlb);
     from = donor_for(cpu, regime);
     tlb->regime = *regime;
@@ -287,7 +347,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     tlb->emptied = 0;
     tlb->has_lower = false;
     large_forget(tlb);
-    memset(tlb->entries, 0xff, sizeof(tlb->entries)); /* TLB_NONE */
+    entries_empty(tlb);
     if (cpu->native) {
         tlb_empty_jumps(tlb);
         tlb->ticks = tlb->churn = tlb->window_cost = tlb->window_heavy = tlb->window_pause = 0;
@@ -406,8 +466,10 @@ static void jumps_flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
 
 static void flush_pages(struct tlb *tlb, uint64_t vaddr, uint64_t count)
 {
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = 0; i < count; i++) {
         entry_clear(entry_of(tlb, vaddr + (i << PAGE_SHIFT)));
+        victim_forget(tlb, (vaddr & PAGE_MASK) + (i << PAGE_SHIFT));
+    }
     if (tlb->window && vaddr < WINDOW_SIZE && window_unmap(tlb->window, vaddr >> PAGE_SHIFT, count))
         tlb->window_cost += WINDOW_UNMAP_COST;
 }
@@ -570,6 +632,38 @@ static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
         large_widen(tlb, vaddr >> 63, vaddr, shift < 64 ? ~UINT64_C(0) << shift : 0);
 }
 
+/* Ranges stay where they are once CPUs run. */
+static bool is_main(struct engine_cpu *cpu, const struct range *range)
+{
+    if (unlikely(!cpu->main_range) && range->ram == memory_main_ram(cpu->engine->memory))
+        cpu->main_range = range;
+    return range == cpu->main_range;
+}
+
+static bool host_is_main(const struct engine_cpu *cpu, uint64_t host)
+{
+    const struct range *range = cpu->main_range;
+
+    return range && host - (uintptr_t)range->ram->host < range->ram->size;
+}
+
+/* What is in the entry goes, since the page at `tag` takes its place. */
+static void entry_leave(struct engine_cpu *cpu, struct tlb *tlb, struct tlb_entry *entry,
+                        uint64_t tag)
+{
+    uint64_t old = entry->read != TLB_NONE ? entry->read : entry->fetch;
+
+    victim_forget(tlb, tag);
+    if (old != TLB_NONE && old != tag && host_is_main(cpu, old + entry->addend))
+        *victim_of(tlb, old) =
+            (struct tlb_victim){.tag = old,
+                                .addend = entry->addend,
+                                .allowed = (entry->read == old ? RISCV_LOAD : 0u) |
+                                           (entry->fetch == old ? RISCV_FETCH : 0u) |
+                                           (entry->write == old ? RISCV_STORE : 0u)};
+    entry_clear(entry);
+}
+
 /* Enters a page of RAM. Only main RAM is entered for writing: see tlb_protect_all(). */
 static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
                        enum riscv_access access, unsigned allowed, const struct tlb_place *place)
@@ -578,27 +672,48 @@ static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
     uint64_t tag = vaddr & PAGE_MASK, addend = (uintptr_t)place->host - vaddr;
     struct ram *ram = place->range->ram;
     uint64_t offset = place->address - ram->base;
+    uint8_t flags;
 
     if (entry->write != TLB_NONE)
         cpu_before_eviction(cpu);
     if (entry->addend != addend || (entry->read != tag && entry->fetch != tag))
-        entry_clear(entry);
+        entry_leave(cpu, tlb, entry, tag);
     entry->addend = addend;
     if (allowed & RISCV_LOAD)
         entry->read = tag;
     if (allowed & RISCV_FETCH)
         entry->fetch = tag;
-    if (access != RISCV_STORE)
-        return;
-    entry->write = TLB_NONE;
-    if (ram != memory_main_ram(cpu->engine->memory))
+    if (access == RISCV_STORE)
+        entry->write = TLB_NONE;
+    if (!is_main(cpu, place->range) || !(allowed & RISCV_STORE))
         return;
     /* A page that becomes code after this look gives a request (I1), handled after this. */
-    if (atomic_load_explicit(&ram->flags[offset >> PAGE_SHIFT], memory_order_acquire) & PAGE_CODE)
+    flags = atomic_load_explicit(&ram->flags[offset >> PAGE_SHIFT], memory_order_acquire);
+    /* What is read first is written next, often enough: where that changes nothing for others, the
+     * page is entered for both. */
+    if (flags & PAGE_CODE || (access != RISCV_STORE && !(flags & PAGE_DIRTY)))
         return;
     memory_note_write(ram, offset, 1); /* dirty from now on */
     entry->write = tag;
     written_note(cpu, tlb, entry, offset >> PAGE_SHIFT, place->host - (vaddr & (PAGE_SIZE - 1)));
+}
+
+/* Back from the victims, if the page is there and allows the access. */
+static bool victim_return(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
+                          enum riscv_access access, struct tlb_place *place)
+{
+    struct tlb_victim victim = *victim_of(tlb, vaddr & PAGE_MASK);
+    const struct ram *ram;
+
+    if (victim.tag != (vaddr & PAGE_MASK) || !(victim.allowed & access))
+        return false;
+    ram = cpu->main_range->ram;
+    *place = (struct tlb_place){.range = cpu->main_range,
+                                .host = (uint8_t *)(uintptr_t)(vaddr + victim.addend),
+                                .cached = true};
+    place->address = ram->base + (uint64_t)(place->host - ram->host);
+    entry_fill(cpu, tlb, vaddr, access, victim.allowed, place);
+    return true;
 }
 
 int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned width,
@@ -611,6 +726,8 @@ int tlb_lookup(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr, unsigned
     int error;
 
     cpu->counters.tlb_misses++;
+    if (victim_return(cpu, tlb, vaddr, access, place))
+        return 0;
     error = riscv_translate(hart, cpu->engine->memory, vaddr, access, &tlb->regime, &translation);
     if (error)
         return error;

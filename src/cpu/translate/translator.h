@@ -155,15 +155,6 @@ struct unit *translator_find(struct translator *t, uint64_t page, unsigned offse
 const struct unit_page *translator_page(const struct translator *t, uint64_t page);
 struct unit *unit_page_find(struct translator *t, const struct unit_page *page, unsigned offset,
                             bool windowed);
-/* (lock) Whether windowed units begin in it, or began. */
-static inline bool unit_page_is_windowed(const struct unit_page *page)
-{
-    uint64_t any = 0;
-
-    for (unsigned i = 0; i < PAGE_GRAINS / 64; i++)
-        any |= page->starts[1][i];
-    return any;
-}
 /* Where an access that faulted at the host's address `pc` is done otherwise, host_runtime.access
  * or code of its own; 0: it is no access of translated code. Takes the lock. */
 uint64_t translator_fault(struct translator *t, uint64_t pc);
