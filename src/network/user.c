@@ -16,6 +16,7 @@
  *   net_send()      --------- FRAME --------> libslirp --- sockets of the host
  *   port.receive()  <-------- FRAME ---------
  *   log             <-------- WORDS ---------
+ *   counters        <-------- LOST ----------
  *
  * Each dies with the other: the network's by the end of the socket and, whatever it is at, by
  * PR_SET_PDEATHSIG; for the machine the end of the network is a cable that was pulled out
@@ -41,7 +42,7 @@
 #include "network/slirp.h"
 #include "network/wire.h"
 
-enum message { MESSAGE_READY, MESSAGE_FAILED, MESSAGE_FRAME, MESSAGE_WORDS };
+enum message { MESSAGE_READY, MESSAGE_FAILED, MESSAGE_FRAME, MESSAGE_WORDS, MESSAGE_LOST };
 
 #define WORDS_MAX 512u
 /* What a process that was taken over may have written to the log. */
@@ -55,13 +56,29 @@ struct failure {
     bool usage;
 };
 
+/* Frames that libslirp was given or gave, and that went no further, since it began. */
+struct losses {
+    uint64_t in, out;
+};
+
 /* ---- the network's process ---- */
 
 struct network {
     struct loop *loop;
     struct net *net;
     struct wire wire;
+    struct losses told;
 };
+
+/* With the next frame, if the wire is full. */
+static void network_tell_losses(struct network *network)
+{
+    const struct losses now = {.in = network->net->lost_in, .out = network->net->lost_out};
+
+    if ((now.in != network->told.in || now.out != network->told.out) &&
+        wire_send(&network->wire, MESSAGE_LOST, (const uint8_t *)&now, sizeof(now)))
+        network->told = now;
+}
 
 static void network_received(void *ctx, uint8_t kind, const uint8_t *bytes, uint32_t length)
 {
@@ -70,12 +87,14 @@ static void network_received(void *ctx, uint8_t kind, const uint8_t *bytes, uint
 
     if (kind == MESSAGE_FRAME && length)
         net_send(network->net, &frame, 1, length);
+    network_tell_losses(network);
 }
 
 static bool network_deliver(void *ctx, const uint8_t *frame, uint32_t length)
 {
     struct network *network = ctx;
 
+    network_tell_losses(network);
     return wire_send(&network->wire, MESSAGE_FRAME, frame, length);
 }
 
@@ -219,6 +238,7 @@ struct net_user {
     pid_t pid;
     int process; /* a pidfd */
     unsigned lines;
+    struct losses losses;     /* as the process told last */
     struct frame_queue queue; /* for the guest */
     struct deferred turn;
     uint8_t frame[NET_FRAME_MAX]; /* the guest's, gathered */
@@ -270,12 +290,27 @@ static void user_hear(struct net_user *user, const uint8_t *bytes, uint32_t leng
     log_say(&user->log, LOG_GUEST, "%s", text);
 }
 
+/* A process that was taken over spoils its own machine's counters, and no others. */
+static void user_hear_losses(struct net_user *user, const uint8_t *bytes, uint32_t length)
+{
+    struct losses now;
+
+    if (length != sizeof(now))
+        return;
+    memcpy(&now, bytes, sizeof(now));
+    user->net.lost_in += now.in - user->losses.in;
+    user->net.lost_out += now.out - user->losses.out;
+    user->losses = now;
+}
+
 static void user_received(void *ctx, uint8_t kind, const uint8_t *bytes, uint32_t length)
 {
     if (kind == MESSAGE_FRAME)
         user_receive(ctx, bytes, length);
     else if (kind == MESSAGE_WORDS)
         user_hear(ctx, bytes, length);
+    else if (kind == MESSAGE_LOST)
+        user_hear_losses(ctx, bytes, length);
 }
 
 static void user_sendable(void *ctx)
@@ -334,7 +369,7 @@ static void user_send(struct net *net, const struct iovec *iov, unsigned iov_cou
 
     if (length <= sizeof(user->frame))
         length = frame_gather(iov, iov_count, user->frame, length);
-    /* Who did not ask loses it. What libslirp drops is not told. */
+    /* Who did not ask loses it. */
     if (length > sizeof(user->frame) || !wire_send(&user->wire, MESSAGE_FRAME, user->frame, length))
         net->lost_out++;
 }

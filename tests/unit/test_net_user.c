@@ -390,6 +390,26 @@ static void router_answers_ping(void **state)
     guest_close(guest);
 }
 
+/* What goes no further is counted, also where another process finds out. */
+static void what_is_dropped_is_counted(void **state)
+{
+    enum { ETHERTYPE_LLDP = 0x88cc };
+    struct guest *guest = guest_new();
+
+    guest_open(guest, NULL, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t frame[60] = {0};
+
+        ether_put(guest, frame, ETHERTYPE_LLDP);
+        guest_send(guest, frame, sizeof(frame));
+    }
+    /* Whose answer comes after that. */
+    guest_resolve(guest);
+    assert_int_equal(guest->net->lost_out, 3);
+    assert_int_equal(guest->net->lost_in, 0);
+    guest_close(guest);
+}
+
 static bool is_router_advertisement(const struct guest *guest)
 {
     return get16(guest->frame + 12) == 0x86dd && guest->frame[ETHER_SIZE + 6] == 58 &&
@@ -955,6 +975,7 @@ int main(void)
         cmocka_unit_test(flood_of_connections_does_no_harm),
         cmocka_unit_test(dhcp_offers_address),
         cmocka_unit_test(router_answers_ping),
+        cmocka_unit_test(what_is_dropped_is_counted),
         cmocka_unit_test(host_loopback_is_reached),
         cmocka_unit_test(queue_is_bounded_and_kept),
         cmocka_unit_test(tcp_forward_connects),
