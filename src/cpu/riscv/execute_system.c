@@ -260,9 +260,8 @@ static enum op_result exec_sfence_vma(struct engine_cpu *cpu, const struct op *o
     tlb_flush(cpu, !op->rs1, x[op->rs1], !op->rs2, x[op->rs2]);
     /* A kernel that fences a page of a program, or a program's address space, goes on: nothing that
      * is known of its own half has changed. */
-    if (fetch == cpu->fetch && data == cpu->data && fetch == data && fetch->valid &&
-        !fetch->has_lower && cpu->upper_global && cpu->base >> 63 &&
-        (op->rs1 ? !(x[op->rs1] >> 63) : op->rs2 != 0))
+    if (fetch == cpu->fetch && data == cpu->data && fetch == data && !fetch->has_lower &&
+        cpu->upper_global && cpu->base >> 63 && (op->rs1 ? !(x[op->rs1] >> 63) : op->rs2 != 0))
         return OP_NEXT;
     return op_exit(cpu, op);
 }

@@ -476,9 +476,9 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
     c->hart = state;
     c->engine = engine;
     c->upper_global = true;
-    if (memory_main_ram(engine->memory))
-        c->written =
-            calloc(memory_main_ram(engine->memory)->size >> PAGE_SHIFT, sizeof(*c->written));
+    c->main = memory_main_ram(engine->memory);
+    if (c->main)
+        c->written = calloc(c->main->size >> PAGE_SHIFT, sizeof(*c->written));
     if (code_cache_init(c) || !c->written) {
         code_cache_release(c);
         free(c->written);

@@ -74,8 +74,8 @@ struct tlb {
     struct native_context native; /* first: translated code finds all of the TLB from it */
     struct riscv_regime regime;
     bool valid;
-    uint64_t used;    /* struct engine_cpu.tlb_clock when it was taken up last */
-    uint64_t emptied; /* the same of when a fence emptied it, if it was not in use then */
+    uint64_t used; /* struct engine_cpu.tlb_clock when it was taken up last */
+    bool empty;    /* a fence has emptied it, and nobody has used it since */
     /* Mappings greater than a page: sfence.vma of one address must drop all of it. Those of up to
      * LARGE_SHIFT bits by a bit for the place they lie in, in turn; for the greater ones, what all
      * of them lie in, [0] below and [1] above the middle of the address space. */
@@ -190,9 +190,9 @@ struct engine_cpu {
     enum cpu_stop stop;
     bool stopping; /* run() returns `stop` */
 
-    int64_t counted;                /* budget up to which mcycle and minstret are up to date */
-    uint64_t tlb_clock;             /* counts regimes that are taken up */
-    const struct range *main_range; /* of main RAM, once a page of it was looked up */
+    int64_t counted;    /* budget up to which mcycle and minstret are up to date */
+    uint64_t tlb_clock; /* counts regimes that are taken up */
+    struct ram *main;   /* the greatest RAM: of no other are pages entered for writing */
     /* All that was translated in the upper half of address spaces so far was global: there they
      * are the same. */
     bool upper_global;

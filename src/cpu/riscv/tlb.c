@@ -259,12 +259,11 @@ static void tlb_renew(struct engine_cpu *cpu, struct tlb *tlb)
         tlb_void(cpu, tlb);
         return;
     }
-    if (tlb->emptied <= tlb->used) {
+    if (!tlb->empty) {
         entries_empty(tlb);
         tlb_empty_jumps(tlb);
         tlb->has_lower = false;
-        if (tlb != cpu->fetch && tlb != cpu->data)
-            tlb->emptied = ++cpu->tlb_clock;
+        tlb->empty = tlb != cpu->fetch && tlb != cpu->data;
     }
     if (tlb->window)
         native_window_review(cpu, tlb);
@@ -310,13 +309,10 @@ static struct tlb *tlb_to_move(struct engine_cpu *cpu, const struct riscv_regime
     return NULL;
 }
 
-static struct tlb *tlb_move(struct engine_cpu *cpu, struct tlb *tlb,
-                            const struct riscv_regime *regime)
+static struct tlb *take_up(struct engine_cpu *cpu, struct tlb *tlb)
 {
-    drop_lower(cpu, tlb);
-    tlb->regime = *regime;
-    tlb->used = cpu->tlb_clock;
-    tlb->emptied = 0;
+    tlb->used = ++cpu->tlb_clock;
+    tlb->empty = false;
     return tlb;
 }
 
@@ -324,27 +320,24 @@ static struct tlb *tlb_move(struct engine_cpu *cpu, struct tlb *tlb,
 static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
 {
     const struct tlb *from;
-    struct tlb *tlb = NULL;
+    struct tlb *tlb;
 
-    cpu->tlb_clock++;
-    for (unsigned i = 0; i < TLB_COUNT; i++) {
-        if (cpu->tlbs[i].valid && regime_equal(&cpu->tlbs[i].regime, regime)) {
-            cpu->tlbs[i].used = cpu->tlb_clock;
-            return &cpu->tlbs[i];
-        }
-    }
+    for (unsigned i = 0; i < TLB_COUNT; i++)
+        if (cpu->tlbs[i].valid && regime_equal(&cpu->tlbs[i].regime, regime))
+            return take_up(cpu, &cpu->tlbs[i]);
     cpu_before_eviction(cpu);
     tlb = tlb_to_move(cpu, regime);
     if (!tlb)
         tlb = tlb_victim(cpu);
-    if (may_inherit(cpu, tlb, regime))
-        return tlb_move(cpu, tlb, regime);
+    if (may_inherit(cpu, tlb, regime)) {
+        drop_lower(cpu, tlb);
+        tlb->regime = *regime;
+        return take_up(cpu, tlb);
+    }
     tlb_void(cpu, tlb);
     from = donor_for(cpu, regime);
     tlb->regime = *regime;
     tlb->valid = true;
-    tlb->used = cpu->tlb_clock;
-    tlb->emptied = 0;
     tlb->has_lower = false;
     large_forget(tlb);
     entries_empty(tlb);
@@ -355,7 +348,7 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     }
     if (from)
         inherit(cpu, tlb, from);
-    return tlb;
+    return take_up(cpu, tlb);
 }
 
 unsigned tlb_count(const struct engine_cpu *cpu)
@@ -522,10 +515,9 @@ void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool 
 /* UINT64_MAX: it is not in main RAM. */
 static uint64_t page_of_main(const struct engine_cpu *cpu, const uint8_t *host)
 {
-    const struct ram *ram = memory_main_ram(cpu->engine->memory);
-    uint64_t offset = (uintptr_t)host - (uintptr_t)ram->host;
+    uint64_t offset = (uintptr_t)host - (uintptr_t)cpu->main->host;
 
-    return offset < ram->size ? offset >> PAGE_SHIFT : UINT64_MAX;
+    return offset < cpu->main->size ? offset >> PAGE_SHIFT : UINT64_MAX;
 }
 
 static bool entry_writes(const struct tlb_entry *entry, const uint8_t *host_page)
@@ -610,7 +602,7 @@ bool tlb_protect(struct engine_cpu *cpu, const uint8_t *host_page)
 
 void tlb_protect_all(struct engine_cpu *cpu)
 {
-    struct ram *ram = memory_main_ram(cpu->engine->memory);
+    struct ram *ram = cpu->main;
 
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         for (unsigned j = 0; cpu->tlbs[i].valid && j < TLB_SIZE; j++)
@@ -632,21 +624,6 @@ static void large_add(struct tlb *tlb, uint64_t vaddr, unsigned shift)
         large_widen(tlb, vaddr >> 63, vaddr, shift < 64 ? ~UINT64_C(0) << shift : 0);
 }
 
-/* Ranges stay where they are once CPUs run. */
-static bool is_main(struct engine_cpu *cpu, const struct range *range)
-{
-    if (unlikely(!cpu->main_range) && range->ram == memory_main_ram(cpu->engine->memory))
-        cpu->main_range = range;
-    return range == cpu->main_range;
-}
-
-static bool host_is_main(const struct engine_cpu *cpu, uint64_t host)
-{
-    const struct range *range = cpu->main_range;
-
-    return range && host - (uintptr_t)range->ram->host < range->ram->size;
-}
-
 /* What is in the entry goes, since the page at `tag` takes its place. */
 static void entry_leave(struct engine_cpu *cpu, struct tlb *tlb, struct tlb_entry *entry,
                         uint64_t tag)
@@ -654,7 +631,8 @@ static void entry_leave(struct engine_cpu *cpu, struct tlb *tlb, struct tlb_entr
     uint64_t old = entry->read != TLB_NONE ? entry->read : entry->fetch;
 
     victim_forget(tlb, tag);
-    if (old != TLB_NONE && old != tag && host_is_main(cpu, old + entry->addend))
+    if (old != TLB_NONE && old != tag &&
+        page_of_main(cpu, (uint8_t *)(uintptr_t)(old + entry->addend)) != UINT64_MAX)
         *victim_of(tlb, old) =
             (struct tlb_victim){.tag = old,
                                 .addend = entry->addend,
@@ -685,7 +663,7 @@ static void entry_fill(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vaddr,
         entry->fetch = tag;
     if (access == RISCV_STORE)
         entry->write = TLB_NONE;
-    if (!is_main(cpu, place->range) || !(allowed & RISCV_STORE))
+    if (ram != cpu->main || !(allowed & RISCV_STORE))
         return;
     /* A page that becomes code after this look gives a request (I1), handled after this. */
     flags = atomic_load_explicit(&ram->flags[offset >> PAGE_SHIFT], memory_order_acquire);
@@ -703,15 +681,13 @@ static bool victim_return(struct engine_cpu *cpu, struct tlb *tlb, uint64_t vadd
                           enum riscv_access access, struct tlb_place *place)
 {
     struct tlb_victim victim = *victim_of(tlb, vaddr & PAGE_MASK);
-    const struct ram *ram;
 
     if (victim.tag != (vaddr & PAGE_MASK) || !(victim.allowed & access))
         return false;
-    ram = cpu->main_range->ram;
-    *place = (struct tlb_place){.range = cpu->main_range,
-                                .host = (uint8_t *)(uintptr_t)(vaddr + victim.addend),
-                                .cached = true};
-    place->address = ram->base + (uint64_t)(place->host - ram->host);
+    place->host = (uint8_t *)(uintptr_t)(vaddr + victim.addend);
+    place->address = cpu->main->base + (uint64_t)(place->host - cpu->main->host);
+    place->range = memory_find(cpu->engine->memory, place->address);
+    place->cached = true;
     entry_fill(cpu, tlb, vaddr, access, victim.allowed, place);
     return true;
 }
