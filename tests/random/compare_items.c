@@ -55,6 +55,13 @@ static void fix(struct writer *w, bool pair, unsigned target, size_t at)
         w->fixups[w->fixup_count++] = (struct fixup){pair, w->function, target, at};
 }
 
+static uint32_t branch_over(struct writer *w)
+{
+    static const unsigned kinds[] = {0, 1, 4, 5, 6, 7};
+
+    return INSN_B(kinds[below(w, 6)], any_x(w), any_x(w), 8);
+}
+
 /* ---- what a function is made of ---- */
 
 static void items(struct writer *w, unsigned level);
@@ -68,6 +75,26 @@ static void item_units(struct writer *w)
     for (size_t i = 0; i < count; i++)
         half(w, code[i]);
     w->cost += 2 * count * w->times;
+    /* Most often sp points to memory, as it does in any program. */
+    if (below(w, 3))
+        word(w, MV(SP, TP));
+}
+
+/* What a function does with its stack, below the frame; at times it leaves sp where it is. */
+static void item_stack(struct writer *w)
+{
+    unsigned size = 16 * (1 + below(w, 3));
+
+    word(w, MV(SP, TP));
+    word(w, ADDI(SP, SP, -(int)size));
+    for (unsigned i = below(w, 4); i; i--)
+        word(w, SD(any_x(w), SP, (int)(8 * below(w, size / 8))));
+    if (below(w, 2))
+        word(w, branch_over(w));
+    for (unsigned i = 1 + below(w, 3); i; i--)
+        word(w, LD(slot_target(w), SP, (int)(8 * below(w, size / 8))));
+    if (below(w, 4))
+        word(w, ADDI(SP, SP, (int)size));
 }
 
 static void item_loop(struct writer *w, unsigned level)
@@ -108,13 +135,6 @@ static void item_shifts(struct writer *w)
     word(w, INSN_I(0x13, 5, second, first, (int)(right | below(w, 2) << 10)));
     if (below(w, 2))
         word(w, INSN_R(0x33, 0, 0, second, second, any_x(w)));
-}
-
-static uint32_t branch_over(struct writer *w)
-{
-    static const unsigned kinds[] = {0, 1, 4, 5, 6, 7};
-
-    return INSN_B(kinds[below(w, 6)], any_x(w), any_x(w), 8);
 }
 
 static void item_branch(struct writer *w, unsigned level)
@@ -294,7 +314,7 @@ static void item_compare_swap(struct writer *w)
     unsigned rd, expected = any_x(w), result, width = 2 + below(w, 2), order = below(w, 4);
 
     do {
-        rd = any_target(w);
+        rd = below(w, 4) ? any_target(w) : SP;
         result = any_target(w);
     } while (rd == result || !result);
     address(w, ADDRESS_ANY + below(w, ANY_COUNT));
@@ -560,7 +580,9 @@ static void item_calm(struct writer *w, unsigned level)
         item_remap(w, level);
         break;
     case 19:
-        if (below(w, 4) == 0)
+        if (below(w, 2))
+            item_stack(w);
+        else if (below(w, 4) == 0)
             item_supervisor(w);
         else
             item_shifts(w);

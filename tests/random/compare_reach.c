@@ -34,10 +34,14 @@ static void word(struct writer *w, uint32_t value)
     w->code[w->count++] = value;
 }
 
-/* Any register but those that lead back to the table: in the host's registers and not. */
+/* Any register but those that lead back to the table: in the host's registers and not, and often
+ * sp. */
 static unsigned any_base(struct writer *w)
 {
-    unsigned reg;
+    unsigned reg = SP;
+
+    if (below(w, 4) == 0)
+        return reg;
 
     do
         reg = 1 + below(w, 31);
@@ -138,6 +142,8 @@ static void block(struct writer *w)
 {
     w->base = any_base(w);
     word(w, LD(S8, GP, GP_ADDRESSES));
+    if (below(w, 2))
+        word(w, MV(SP, TP));
     fetch(w, any_base(w));
     fetch(w, w->base);
     if (below(w, 2))

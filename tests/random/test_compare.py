@@ -20,8 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 600
 LONG = bool(os.environ.get("HOSPES_TEST_LONG"))
 TIMES = 100 if LONG else 1
-PERMUTATIONS = ["heat=0", "heat=0,unit=1", "heat=3", "heat=0,code=1M", "heat=0,windows=0", "heat=0,windows=2", "heat=0,regions=0",
-                "heat=0,regions=2", "heat=0,regions=2,windows=2"]
+PERMUTATIONS = ["heat=0", "heat=0,unit=1", "heat=3", "heat=0,code=1M", "heat=0,windows=0", "heat=0,windows=2,audit=1",
+                "heat=0,regions=0", "heat=0,regions=2", "heat=0,regions=2,windows=2,audit=1", "heat=3,windows=2,audit=1"]
 # What else is different -> machines. Each machine is run a few times over, in one mode and address space or another.
 KINDS = {
     "": 12,

@@ -483,15 +483,23 @@ static struct spaces *owner_of_window(const char *options, struct walk *walk, ui
     return s;
 }
 
-static void tick(struct spaces *s, struct tlb *tlb, unsigned count)
+/* Found in it at `pc`, with its stack at `sp`. */
+static void tick_at(struct spaces *s, struct tlb *tlb, unsigned count, uint64_t pc, uint64_t sp)
 {
     struct engine_cpu *cpu = s->rig->cpu[0];
     struct tlb *data = cpu->data;
 
+    cpu->hart->pc = pc;
+    cpu->hart->x[SP] = sp;
     cpu->data = tlb;
     while (count--)
         native_tick(cpu);
     cpu->data = data;
+}
+
+static void tick(struct spaces *s, struct tlb *tlb, unsigned count)
+{
+    tick_at(s, tlb, count, HERE, LOWER);
 }
 
 /* Programs that run for a moment do not take it from one that runs all the time. */
@@ -595,6 +603,25 @@ static void test_window_comes_back(void **state)
     spaces_free(s);
 }
 
+/* A program that a window has no room for, as Sv48's may be, is better off without. */
+static void test_window_is_for_programs_in_it(void **state)
+{
+    struct data_page pages[40];
+    struct walk walk = {.count = ARRAY_SIZE(pages), .pages = pages};
+    uint64_t grown[FREE + WALKED] = {0};
+    struct spaces *s = owner_of_window("heat=0", &walk, grown);
+    struct tlb *tlb = user_tlb(s, OWNER);
+
+    assert_non_null(tlb);
+    tick_at(s, tlb, 1000, WINDOW_SIZE, LOWER);
+    assert_null(tlb->window);
+    tick_at(s, tlb, 1000, HERE, WINDOW_SIZE);
+    assert_null(tlb->window);
+    tick_at(s, tlb, 1000, WINDOW_SIZE - 4, WINDOW_SIZE - 16);
+    assert_non_null(tlb->window);
+    spaces_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -606,6 +633,7 @@ int main(void)
         cmocka_unit_test(test_window_outlives_short_programs),
         cmocka_unit_test(test_window_keeps_what_a_fence_leaves),
         cmocka_unit_test(test_window_comes_back),
+        cmocka_unit_test(test_window_is_for_programs_in_it),
     };
 
     if (riscv_translator_missing()) {

@@ -6,9 +6,10 @@ static uint64_t bit_of(ir_ref ref)
     return is_global(ref) && ref < 64 ? UINT64_C(1) << ref : 0;
 }
 
+/* The anchor is looked at where a unit is left, as it is. */
 static bool can_owe(const struct emitter *e, ir_ref ref)
 {
-    return is_global(ref) && ref < 64 && is_pinned(e, ref);
+    return is_global(ref) && ref < 64 && is_pinned(e, ref) && ref != anchor_of(e);
 }
 
 bool debts_may_owe_word(const struct emitter *e, const struct ir_insn *insn)

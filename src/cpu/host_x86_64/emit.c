@@ -142,8 +142,8 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
 /* Out-of-line parts that do not come back. Links of loops all leave by COLD_LINK_OUT. */
 static bool leaves_for_good(enum cold_kind kind)
 {
-    return kind == COLD_STEP || kind == COLD_LINK_OUT || kind == COLD_FAR || kind == COLD_LOOKUP ||
-           kind == COLD_POLL || kind == COLD_RESERVE;
+    return kind == COLD_STEP || kind == COLD_JUMP || kind == COLD_LINK_OUT || kind == COLD_FAR ||
+           kind == COLD_LOOKUP || kind == COLD_POLL || kind == COLD_RESERVE;
 }
 
 /* Those that go on in line, where what is owed is owed still, and have the operation's registers.
@@ -182,6 +182,9 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         break;
     case COLD_STEP:
         emit_step(e, cold->insn);
+        break;
+    case COLD_JUMP:
+        cold_jump(e, cold);
         break;
     case COLD_LINK:
         emit_exit_link(e, cold->index);
@@ -237,6 +240,55 @@ void knowledge_forget(struct emitter *e)
     memset(e->slack, 0xff, sizeof(e->slack));
 }
 
+/* ---- the anchor ---- */
+
+ir_ref anchor_of(const struct emitter *e)
+{
+    return e->unit->windowed ? e->layout->anchor : IR_ZERO;
+}
+
+/* As where the unit is entered. */
+static void anchor_is_known(struct emitter *e)
+{
+    if (anchor_of(e) != IR_ZERO)
+        e->slack[anchor_of(e)] = WINDOW_ANCHOR;
+}
+
+/* What may lead to another unit. */
+static bool goes_on_elsewhere(const struct ir_insn *insn)
+{
+    return (insn->op >= IR_BRANCH && insn->op <= IR_RETURN_TO) || insn->op == IR_COMPARE_SWAP;
+}
+
+/* In front of such an operation: the other unit relies on the anchor. If it is elsewhere, the guest
+ * executes the instruction, or what a jump leads to, itself. */
+static void anchor_check(struct emitter *e, const struct ir_insn *insn)
+{
+    ir_ref anchor = anchor_of(e);
+
+    if (anchor == IR_ZERO || !goes_on_elsewhere(insn) || e->slack[anchor] <= WINDOW_ANCHOR)
+        return;
+    emit_base_check(e, int_operand(e, anchor, 0, RAX));
+    emit_cold(e, CC_AE, insn->op == IR_JUMP ? COLD_JUMP : COLD_STEP, insn, 0);
+    hold_nothing(e);
+    e->slack[anchor] = 0;
+}
+
+/* It writes the anchor, and may lead to another unit then. (The address behind a call is in the
+ * window, as the page is.) */
+static bool loses_anchor(const struct emitter *e, const struct ir_insn *insn)
+{
+    return insn->op == IR_COMPARE_SWAP && anchor_of(e) != IR_ZERO && insn->dst == anchor_of(e);
+}
+
+static bool is_anchor_written(const struct emitter *e, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++)
+        if (e->unit->insns[i].op != IR_NOP && e->unit->insns[i].dst == anchor_of(e))
+            return true;
+    return false;
+}
+
 static bool has_room(const struct emitter *e)
 {
     return !e->full && here(&e->b) + OPERATION_MAX < e->end &&
@@ -262,11 +314,15 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
     bool guarded = e->guard != NULL;
     unsigned width = insn->width;
 
+    anchor_check(e, insn);
     if (debts_make_narrow(e, insn))
         insn->width = 4;
     debts_before(e, insn);
-    BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
-           !emit_flow(e, insn));
+    if (loses_anchor(e, insn))
+        emit_step(e, insn);
+    else
+        BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
+               !emit_flow(e, insn));
     debts_after(e, insn);
     if (!may_hold(insn))
         hold_nothing(e);
@@ -496,6 +552,8 @@ static bool emit_unit(struct emitter *e, struct ir_unit *unit)
     borrow_end(e);
     borrow_map(e, false);
     e->guarded = false;
+    if (!is_anchor_written(e, 0, last))
+        anchor_is_known(e);
     return emit_range(e, unit, last + 1, unit->count);
 }
 
@@ -571,6 +629,9 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     emit_poll(&e, unit->start);
     nops(&e.b, -here(&e.b) & 15);
     result->entry = here(&e.b);
+    anchor_is_known(&e);
+    if (runtime->audit)
+        emit_audit(&e);
     if (!(unit->region ? emit_region(&e, unit) : emit_unit(&e, unit)))
         return e.full ? -E2BIG : -ENOSPC;
     hot_end = here(&e.b);

@@ -206,6 +206,13 @@ static void emit_jump(struct emitter *e, const struct ir_insn *insn)
     go_to_target(e, insn->imm, is_backward(insn, insn->imm), false);
 }
 
+void cold_jump(struct emitter *e, const struct cold *cold)
+{
+    emit_count(e, cold->insn->done + 1);
+    load_address(e, cold->insn->imm);
+    jmp_to(&e->b, e->runtime->parts[PART_EXIT_JUMP]);
+}
+
 /* rax: the return address; `what` calls. */
 static void emit_landing(struct emitter *e, const struct ir_insn *insn)
 {

@@ -4,6 +4,7 @@
  * is not the page's, or the access reaches into the next page, a helper does the access. In both
  * cases rax holds the address.
  */
+#include "base/bits.h"
 #include "base/error.h"
 #include "cpu/host_x86_64/emitter.h"
 
@@ -92,6 +93,22 @@ void emit_base_check(struct emitter *e, unsigned base)
     alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
 }
 
+void emit_audit(struct emitter *e)
+{
+    ir_ref anchor = anchor_of(e);
+    uint8_t *good;
+
+    if (anchor == IR_ZERO)
+        return;
+    lea(&e->b, OP_W, RAX, at_mem(int_operand(e, anchor, 0, RAX), WINDOW_ANCHOR));
+    mov_ri(&e->b, RCX, WINDOW_SIZE + UINT64_C(2) * WINDOW_ANCHOR);
+    alu_load(&e->b, OP_W, ALU_CMP, RAX, in_reg(RCX));
+    good = jcc_short(&e->b, CC_B);
+    put8(&e->b, 0x0f); /* ud2 */
+    put8(&e->b, 0x0b);
+    jump_here(&e->b, good);
+}
+
 struct access *access_add(struct emitter *e, const struct ir_insn *insn)
 {
     struct access *access = &e->accesses[e->access_count];
@@ -162,10 +179,10 @@ void slack_step(uint32_t *slacks, const struct ir_insn *insn)
         memset(slacks, 0xff, IR_GLOBALS * sizeof(slacks[0]));
         return;
     }
-    /* The access was within the window, or the unit was left: so the base is as far off as the
-     * offset. */
+    /* The access was within the window, or the unit was left: so the base is no further off than
+     * the offset. */
     if (is_window_base(insn))
-        slacks[insn->a] = magnitude(insn->imm);
+        slacks[insn->a] = (uint32_t)lesser(slacks[insn->a], magnitude(insn->imm));
     if (!is_global(insn->dst))
         return;
     if (insn->op == IR_MOV && is_global(insn->b))

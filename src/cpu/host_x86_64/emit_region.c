@@ -131,7 +131,8 @@ static void hoist(struct emitter *e, const struct ir_unit *unit, struct facts *a
     for (unsigned i = 0; i < unit->count && count < HOISTS_MAX && unit->windowed; i++) {
         ir_ref base = unit->insns[i].a;
 
-        if (!is_window_base(&unit->insns[i]) || !at_entry->slack[base] || !is_steady(unit, base))
+        if (!is_window_base(&unit->insns[i]) || at_entry->slack[base] != UINT32_MAX ||
+            !is_steady(unit, base))
             continue;
         emit_base_check(e, int_operand(e, base, 0, RAX));
         emit_cold(e, CC_AE, COLD_UNFIT, NULL, 0);
@@ -215,6 +216,8 @@ bool region_begin(struct emitter *e, const struct ir_unit *unit)
     }
     find_polls(e, unit);
     facts_forget(&at_entry);
+    if (anchor_of(e) != IR_ZERO)
+        at_entry.slack[anchor_of(e)] = e->slack[anchor_of(e)];
     hoist(e, unit, &at_entry);
     for (unsigned pass = 0; facts_pass(e, unit, &at_entry, pass < PASSES_EXACT); pass++)
         ;

@@ -80,6 +80,7 @@ enum cold_kind {
     COLD_NAN64,
     COLD_FLAGS,    /* writes the flags */
     COLD_STEP,     /* leaves */
+    COLD_JUMP,     /* leaves to where the jump leads, which may be no instruction of the guest's */
     COLD_LINK,     /* a link's stub */
     COLD_LINK_OUT, /* counts, pays debts, and goes on by a link of its own */
     COLD_FAR,      /* a branch to another page by the link `index` */
@@ -277,6 +278,10 @@ void emit_exit_link(struct emitter *e, unsigned index);
 
 /* Nothing is known or owed. */
 void knowledge_forget(struct emitter *e);
+/* The anchor, or IR_ZERO in code that does not rely on it. */
+ir_ref anchor_of(const struct emitter *e);
+/* Dies (ud2) unless the anchor is where it has to be; see host_runtime.audit. */
+void emit_audit(struct emitter *e);
 
 /* ---- emit_region.c ---- */
 
@@ -395,6 +400,7 @@ void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 
 /* ---- emit_flow.c ---- */
 
+void cold_jump(struct emitter *e, const struct cold *cold);
 bool emit_flow(struct emitter *e, const struct ir_insn *insn);
 /* Leaves to have the guest execute the instruction. */
 void emit_step(struct emitter *e, const struct ir_insn *insn);

@@ -71,7 +71,7 @@ static const uint16_t offsets[LIFT_GLOBALS] = {ALL_32(X), ALL_32(F)};
 
 /* The registers that compilers use most: the arguments, the stack, the first saved ones, and the
  * return address. */
-static const uint8_t pinned_int[] = {10, 11, 12, 13, 14, 15, 2, 8, 9, 1};
+static const uint8_t pinned_int[] = {10, 11, 12, 13, 14, 15, NATIVE_ANCHOR, 8, 9, 1};
 /* fa0 to fa7, ft0 to ft3, fs0, fs1 */
 static const uint8_t pinned_float[] = {42, 43, 44, 45, 46, 47, 48, 49, 32, 33, 34, 35, 40, 41};
 
@@ -84,6 +84,7 @@ static const struct guest_layout layout = {
     .globals = LIFT_GLOBALS,
     .offsets = offsets,
     .is_float = is_float,
+    .anchor = NATIVE_ANCHOR,
     .pinned_int = pinned_int,
     .pinned_int_count = ARRAY_SIZE(pinned_int),
     .pinned_float = pinned_float,
@@ -239,6 +240,12 @@ static struct native_value help_guest(void *ctx, const void *data, uint32_t info
 
 /* ---- finding code ---- */
 
+/* Code for the window relies on it (native.h). */
+static bool is_anchored(struct engine_cpu *cpu)
+{
+    return !native_is_windowed(cpu) || cpu->hart->x[NATIVE_ANCHOR] < WINDOW_SIZE;
+}
+
 bool native_find_place(struct engine_cpu *cpu, uint64_t pc, uint64_t *at)
 {
     const struct ram *ram = cpu->engine->native->ram;
@@ -360,7 +367,7 @@ static const void *interpret_to_code(struct engine_cpu *cpu)
     for (unsigned i = 0; i < INTERPRETED_MAX && !code; i++) {
         if (!interpret_here(cpu))
             break;
-        code = find_code(cpu, cpu->hart->pc);
+        code = is_anchored(cpu) ? find_code(cpu, cpu->hart->pc) : NULL;
     }
     if (code)
         context_begin(cpu);
@@ -684,6 +691,8 @@ bool native_run(struct engine_cpu *cpu)
         return false;
     if (cpu->engine->native->window_at_once)
         native_tick(cpu);
+    if (!is_anchored(cpu))
+        return false;
     /* Most often there is none: the interpreter's block knows whether there is a unit. */
     code = find_code(cpu, cpu->hart->pc);
     if (!code)
@@ -725,7 +734,7 @@ bool native_translate(struct engine_cpu *cpu, struct code_block *block)
 
     /* Not again at once, if it cannot be. */
     block->ops[0].imm = cpu->engine->heat + 1;
-    if (!may_run(cpu) || !native_find_place(cpu, cpu->hart->pc, &at))
+    if (!may_run(cpu) || !is_anchored(cpu) || !native_find_place(cpu, cpu->hart->pc, &at))
         return false;
     r = translate_at(cpu, cpu->hart->pc, at, &unit);
     block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? cpu->engine->heat + 1 : -1;
@@ -815,7 +824,7 @@ bool native_count(struct engine_cpu *cpu)
 /* ---- making and freeing ---- */
 
 struct options {
-    uint64_t heat, unit, code, windows, regions, perf, spare;
+    uint64_t heat, unit, code, windows, regions, perf, spare, audit;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
@@ -826,7 +835,7 @@ static int options_read(struct options *options, const char *text, struct error 
     } known[] = {
         {"heat=", &options->heat},       {"unit=", &options->unit},       {"code=", &options->code},
         {"windows=", &options->windows}, {"regions=", &options->regions}, {"perf=", &options->perf},
-        {"spare=", &options->spare},
+        {"spare=", &options->spare},     {"audit=", &options->audit},
     };
 
     while (text && *text) {
@@ -898,6 +907,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     native->ram = memory_main_ram(config->memory);
     if (native_profile_init(native, config->profile))
         log_say(config->log, LOG_WARN, "no memory for the code profile");
+    native->translator.runtime.audit = options.audit != 0;
     native->unit_limit = (unsigned)options.unit;
     native->translator.spare_ns = options.spare * UINT64_C(1000000000);
     native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;

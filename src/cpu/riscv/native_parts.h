@@ -68,6 +68,7 @@ struct place_code {
 enum {
     PLACE_CODES = 1 << 14,
     WINDOWS_OF_CPU = 4,
+    NATIVE_ANCHOR = 2, /* sp, see WINDOW_ANCHOR */
 };
 
 struct native_cpu {

@@ -65,10 +65,12 @@ static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
     tlb_empty_jumps(tlb);
 }
 
-/* User programs, whose addresses are in the lower half. */
-static bool may_have_window(const struct tlb *tlb)
+/* User programs whose addresses are in the window, as Sv39's lower half is; others (Sv48) would be
+ * interpreted. */
+static bool may_have_window(const struct engine_cpu *cpu, const struct tlb *tlb)
 {
-    return tlb->regime.privilege == RISCV_U;
+    return tlb->regime.privilege == RISCV_U && cpu->hart->pc < WINDOW_SIZE &&
+           cpu->hart->x[NATIVE_ANCHOR] < WINDOW_SIZE;
 }
 
 /* A program whose pages change all the time is better off without, for a while. */
@@ -103,7 +105,7 @@ void native_tick(struct engine_cpu *cpu)
         window_weigh(cpu, tlb);
         return;
     }
-    if (!may_have_window(tlb) || tlb->churn >= WINDOW_CHURN || !cpu->native->window_count)
+    if (!may_have_window(cpu, tlb) || tlb->churn >= WINDOW_CHURN || !cpu->native->window_count)
         return;
     if (++tlb->ticks >= WINDOW_TICKS + tlb->window_pause || cpu->engine->native->window_at_once)
         window_open(cpu, tlb);

@@ -25,6 +25,7 @@ struct host_runtime {
     const void *access; /* what an access is led to that faulted: context->target is its address */
     uint64_t parts[24]; /* the emitter's own: addresses of thunks and constants */
     bool counting;      /* units count guest instructions */
+    bool audit;         /* for tests: units look whether what they rely on is so, or die */
     /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
     uint32_t (*edge)(void *ctx, int64_t pages);
     void *edge_ctx;

@@ -21,10 +21,15 @@
  * fault or a failed check the helper is asked; it does an access that lies in the window, and
  * leaves for any other, so that behind an access its base is known to be near. Code is executed
  * there only where it lies in the window itself: 32 bits from its page are within the guards.
+ *
+ * One global, the anchor (struct guest_layout), is in the window, but for WINDOW_ANCHOR bytes up or
+ * down, wherever code for the window is entered, so that most code does not check it. Who enters
+ * from outside looks at it, and each unit sees to it before it goes on to another one.
  */
-#define WINDOW_BITS  38
-#define WINDOW_SIZE  (UINT64_C(1) << WINDOW_BITS)
-#define WINDOW_GUARD (UINT64_C(1) << 32)
+#define WINDOW_BITS   38
+#define WINDOW_SIZE   (UINT64_C(1) << WINDOW_BITS)
+#define WINDOW_GUARD  (UINT64_C(1) << 32)
+#define WINDOW_ANCHOR (UINT32_C(1) << 15)
 
 enum {
     NATIVE_JUMPS =
@@ -161,6 +166,9 @@ struct guest_layout {
     uint16_t globals;           /* references in use */
     const uint16_t *offsets;    /* of each in the state */
     bool (*is_float)(unsigned); /* of a reference */
+    /* One that points to memory most of the time, as a stack pointer does; IR_ZERO: none. See
+     * WINDOW_ANCHOR. */
+    uint16_t anchor;
     const uint8_t *pinned_int; /* those that host registers hold at all times, most wanted first; */
     unsigned pinned_int_count; /* the host takes as many as it can */
     const uint8_t *pinned_float;
