@@ -49,6 +49,8 @@ enum thread_role {
     THREAD_DISK,   /* waits in system calls on files that are open already */
     /* Not a thread but a process beside: the user network, with sockets to the outside. */
     THREAD_NETWORK,
+    /* The same: reads what is hostile in the place of a command (host/reader.h). */
+    THREAD_READER,
     THREAD_ROLES,
 };
 

@@ -4,21 +4,20 @@
  * over the socket at which a machine's process offers the agent's port. The socket takes one client
  * at a time: hold it no longer than one command takes.
  *
- * Everything that the agent says is the guest's word. Blocking; one thread at a time.
+ * Everything that the agent says is the guest's word, and nothing of it is read in the process that
+ * asks: each call makes one that does (host/reader.h), and that is given what is plain, bounded and
+ * checked. Blocking; one thread at a time.
  */
 #ifndef HOSPES_HOST_AGENT_H
 #define HOSPES_HOST_AGENT_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/error.h"
-#include "host/lines.h"
 
 struct agent {
-    struct lines lines;
+    int socket;
 };
 
 /* Connects to the socket at `path` and finds an agent that answers (guest-sync-delimited).
@@ -27,11 +26,6 @@ struct agent {
 int agent_open(struct agent *agent, const char *path, unsigned timeout_ms,
                struct error *error) MUST_CHECK;
 void agent_close(struct agent *agent);
-
-/* Calls a command with `arguments` (taken over; NULL: none); *result is the caller's to drop, and
- * may be NULL. -EREMOTEIO: the agent refused, in its words. */
-int agent_call(struct agent *agent, const char *command, json_t *arguments, unsigned timeout_ms,
-               json_t **result, struct error *error) MUST_CHECK;
 
 /* Asks for a power-off, which is not answered; that the machine ends is for the caller to see. */
 int agent_power_off(struct agent *agent, struct error *error) MUST_CHECK;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/agent_cpus.h"
 
+#include "host/agent_parts.h"
+
 /* Which of the guest's CPUs, as its agent lists them, have to change for `cpus` of them to run. */
 static json_t *cpus_to_change(const json_t *listed, unsigned cpus)
 {
@@ -22,18 +24,36 @@ static json_t *cpus_to_change(const json_t *listed, unsigned cpus)
     return changes;
 }
 
-int agent_set_cpus(struct agent *agent, unsigned cpus, unsigned timeout_ms, struct error *error)
+struct cpus {
+    unsigned wanted, timeout_ms;
+};
+
+/* In the reader. */
+static int set_cpus(void *ctx, struct lines *lines, struct reader_answer *answer,
+                    struct error *error)
 {
+    const struct cpus *cpus = ctx;
     json_t *listed = NULL, *changes;
-    int r = agent_call(agent, "guest-get-vcpus", NULL, timeout_ms, &listed, error);
+    int r = agent_call(lines, "guest-get-vcpus", NULL, cpus->timeout_ms, &listed, error);
 
     if (r)
         return r;
-    changes = cpus_to_change(listed, cpus);
+    changes = cpus_to_change(listed, cpus->wanted);
     if (json_array_size(changes))
-        r = agent_call(agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", changes), timeout_ms,
-                       NULL, error);
+        r = agent_call(lines, "guest-set-vcpus", json_pack("{s:O}", "vcpus", changes),
+                       cpus->timeout_ms, NULL, error);
     json_decref(changes);
     json_decref(listed);
     return r;
+}
+
+int agent_set_cpus(struct agent *agent, unsigned cpus, unsigned timeout_ms, struct error *error)
+{
+    struct cpus arguments = {cpus, timeout_ms};
+    const struct agent_question question = {.body = set_cpus,
+                                            .ctx = &arguments,
+                                            .file = -1,
+                                            .timeout_ms = 2 * timeout_ms};
+
+    return agent_ask(agent, &question, NULL, error);
 }

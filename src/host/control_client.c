@@ -44,9 +44,11 @@ int control_call(const char *path, const char *method, json_t *params, unsigned 
     json_t *request = json_pack("{s:s, s:s, s:o*, s:i}", "jsonrpc", "2.0", "method", method,
                                 "params", params, "id", 1);
     const json_t *failed;
-    int r = lines_open(&lines, path, ANSWER_MAX, deadline_ns, error);
+    int r = lines_connect(path, deadline_ns, error);
 
-    if (r)
+    lines.fd = r;
+    lines.limit = ANSWER_MAX;
+    if (r < 0)
         json_decref(request);
     else
         r = lines_send(&lines, NULL, request, error);

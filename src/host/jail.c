@@ -141,13 +141,22 @@ static int make_mounts(struct jail *jail)
 static int process_close(void)
 {
     const struct rlimit none = {0, 0};
+
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
+}
+
+/* The first trace loads a library, which cannot be opened any more when a bug is met. */
+static void load_backtrace(void)
+{
     void *frame;
 
-    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || setrlimit(RLIMIT_CORE, &none))
-        return -errno;
-    /* The first trace loads a library, which cannot be opened any more when a bug is met. */
     (void)backtrace(&frame, 1);
-    return 0;
+}
+
+/* A process's first, which is confined as it goes on; the others are made beside it. */
+static bool is_first(enum thread_role role)
+{
+    return role == THREAD_LOOP || role == THREAD_NETWORK || role == THREAD_READER;
 }
 
 int jail_new(struct jail **out, const struct jail_options *options, const struct log *log,
@@ -166,6 +175,8 @@ int jail_new(struct jail **out, const struct jail_options *options, const struct
         r = make_mounts(jail);
     if (!r && options->mode == JAIL_ON)
         r = process_close();
+    if (!r && options->mode == JAIL_ON)
+        load_backtrace();
     jail->filters = options->mode != JAIL_OFF && jail_filter_supported();
     if (!r && options->mode == JAIL_ON)
         r = make_rules(jail);
@@ -173,7 +184,7 @@ int jail_new(struct jail **out, const struct jail_options *options, const struct
         log_say(log, LOG_WARN,
                 "the host has no filters of system calls (seccomp): a guest is confined less");
     for (unsigned role = 0; !r && options->mode != JAIL_OFF && role < THREAD_ROLES; role++)
-        if (role != THREAD_LOOP && role != THREAD_NETWORK)
+        if (!is_first((enum thread_role)role))
             r = make_filter(jail, (enum thread_role)role);
     if (r) {
         jail_free(jail);
@@ -360,5 +371,57 @@ int jail_enter(struct jail *jail, enum thread_role role)
         r = jail_filter_install(&jail->programs[role]);
     if (loop)
         jail->entered = !r;
+    return r;
+}
+
+/* It makes no mounts: there is no call left that takes a path but those that are refused. */
+static int enter_reader_rules(void)
+{
+    int version = jail_landlock_version();
+    CLEANUP(descriptor_close) int rules = version ? jail_landlock_new(version, 0) : -1;
+
+    if (!version)
+        return 0;
+    return rules < 0 ? rules : jail_landlock_install(rules);
+}
+
+/* The largest answers of an agent need half of it; short texts can make long values. */
+#define READER_MEMORY_MAX (512u << 20)
+
+static int limit_reader_memory(void)
+{
+    struct rlimit memory;
+
+    if (getrlimit(RLIMIT_DATA, &memory))
+        return -errno;
+    memory.rlim_cur = lesser(memory.rlim_cur, READER_MEMORY_MAX);
+    memory.rlim_max = lesser(memory.rlim_max, READER_MEMORY_MAX);
+    return setrlimit(RLIMIT_DATA, &memory) ? -errno : 0;
+}
+
+int jail_enter_reader(enum jail_mode mode)
+{
+    struct jail jail = {.options = {.mode = mode}};
+    int r = 0;
+
+    if (mode == JAIL_OFF)
+        return 0;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+        return -errno;
+    jail.filters = jail_filter_supported();
+    if (mode == JAIL_ON) {
+        r = process_close();
+        if (!r)
+            r = limit_reader_memory();
+        if (!r)
+            r = drop_privileges();
+        if (!r)
+            r = enter_reader_rules();
+    }
+    if (!r)
+        r = make_filter(&jail, THREAD_READER);
+    if (!r && jail.filters)
+        r = jail_filter_install(&jail.programs[THREAD_READER]);
+    free(jail.programs[THREAD_READER].filter);
     return r;
 }

@@ -10,6 +10,9 @@
  *                 network's process before its first frame, and at last on the loop's thread,
  *                 before machine_start()
  *
+ * Processes that are no machine's and read what is hostile call jail_enter_reader() and nothing
+ * else.
+ *
  * Threads are started by the loop's thread, one after the other; nothing here is locked. What the
  * host's kernel lacks is left out, and told to the log. There is no way out, and none is needed:
  * the jail ends with the process. A call that is not allowed kills it, and the kernel tells the
@@ -87,5 +90,9 @@ int jail_allow_cache(struct jail *jail, const char *path, struct error *error) M
 
 /* Confines the calling thread to its role: 0 or -errno, and then it must not go on. */
 int jail_enter(struct jail *jail, enum thread_role role) MUST_CHECK;
+
+/* Of a process without threads, which is no machine's: it goes on as THREAD_READER, with what it
+ * has open and without paths. -errno: it must not go on. */
+int jail_enter_reader(enum jail_mode mode) MUST_CHECK;
 
 #endif

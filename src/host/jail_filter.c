@@ -3,7 +3,8 @@
  * Which system calls a thread of a machine may make: lists of what each role does, and what is not
  * on its list kills the process. A thread keeps the filter of who started it and adds its own, so a
  * thread has at most what THREAD_LOOP has. THREAD_NETWORK is a process beside, of one thread, and
- * the only role with sockets to the outside.
+ * the only role with sockets to the outside; THREAD_READER is one too, and has no calls but for
+ * what it was given open.
  *
  * A guest must never reach a call that kills: whatever it can make a device do has to be here. What
  * a library may try and can do without fails with an error instead (`refused`).
@@ -40,6 +41,7 @@ enum {
     CPU = 1 << THREAD_CPU,
     DISK = 1 << THREAD_DISK,
     NET = 1 << THREAD_NETWORK,
+    READER = 1 << THREAD_READER,
     ALL = (1 << THREAD_ROLES) - 1,
     OTHERS = ALL & ~LOOP & ~NET,
 };
@@ -102,8 +104,8 @@ static const struct {
     {"epoll_wait", LOOP | NET, ALWAYS},
     {"epoll_pwait", LOOP | NET, ALWAYS},
     {"epoll_ctl", LOOP | NET, ALWAYS},
-    {"poll", LOOP, ALWAYS},
-    {"ppoll", LOOP, ALWAYS},
+    {"poll", LOOP | READER, ALWAYS},
+    {"ppoll", LOOP | READER, ALWAYS},
     {"close", LOOP | NET, ALWAYS},
     {"readv", LOOP, ALWAYS},
     {"pread64", LOOP, ALWAYS}, /* kernel and initial RAM disk at a reboot */
@@ -117,8 +119,8 @@ static const struct {
      * made. */
     {"accept", LOOP | NET, ALWAYS},
     {"accept4", LOOP | NET, ALWAYS},
-    {"recvfrom", LOOP | NET, ALWAYS},
-    {"sendto", LOOP | NET, ALWAYS},
+    {"recvfrom", LOOP | NET | READER, ALWAYS},
+    {"sendto", LOOP | NET | READER, ALWAYS},
     {"recvmsg", LOOP | NET, ALWAYS},
     {"sendmsg", LOOP | NET, ALWAYS},
     {"shutdown", LOOP | NET, ALWAYS},
@@ -138,6 +140,7 @@ static const struct {
     {"faccessat", LOOP, PATHS},
     {"fsync", LOOP, PATHS},
     {"ftruncate", LOOP, PATHS},
+    {"ftruncate", READER, ALWAYS}, /* of a file that a guest's is copied into */
     {"rename", LOOP, PATHS},
     {"renameat", LOOP, PATHS},
     {"renameat2", LOOP, PATHS},
@@ -204,8 +207,8 @@ static const struct argument_row allowed_with[] = {
     {"ioctl", ALL, ALWAYS, INT_IS(1, TCGETS)},
     {"ioctl", ALL, ALWAYS, INT_IS(1, TCGETS2)},
     /* Whichever thread a bug is met on gives the terminal back. */
-    {"ioctl", ALL, ALWAYS, INT_IS(1, TCSETS)},
-    {"ioctl", ALL, ALWAYS, INT_IS(1, TCSETS2)},
+    {"ioctl", ALL & ~READER, ALWAYS, INT_IS(1, TCSETS)},
+    {"ioctl", ALL & ~READER, ALWAYS, INT_IS(1, TCSETS2)},
     {"ioctl", LOOP, ALWAYS, INT_IS(1, TIOCGWINSZ)},
     {"ioctl", LOOP | DISK, ALWAYS, INT_IS(1, BLKDISCARD)},
     {"ioctl", LOOP | NET, ALWAYS, INT_IS(1, FIONREAD)},

@@ -14,8 +14,7 @@
 
 #define ROOM_STEP 16384u
 
-int lines_open(struct lines *lines, const char *path, size_t limit, uint64_t deadline_ns,
-               struct error *error)
+int lines_connect(const char *path, uint64_t deadline_ns, struct error *error)
 {
     const struct timespec step = {.tv_nsec = 5000000};
     int fd;
@@ -23,14 +22,11 @@ int lines_open(struct lines *lines, const char *path, size_t limit, uint64_t dea
     /* Nothing tells when there is room. */
     while ((fd = unix_socket_connect(path)) == -EAGAIN && monotonic_ns() < deadline_ns)
         nanosleep(&step, NULL);
-    *lines = (struct lines){.fd = -1};
     if (fd == -EAGAIN)
         return error_set(error, ETIMEDOUT, "no answer");
     if (fd < 0)
         return error_set(error, -fd, "cannot connect to \"%s\": %s", path, error_words(-fd));
-    lines->fd = fd;
-    lines->limit = limit;
-    return 0;
+    return fd;
 }
 
 void lines_close(struct lines *lines)

@@ -20,12 +20,10 @@ struct lines {
     size_t size, room;
 };
 
-/* Connects to the socket at `path`. -ENOENT, -ECONNREFUSED when nobody listens; the error is set
- * as "cannot connect". Where so many wait to be let in that there is no room for one more, waits
- * for that until CLOCK_MONOTONIC reaches `deadline_ns`: -ETIMEDOUT. Holds nothing after a failure.
- */
-int lines_open(struct lines *lines, const char *path, size_t limit, uint64_t deadline_ns,
-               struct error *error) MUST_CHECK;
+/* Connects to the socket at `path`: the descriptor, or -errno. -ENOENT, -ECONNREFUSED when nobody
+ * listens; the error is set as "cannot connect". Where so many wait to be let in that there is no
+ * room for one more, waits for that until CLOCK_MONOTONIC reaches `deadline_ns`: -ETIMEDOUT. */
+int lines_connect(const char *path, uint64_t deadline_ns, struct error *error) MUST_CHECK;
 void lines_close(struct lines *lines);
 
 /* `prefix` (may be NULL) is sent in front of it as it is. Takes the value over. */

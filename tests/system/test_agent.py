@@ -54,6 +54,32 @@ def test_shell(web):
     assert result.returncode and "/no/such/program" in result.stderr
 
 
+def reader_of(command):
+    """The process that stays: those that find the agent are gone at once."""
+    path, found = f"/proc/{command.pid}/task/{command.pid}/children", ""
+    for _ in range(60):
+        with open(path, encoding="ascii") as file:
+            before, found = found, file.read()
+        if found and found == before:
+            return found.strip()
+        time.sleep(0.5)
+    raise AssertionError("the command has no reader")
+
+
+def test_what_reads_an_answer_is_confined(web):
+    """The command has all rights of its user; the process in which the guest's bytes arrive has none."""
+    with subprocess.Popen([web.program, "shell", web.name, "--", "sleep", "6"], env=web.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as command:
+        reader = reader_of(command)
+        with open(f"/proc/{reader}/status", encoding="utf-8") as file:
+            status = file.read()
+        for line in ("Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0{16}"):
+            assert re.search(f"^{line}$", status, re.MULTILINE), status
+        if os.geteuid() == 0:
+            held = sorted(os.readlink(f"/proc/{reader}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{reader}/fd"))
+            assert held == ["/dev/null", "/dev/null", "/dev/null", "pipe", "socket"]
+        assert command.wait(60) == 0
+
+
 def test_cp(web, tmp_path):
     data = os.urandom(3 * MIB + 5)
     (tmp_path / "data").write_bytes(data)
