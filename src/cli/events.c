@@ -9,9 +9,12 @@
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/named.h"
+#include "host/reader.h"
 
 enum { EVENTS_FOLLOW = 1, EVENTS_JSON };
 enum { LINE_SIZE = 4096 };
+/* An escape of JSON is longer than what it stands for, but columns have a width and NULL a name. */
+enum { LINE_PRINTED_MAX = 2 * LINE_SIZE, PRINT_MS = 60000 };
 
 /* One machine's, of which lines come in pieces. */
 struct source {
@@ -158,31 +161,89 @@ static int by_time(const void *a, const void *b)
     return r ? r : (x->number > y->number) - (x->number < y->number);
 }
 
-static void line_print(const struct events *events, const char *line)
-{
-    json_t *json = json_loads(line, 0, NULL), *value;
-    const char *key;
+/* ---- in a reader (host/reader.h): a machine's process writes them, and a guest may have that ----
+ */
 
-    if (events->json && json)
-        printf("%s\n", line);
-    if (events->json || !json_is_object(json)) {
-        json_decref(json);
-        return;
-    }
-    printf("%-24s %-16s %s", json_string_value(json_object_get(json, "time")),
-           json_string_value(json_object_get(json, "machine")),
-           json_string_value(json_object_get(json, "event")));
+static void event_print(FILE *out, json_t *json)
+{
+    const char *key;
+    json_t *value;
+
+    fprintf(out, "%-24s %-16s %s", json_string_value(json_object_get(json, "time")),
+            json_string_value(json_object_get(json, "machine")),
+            json_string_value(json_object_get(json, "event")));
     json_object_foreach(json, key, value)
     {
         if (!strcmp(key, "time") || !strcmp(key, "machine") || !strcmp(key, "event"))
             continue;
         if (json_is_string(value))
-            printf(" %s=%s", key, json_string_value(value));
+            fprintf(out, " %s=%s", key, json_string_value(value));
         else if (json_is_integer(value))
-            printf(" %s=%lld", key, (long long)json_integer_value(value));
+            fprintf(out, " %s=%lld", key, (long long)json_integer_value(value));
     }
-    putchar('\n');
+}
+
+/* Its text and its length in front; a line that is no event has none. */
+static int line_put(const struct events *events, const char *line, struct reader_answer *answer)
+{
+    json_t *json = json_loads(line, 0, NULL);
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out && events->json && json)
+        fputs(line, out);
+    else if (out && json_is_object(json))
+        event_print(out, json);
     json_decref(json);
+    if (!out || fclose(out))
+        return -ENOMEM;
+    reader_put_number(answer, size);
+    reader_put(answer, text, size);
+    free(text);
+    return 0;
+}
+
+static int lines_put(void *ctx, struct reader_answer *answer, struct error *error)
+{
+    const struct events *events = ctx;
+
+    for (size_t i = 0; i < events->line_count; i++)
+        if (line_put(events, events->lines[i].text, answer))
+            return error_set(error, ENOMEM, "out of memory");
+    return 0;
+}
+
+/* ---- in the command ---- */
+
+static void text_print(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        putchar((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
+    if (length)
+        putchar('\n');
+}
+
+static int lines_print(struct events *events, struct error *error)
+{
+    CLEANUP(reader_answer_release) struct reader_answer answer = {0};
+    const struct reader reader = {.body = lines_put,
+                                  .ctx = events,
+                                  .files = {-1, -1},
+                                  .answer_max = events->line_count * LINE_PRINTED_MAX,
+                                  .timeout_ms = PRINT_MS};
+    int r = events->line_count ? reader_ask(&reader, &answer, error) : 0;
+    uint64_t length;
+
+    while (!r && reader_get_number(&answer, &length)) {
+        const char *text = length <= LINE_PRINTED_MAX ? reader_get(&answer, (size_t)length) : NULL;
+
+        if (text)
+            text_print(text, (size_t)length);
+        else
+            r = error_set(error, EPROTO, "the events cannot be read");
+    }
+    return r;
 }
 
 static int events_turn(struct events *events, struct error *error)
@@ -195,11 +256,10 @@ static int events_turn(struct events *events, struct error *error)
     sources_forget(events);
     if (events->line_count)
         qsort(events->lines, events->line_count, sizeof(*events->lines), by_time);
-    for (size_t i = 0; i < events->line_count; i++) {
-        if (!r)
-            line_print(events, events->lines[i].text);
+    if (!r)
+        r = lines_print(events, error);
+    for (size_t i = 0; i < events->line_count; i++)
         free(events->lines[i].text);
-    }
     events->line_count = 0;
     if (!r && fflush(stdout))
         r = error_set(error, EIO, "cannot write to standard output");

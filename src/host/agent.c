@@ -10,9 +10,6 @@
 #include "host/agent_parts.h"
 #include "host/base64.h"
 
-/* What a reader may take beyond the time that it gives the agent: it is begun, and confined. */
-#define MARGIN_MS 2000u
-
 static uint64_t deadline_of(unsigned timeout_ms)
 {
     return monotonic_ns() + timeout_ms * UINT64_C(1000000);
@@ -115,7 +112,7 @@ int agent_ask(const struct agent *agent, const struct agent_question *question,
         .ctx = &conversation,
         .files = {agent->socket, question->file},
         .answer_max = question->answer_max,
-        .timeout_ms = question->timeout_ms ? question->timeout_ms + MARGIN_MS : 0,
+        .timeout_ms = question->timeout_ms ? question->timeout_ms + READER_MARGIN_MS : 0,
     };
     CLEANUP(reader_answer_release) struct reader_answer none = {0};
 

@@ -129,6 +129,14 @@ static int leave_parent(pid_t parent)
     return getppid() == parent ? 0 : -ECHILD;
 }
 
+/* Users keep secrets there. */
+static void forget_environment(void)
+{
+    for (char **variable = environ; variable && *variable; variable++)
+        explicit_bzero(*variable, strlen(*variable));
+    environ = NULL;
+}
+
 static int confine(const struct reader *reader)
 {
     enum jail_mode mode;
@@ -137,7 +145,10 @@ static int confine(const struct reader *reader)
     if (reader->confine)
         return reader->confine(reader->ctx);
     r = jail_mode_find(getenv("HOSPES_JAIL"), &mode, NULL);
-    return r ? r : jail_enter_reader(mode);
+    if (r)
+        return r;
+    forget_environment();
+    return jail_enter_reader(mode);
 }
 
 static int body(const struct reader *reader, pid_t parent, int out, struct reader_answer *answer,

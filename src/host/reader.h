@@ -39,6 +39,9 @@ void reader_answer_release(struct reader_answer *answer);
 
 enum { READER_FILES_MAX = 2 };
 
+/* What it may take beyond the time that it gives others: it is begun, and confined. */
+#define READER_MARGIN_MS 2000u
+
 struct reader {
     /* In the reader. 0, or -errno with the error set; what there is to say is put into `answer`. */
     int (*body)(void *ctx, struct reader_answer *answer, struct error *error);

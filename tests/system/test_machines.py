@@ -572,6 +572,18 @@ def test_events_of_one_millisecond(machines):
     assert [event["event"] for event in machines.events()] == ["started", "ended", "started", "paused"]
 
 
+def test_events_that_a_guest_wrote(machines):
+    """Who has taken the machine's process over writes there what it likes: nothing of that reaches the terminal."""
+    machines.create("web", "hello")
+    (machines.directory / "web" / "var").mkdir(exist_ok=True)
+    line = '{"time":"2026-01-02T03:04:05.678Z","machine":"we\\u001b[2Jb","event":"x\\ny","\\u0007k":"\\u007f","n":5}'
+    (machines.directory / "web" / "var" / "events").write_text(f'{line}\nno event\n[1]\n5\n{"[" * 4000}\n' + '{"a":' * 700 + "\n\x1b[2J\n{}\n")
+    told = machines.good("events").splitlines()
+    assert told[0].split() == ["2026-01-02T03:04:05.678Z", "we?[2Jb", "x?y", "?k=?", "n=5"]
+    assert len(told) == 2 and told[1].split() == ["(null)"] * 3
+    assert [event["n"] for event in machines.events() if "n" in event] == [5]
+
+
 # ---- the control socket ----
 
 

@@ -722,6 +722,9 @@ static void client_and_broken_answers(void **state)
         {"5\n", -ECONNRESET},
         {"[]\n", -ECONNRESET},
         {"{\"id\":1}\n", -EPROTO},
+        {"{\"id\":1,\"result\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[5]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"
+         "\n",
+         -EPROTO},
         {"{\"id\":1,\"error\":{}}\n", -EPROTO},
         {"{\"id\":1,\"error\":5}\n", -EPROTO},
         {"{\"id\":1,\"error\":{\"message\":\"x\",\"data\":{\"errno\":-5}}}\n", -EPROTO},

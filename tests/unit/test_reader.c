@@ -319,6 +319,35 @@ static void test_open_files(void **state)
         close(all[i]);
 }
 
+/* ctx: where a variable of the environment lies. */
+static int looks_around(void *ctx, struct reader_answer *answer, struct error *error)
+{
+    const char *variable = ctx;
+
+    reader_put_number(answer, getenv("HOSPES_TEST") != NULL);
+    reader_put_number(answer, (unsigned char)*variable);
+    return 0;
+}
+
+static void test_environment(void **state)
+{
+    struct reader_answer answer;
+    uint64_t known, letter;
+    char *variable;
+
+    setenv("HOSPES_TEST", "secret", 1);
+    variable = getenv("HOSPES_TEST");
+    for (unsigned confined = 0; confined < 2; confined++) {
+        assert_int_equal(ask_of(looks_around, confined, variable, &answer, NULL), 0);
+        assert_true(reader_get_number(&answer, &known) && reader_get_number(&answer, &letter));
+        assert_int_equal(known, !confined);
+        assert_int_equal(letter, confined ? 0 : 's');
+        reader_answer_release(&answer);
+    }
+    assert_string_equal(variable, "secret");
+    unsetenv("HOSPES_TEST");
+}
+
 /* Nothing of it outlives the command, however that ends. */
 static void test_command_that_is_killed(void **state)
 {
@@ -356,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_silence),
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_open_files),
+        cmocka_unit_test(test_environment),
         cmocka_unit_test(test_command_that_is_killed),
     };
 
