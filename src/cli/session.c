@@ -2,7 +2,6 @@
 #include "cli/session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -10,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/loop.h"
@@ -18,16 +16,22 @@
 #include "base/size.h"
 #include "base/thread.h"
 #include "cli/command.h"
+#include "cli/dump.h"
 #include "cli/say.h"
 #include "debug/gdb.h"
 #include "debug/listen.h"
+#include "host/reader.h"
 #include "machine/machine.h"
 #include "stream/stream.h"
 
 #define ESCAPE 0x01 /* Ctrl-A */
 
+/* Of a device tree: larger ones are none of ours. */
+#define TREE_MAX (4u << 20)
+
 struct session {
     const struct session_options *options;
+    const struct machine_description *description;
     struct say say;
     struct loop *loop;
     struct stream *console;
@@ -207,67 +211,6 @@ static int open_signals(struct session *session, struct error *error)
     return r ? error_set(error, -r, "cannot watch for signals: %s", error_words(-r)) : 0;
 }
 
-static int dump_write(int fd, const uint8_t *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = write(fd, data, size);
-
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n > 0) {
-            data += n;
-            size -= (size_t)n;
-        }
-    }
-    return 0;
-}
-
-/* A pipe or a device, as /dev/stdout: what is there must stay there. */
-static int dump_into(const char *path, const uint8_t *data, size_t size)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : dump_write(fd, data, size);
-
-    if (fd >= 0)
-        close(fd);
-    return r;
-}
-
-/* The device tree into a file that is there whole or not at all. */
-static int dump_device_tree(const struct machine *machine, const char *path, struct error *error)
-{
-    uint32_t size;
-    const void *tree = machine_device_tree(machine, &size);
-    char *fresh = NULL;
-    struct stat st;
-    int fd, r;
-
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
-        r = dump_into(path, tree, size);
-        if (r)
-            error_set(error, -r, "cannot write the device tree to \"%s\": %s", path,
-                      error_words(-r));
-        return r;
-    }
-    if (asprintf(&fresh, "%s.%d.new", path, (int)getpid()) < 0)
-        return error_set(error, ENOMEM, "cannot write \"%s\": out of memory", path);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    r = fd < 0 ? -errno : dump_write(fd, tree, size);
-    if (!r && fsync(fd) != 0)
-        r = -errno;
-    if (fd >= 0)
-        close(fd);
-    if (!r && rename(fresh, path) != 0)
-        r = -errno;
-    if (r) {
-        if (fd >= 0)
-            unlink(fresh);
-        error_set(error, -r, "cannot write the device tree to \"%s\": %s", path, error_words(-r));
-    }
-    free(fresh);
-    return r;
-}
-
 static void stats_print(struct session *session, uint64_t ns)
 {
     const double seconds = (double)ns / 1e9;
@@ -440,20 +383,64 @@ static void session_close(struct session *session)
     say_release(&session->say);
 }
 
+/* All that a start would do before the first instruction: files are parsed in the jail. In a
+ * process of its own, since this one goes on by path. */
+static int session_put_tree(void *ctx, struct reader_answer *answer, struct error *error)
+{
+    struct session *session = ctx;
+    const void *tree;
+    uint32_t size;
+    int r = session_open(session, session->description, error);
+
+    if (!r)
+        r = session_confine(session, session->description, error);
+    if (!r)
+        r = machine_prepare(session->machine, error);
+    if (!r) {
+        tree = machine_device_tree(session->machine, &size);
+        reader_put(answer, tree, size);
+    }
+    session_close(session);
+    return r;
+}
+
+/* The session does it, once all is open. */
+static int confine_later(void *ctx)
+{
+    return 0;
+}
+
+static int session_dump(struct session *session, struct error *error)
+{
+    /* Warnings go to standard error. */
+    const struct reader reader = {.body = session_put_tree,
+                                  .confine = confine_later,
+                                  .ctx = session,
+                                  .files = {STDERR_FILENO, -1},
+                                  .answer_max = TREE_MAX};
+    CLEANUP(reader_answer_release) struct reader_answer answer = {0};
+    int r = reader_ask(&reader, &answer, error);
+
+    if (r == -ECHILD)
+        error_wrap(error, "cannot make the device tree");
+    return r ? r : dump_device_tree(session->options->dump_dtb, answer.data, answer.size, error);
+}
+
 int session_run(const struct machine_description *description,
                 const struct session_options *options, struct error *error)
 {
-    struct session session = {.options = options, .signals = -1};
+    struct session session = {.options = options, .description = description, .signals = -1};
     uint64_t began;
     int r;
 
     say_init(&session.say, options->quiet);
+    if (options->dump_dtb) {
+        r = session_dump(&session, error);
+        say_release(&session.say);
+        return r;
+    }
     r = session_open(&session, description, error);
-    if (!r && options->dump_dtb) {
-        r = machine_prepare(session.machine, error);
-        if (!r)
-            r = dump_device_tree(session.machine, options->dump_dtb, error);
-    } else if (!r) {
+    if (!r) {
         began = monotonic_ns();
         r = session_confine(&session, description, error);
         if (!r)

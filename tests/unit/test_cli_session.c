@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -43,6 +45,7 @@ enum act {
     ACT_STUCK,  /* does not stop when told to */
     ACT_TALK,   /* logs at every level, then powers off */
     ACT_KEEP,   /* takes no other engine */
+    ACT_BREAK,  /* a file takes the parser over */
 };
 
 /* ---- the machine, in the child process only ---- */
@@ -178,6 +181,8 @@ void machine_counters(const struct machine *machine, struct engine_counters *cou
 
 int machine_prepare(struct machine *machine, struct error *error)
 {
+    if (machine->act == ACT_BREAK)
+        syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
     return 0;
 }
 
@@ -559,6 +564,28 @@ static void test_dump(void **state)
     assert_string_equal(text, "tree");
 }
 
+/* Files are parsed in the jail then as well, and of the tree nothing is left. */
+static void test_dump_of_a_hostile_file(void **state)
+{
+    const char *path = "/tmp/hospes-test-no-tree";
+    const struct session_options dump = {.dump_dtb = path};
+    struct person *person = person_new(state);
+
+    person_start(person, ACT_REFUSE, &dump);
+    assert_int_equal(person_end(person), 99);
+    assert_non_null(strstr(person->seen, "ERROR cannot open disk \"a.raw\": in use"));
+    assert_int_equal(access(path, F_OK), -1);
+    if (!strcmp(HOSPES_JAIL_DEFAULT, "off"))
+        return;
+    person_teardown(state);
+    person = person_new(state);
+    person_start(person, ACT_BREAK, &dump);
+    assert_int_equal(person_end(person), 99);
+    assert_non_null(strstr(person->seen, "ERROR cannot make the device tree: "));
+    assert_non_null(strstr(person->seen, "signal 31"));
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 #define WITH_PERSON(f) cmocka_unit_test_teardown(f, person_teardown)
 
 int main(void)
@@ -581,6 +608,7 @@ int main(void)
         WITH_PERSON(test_quiet),
         WITH_PERSON(test_stats),
         WITH_PERSON(test_dump),
+        WITH_PERSON(test_dump_of_a_hostile_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
