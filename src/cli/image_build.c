@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/thread.h"
 #include "cli/command.h"
 #include "cli/option.h"
+#include "host/jail.h"
 #include "image/child.h"
 #include "image/image.h"
 
@@ -95,6 +97,11 @@ static int build_size(const char *text, uint64_t *size, struct error *error)
     return 0;
 }
 
+static int guard_enter(void *ctx, const char *const *directories, bool network)
+{
+    return jail_enter_program(*(const enum jail_mode *)ctx, directories, network);
+}
+
 static int build_image(const char *name, struct image_build_options *options, bool if_missing,
                        struct error *error)
 {
@@ -103,17 +110,21 @@ static int build_image(const char *name, struct image_build_options *options, bo
                                 .began = monotonic_ns()};
     struct image_store store = {0};
     struct image image = {0};
+    enum jail_mode jail;
+    const struct child_guard guard = {guard_enter, &jail};
     char used[SIZE_TEXT_MAX];
     sigset_t before;
-    int r;
+    int r = jail_mode_find(getenv("HOSPES_JAIL"), &jail, error);
 
-    r = image_store_open(&store, error);
+    if (!r)
+        r = image_store_open(&store, error);
     if (r)
         return r;
     if (if_missing && image_find(&store, name, &image, NULL) == 0)
         goto out;
     options->progress = progress_show;
     options->progress_ctx = &progress;
+    options->guard = &guard;
     child_hold_stops(&before);
     r = image_build(&store, name, options, error);
     progress_end(&progress);

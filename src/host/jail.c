@@ -263,9 +263,8 @@ static int drop_privileges(void)
 
 static const char names_file[] = "/etc/resolv.conf";
 
-/* What libslirp reads while the guest runs: the name servers of /etc/resolv.conf. The caller frees
- * it; NULL: there is none. */
-static char *names_place(void)
+/* libslirp reads it while the guest runs. */
+char *jail_names_place(void)
 {
     char *real = realpath(names_file, NULL), *slash = real ? strrchr(real, '/') : NULL;
 
@@ -278,7 +277,7 @@ static char *names_place(void)
 
 static int allow_names(int rules, int version)
 {
-    char *place = names_place();
+    char *place = jail_names_place();
     int r = place ? jail_landlock_allow(rules, version, place, JAIL_READ) : 0;
 
     free(place);
@@ -312,7 +311,7 @@ static int enter_rules(struct jail *jail, enum thread_role role)
 
 static int network_places(struct jail_places *places)
 {
-    char *place = names_place(), *real = place ? realpath(names_file, NULL) : NULL;
+    char *place = jail_names_place(), *real = place ? realpath(names_file, NULL) : NULL;
     int r = 0;
 
     if (real)

@@ -67,6 +67,10 @@ enum jail_right {
      * (unlinkat(2)); what else is in it is not to be seen. */
     JAIL_REMOVE_EMPTY = 8,
     JAIL_LIST = 16, /* directories are read */
+    /* And executed: files and directories are read, and programs started. */
+    JAIL_EXECUTE = 32,
+    /* Whole trees are made, read, changed and removed. */
+    JAIL_BUILD = 64,
 };
 
 /* From here on the process gains no privileges by exec, and is not traced or dumped. */
@@ -94,5 +98,13 @@ int jail_enter(struct jail *jail, enum thread_role role) MUST_CHECK;
 /* Of a process without threads, which is no machine's: it goes on as THREAD_READER, with what it
  * has open and without paths. -errno: it must not go on. */
 int jail_enter_reader(enum jail_mode mode) MUST_CHECK;
+
+/* Of a process that is about to execute a program of the host's which reads what is hostile: it may
+ * keep files below `directories` (ends with NULL), besides reads what the system has of programs
+ * and their settings, and connects to the Internet if it is to (`network`). -errno: it must not go
+ * on.
+ */
+int jail_enter_program(enum jail_mode mode, const char *const *directories,
+                       bool network) MUST_CHECK;
 
 #endif

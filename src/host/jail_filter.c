@@ -317,7 +317,7 @@ static int add_refused_family(scmp_filter_ctx filter)
 }
 
 /* libseccomp before 2.6 writes programs to files only. */
-static int filter_export(scmp_filter_ctx filter, struct sock_fprog *program)
+int jail_filter_export(void *filter, struct sock_fprog *program)
 {
     CLEANUP(descriptor_close) int fd = memfd_create("jail", MFD_CLOEXEC);
     struct stat st;
@@ -363,7 +363,7 @@ int jail_filter_make(enum thread_role role, const struct jail_needs *needs,
     if (!r && role == THREAD_NETWORK && needs->kill)
         r = add_refused_family(filter);
     if (!r)
-        r = filter_export(filter, program);
+        r = jail_filter_export(filter, program);
     if (filter)
         seccomp_release(filter);
     if (r) {

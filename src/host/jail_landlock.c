@@ -18,12 +18,17 @@
 
 /* LANDLOCK_ACCESS_FS_...: the bits of each version stand above those of the one before. */
 enum {
+    FS_EXECUTE = 1 << 0,
     FS_WRITE_FILE = 1 << 1,
     FS_READ_FILE = 1 << 2,
     FS_READ_DIR = 1 << 3,
     FS_REMOVE_DIR = 1 << 4,
     FS_REMOVE_FILE = 1 << 5,
+    FS_MAKE_DIR = 1 << 7,
     FS_MAKE_REG = 1 << 8,
+    FS_MAKE_FIFO = 1 << 10,
+    FS_MAKE_SYM = 1 << 12,
+    FS_REFER = 1 << 13,
     FS_TRUNCATE = 1 << 14,
 };
 
@@ -86,9 +91,15 @@ int jail_landlock_allow(int rules, int version, const char *path, unsigned right
         rule.allowed_access |= FS_REMOVE_DIR;
     if (rights & JAIL_LIST)
         rule.allowed_access |= FS_READ_DIR;
+    if (rights & JAIL_EXECUTE)
+        rule.allowed_access |= FS_EXECUTE | FS_READ_FILE | FS_READ_DIR;
+    if (rights & JAIL_BUILD)
+        rule.allowed_access |= FS_WRITE_FILE | FS_READ_FILE | FS_READ_DIR | FS_REMOVE_DIR |
+                               FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_FIFO |
+                               FS_MAKE_SYM | FS_REFER | FS_TRUNCATE;
     /* Rights to entries are refused at what has none. */
     if (!S_ISDIR(st.st_mode))
-        rule.allowed_access &= FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE;
+        rule.allowed_access &= FS_EXECUTE | FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE;
     rule.allowed_access &= fs_all(version);
     if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
         return -errno;

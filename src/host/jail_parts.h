@@ -26,6 +26,8 @@ bool jail_filter_supported(void);
 /* The calls of the role, as a program for the kernel. The caller frees program->filter. -errno. */
 int jail_filter_make(enum thread_role role, const struct jail_needs *needs,
                      struct sock_fprog *program) MUST_CHECK;
+/* The program of a filter of libseccomp's. The caller frees program->filter. -errno. */
+int jail_filter_export(void *filter, struct sock_fprog *program) MUST_CHECK;
 /* On the calling thread, and on those that it starts. -errno. */
 int jail_filter_install(const struct sock_fprog *program) MUST_CHECK;
 
@@ -45,6 +47,10 @@ int jail_landlock_new(int version, unsigned leave) MUST_CHECK;
 /* Rights are those of enum jail_right, below `path`. -errno. */
 int jail_landlock_allow(int rules, int version, const char *path, unsigned rights) MUST_CHECK;
 int jail_landlock_install(int rules) MUST_CHECK;
+
+/* Where the name servers of /etc/resolv.conf are to be read, which is that file or the directory
+ * that it is a link to. The caller frees it; NULL: there are none. jail.c */
+char *jail_names_place(void);
 
 /* ---- mounts: jail_mounts.c ---- */
 

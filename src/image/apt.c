@@ -141,15 +141,24 @@ static void download_progress(void *ctx, const char *text)
         build_progress(apt->build, "downloading", percent, 100, text + at);
 }
 
-static int apt_run(struct apt *apt, const char *const *argv,
+/* What it fetches it reads as well; where it fetches nothing it has no network. */
+static int apt_run(struct apt *apt, const char *const *argv, bool fetches,
                    void (*line)(void *ctx, const char *text), void *ctx, struct error *error)
 {
     CLEANUP(text_free) char *config = text_format("APT_CONFIG=%s", apt->config);
-    const char *const environment[] = {config, "LC_ALL=C", NULL};
-    struct child child = {
-        .argv = argv, .environment = environment, .log = apt->build->log, .line = line, .ctx = ctx};
+    CLEANUP(text_free) char *temporary = text_format("TMPDIR=%s", apt->build->cache);
+    const char *const environment[] = {config, temporary, "LC_ALL=C", NULL};
+    const char *const directories[] = {apt->build->cache, NULL};
+    struct child child = {.argv = argv,
+                          .environment = environment,
+                          .log = apt->build->log,
+                          .line = line,
+                          .ctx = ctx,
+                          .guard = apt->build->options->guard,
+                          .directories = directories,
+                          .network = fetches};
 
-    if (!config)
+    if (!config || !temporary)
         return error_set(error, ENOMEM, "out of memory");
     return child_run(&child, error);
 }
@@ -189,7 +198,7 @@ static int update_once(struct apt *apt, const struct mirror *mirror, const char 
     ret = file_write(apt->sources, text, strlen(text), false, error);
     if (ret)
         return ret;
-    return apt_run(apt, argv, NULL, NULL, error);
+    return apt_run(apt, argv, true, NULL, NULL, error);
 }
 
 int apt_update(struct apt *apt, const struct mirror *mirror, const char *suite,
@@ -359,7 +368,7 @@ static int digests_read(struct apt *apt, struct selection *selection, struct err
     if (ret)
         ret = error_set(error, ENOMEM, "out of memory");
     else
-        ret = apt_run(apt, argv, show_line, selection, error);
+        ret = apt_run(apt, argv, false, show_line, selection, error);
     for (size_t i = 0; names && i < selection->count; i++)
         free(names[i]);
     free(names);
@@ -396,7 +405,7 @@ static int digests_check(struct apt *apt, const struct selection *selection, str
     }
     if (fflush(sums))
         return error_set(error, errno, "cannot write \"%s\": %s", path, error_words(errno));
-    ret = apt_run(apt, argv, NULL, NULL, error);
+    ret = apt_run(apt, argv, false, NULL, NULL, error);
     if (ret)
         return error_wrap(error, "a package in \"%s/archives\" is damaged; remove it and try again",
                           apt->build->cache);
@@ -452,13 +461,13 @@ int apt_download(struct apt *apt, const char *const *wanted, const char *list,
         argv[n++] = wanted[i];
     }
     build_progress(apt->build, "downloading", 0, 100, "");
-    ret = apt_run(apt, argv, download_progress, apt, error);
+    ret = apt_run(apt, argv, true, download_progress, apt, error);
     if (ret)
         return ret;
     argv[1] = "--simulate";
     argv[3] = "APT::Status-Fd=-1";
     argv[5] = "--no-download";
-    ret = apt_run(apt, argv, simulate_line, &selection, error);
+    ret = apt_run(apt, argv, false, simulate_line, &selection, error);
     if (!ret && selection.count == 0)
         selection.failed = EPROTO;
     if (!ret && !selection.failed)

@@ -19,6 +19,7 @@
 /* mke2fs and depmod live where a plain user's PATH does not look. */
 #define SBIN_PATH "/usr/local/sbin:/usr/sbin:/sbin"
 
+#define STATUS_NO_JAIL    126
 #define STATUS_NO_PROGRAM 127
 
 /* How long a child that is to end may take for it. */
@@ -95,6 +96,17 @@ static const char **environment_make(const char *const *added, const char *path)
     return all;
 }
 
+static void guard_enter(const struct child *child)
+{
+    int r = child->guard->enter(child->guard->ctx, child->directories, child->network);
+
+    if (!r)
+        return;
+    dprintf(STDERR_FILENO, "cannot confine it: %s; HOSPES_JAIL=off does without\n",
+            error_words(-r));
+    _exit(STATUS_NO_JAIL);
+}
+
 /* Between fork and exec: only calls that are safe there. */
 NORETURN static void child_exec(const struct child *child, const char **environment, int output)
 {
@@ -113,6 +125,8 @@ NORETURN static void child_exec(const struct child *child, const char **environm
         dup2(output, STDERR_FILENO) < 0)
         _exit(STATUS_NO_PROGRAM);
     environ = (char **)environment;
+    if (child->guard)
+        guard_enter(child);
     execvp(child->argv[0], (char *const *)child->argv);
     _exit(STATUS_NO_PROGRAM);
 }

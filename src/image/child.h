@@ -8,10 +8,17 @@
 #define HOSPES_IMAGE_CHILD_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 
 #define CHILD_LINE_MAX 1024 /* bytes; longer lines are cut */
+
+/* Takes from a program what it does not need, between fork and exec: 0 or -errno. */
+struct child_guard {
+    int (*enter)(void *ctx, const char *const *directories, bool network);
+    void *ctx;
+};
 
 struct child {
     const char *const *argv;        /* argv[0] is searched in PATH and the sbin directories */
@@ -22,6 +29,11 @@ struct child {
      * NULL. Called on the caller's thread. */
     void (*line)(void *ctx, const char *text);
     void *ctx;
+    /* NULL: it has the rights of the caller. Else it keeps files below `directories` (ends with
+     * NULL), and has the network or not. */
+    const struct child_guard *guard;
+    const char *const *directories;
+    bool network;
 };
 
 /* Returns 0 when it ended with status 0. Else the error says what it was, how it ended and the last

@@ -124,15 +124,22 @@ static int first_stage(const struct build *build, struct error *error)
     CLEANUP(text_free) char *script = text_format("%s/recipe/first-stage", build->scratch);
     CLEANUP(text_free) char *recipe = text_format("%s/recipe", build->scratch);
     CLEANUP(text_free) char *size = text_format("%llu", (unsigned long long)build->size);
+    CLEANUP(text_free) char *temporary = text_format("TMPDIR=%s", build->scratch);
     const char *const argv[] = {"fakeroot", "sh", script, build->scratch, size, NULL};
+    const char *const environment[] = {temporary, NULL};
+    /* The packages are read in the cache, and what is made of them is here. */
+    const char *const directories[] = {build->scratch, build->cache, NULL};
     struct child child = {.argv = argv,
+                          .environment = environment,
                           .log = build->log,
                           .line = first_stage_line,
-                          .ctx = (void *)build};
+                          .ctx = (void *)build,
+                          .guard = build->options->guard,
+                          .directories = directories};
     char uuid[38];
     int ret;
 
-    if (!script || !recipe || !size)
+    if (!script || !recipe || !size || !temporary)
         return error_set(error, ENOMEM, "out of memory");
     if (uuid_make(uuid))
         return error_set(error, EIO, "the host has no random numbers");

@@ -86,6 +86,8 @@ typedef int image_run_machine(void *ctx, const struct image_machine *machine,
                               void (*line)(void *line_ctx, const char *text), void *line_ctx,
                               struct error *error);
 
+struct child_guard; /* child.h */
+
 struct image_build_options {
     const char
         *mirror;   /* URL of the archive; NULL: $HOSPES_MIRROR, else the host's own (mirror.h) */
@@ -96,6 +98,8 @@ struct image_build_options {
     void (*progress)(void *ctx, const char *what, unsigned done, unsigned total,
                      const char *detail);
     void *progress_ctx;
+    /* Confines the programs that read the archive and its packages; NULL: nothing does. */
+    const struct child_guard *guard;
     /* NULL: this very program, as "hospes run". */
     image_run_machine *run_machine;
     void *run_machine_ctx;

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -309,12 +308,6 @@ static int try_thread(void)
     return r ? r : -pthread_join(thread, NULL);
 }
 
-#define EXPECT(what, result)                                                                       \
-    do {                                                                                           \
-        if ((what) != (result))                                                                    \
-            return -__LINE__ % 190 - 1;                                                            \
-    } while (0)
-
 /* ---- a child ---- */
 
 struct trial {
@@ -514,101 +507,6 @@ static void test_network(void **state)
     assert_int_equal(run(trial), -SIGSYS);
 }
 
-/* It has what is open and nothing else: no file, no socket, no descriptor of another process's. */
-static int try_receive_descriptors(void)
-{
-    return told(syscall(SYS_recvmsg, 0, NULL, 0));
-}
-
-static int try_send_descriptors(void)
-{
-    return told(syscall(SYS_sendmsg, 0, NULL, 0));
-}
-
-static int try_accept(void)
-{
-    return told(syscall(SYS_accept4, 0, NULL, NULL, 0));
-}
-
-static int try_control(void)
-{
-    return told(syscall(SYS_fcntl, 0, F_SETOWN, getppid()));
-}
-
-static int try_terminal(void)
-{
-    return told(syscall(SYS_ioctl, 0, TCSETS, NULL));
-}
-
-static int try_empty(void)
-{
-    return syscall(SYS_ftruncate, -1, 0) < 0 && errno == EBADF ? 0 : -EIO;
-}
-
-/* What an answer is received and handed on with. */
-static int try_converse(void)
-{
-    struct pollfd none = {.fd = -1};
-    char byte;
-
-    EXPECT(told(poll(&none, 1, 0)), 0);
-    EXPECT(told(recv(-1, &byte, 1, MSG_DONTWAIT)), -EBADF);
-    EXPECT(told(send(-1, &byte, 1, MSG_NOSIGNAL)), -EBADF);
-    EXPECT(told(write(-1, &byte, 1)), -EBADF);
-    return 0;
-}
-
-/* Short texts that make long values end with an error, and not with the host's memory. */
-static int try_much_memory(void)
-{
-    return try_map(PROT_READ | PROT_WRITE) || mmap(NULL, 600u << 20, PROT_READ | PROT_WRITE,
-                                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED
-               ? -EIO
-               : -errno;
-}
-
-static void test_reader(void **state)
-{
-    static const struct {
-        const char *name;
-        int (*try)(void);
-    } deadly[] = {
-        {"socket", try_socket},
-        {"unix socket", try_socket_unix},
-        {"connect", try_connect},
-        {"listen", try_listen},
-        {"accept", try_accept},
-        {"recvmsg", try_receive_descriptors},
-        {"sendmsg", try_send_descriptors},
-        {"fcntl", try_control},
-        {"a terminal's mode", try_terminal},
-        {"wait", try_wait},
-        {"pwritev", try_positioned_write},
-        {"code made", try_protect_code},
-        {"a thread", try_thread},
-    };
-    struct trial trial = {.role = THREAD_READER};
-
-    for (unsigned i = 0; i < ARRAY_SIZE(deadly); i++) {
-        int end;
-
-        trial.try = deadly[i].try;
-        end = run(trial);
-        if (end != -SIGSYS)
-            fail_msg("%s ended with %d", deadly[i].name, end);
-    }
-    trial.try = try_converse;
-    assert_int_equal(run(trial), 0);
-    trial.try = try_empty;
-    assert_int_equal(run(trial), 0);
-    trial.try = try_much_memory;
-    assert_int_equal(run(trial), ENOMEM);
-    trial.try = try_open;
-    assert_int_equal(run(trial), EACCES);
-    trial.mode = JAIL_OFF;
-    assert_int_equal(run(trial), 0);
-}
-
 /* ---- modes ---- */
 
 static void test_modes(void **state)
@@ -657,6 +555,12 @@ static int move(const char *from, const char *to)
     snprintf(b, sizeof(b), "%s/%s", directory, to);
     return told(rename(a, b));
 }
+
+#define EXPECT(what, result)                                                                       \
+    do {                                                                                           \
+        if ((what) != (result))                                                                    \
+            return -__LINE__ % 190 - 1;                                                            \
+    } while (0)
 
 /* What would change a root that is read-only. */
 static bool no_change(int r)
@@ -1014,7 +918,6 @@ int main(void)
         cmocka_unit_test(test_all_may),
         cmocka_unit_test(test_some_may),
         cmocka_unit_test(test_network),
-        cmocka_unit_test(test_reader),
         cmocka_unit_test(test_modes),
         cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sockets, setup, teardown),
