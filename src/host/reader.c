@@ -124,7 +124,7 @@ static int leave_parent(pid_t parent)
     sigprocmask(SIG_SETMASK, &all, NULL);
     for (int number = 1; number < SIGRTMIN; number++)
         sigaction(number, number == SIGPIPE ? &ignore : &usual, NULL);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+    if (prctl(PR_SET_NAME, "hospes-reader") < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return -errno;
     return getppid() == parent ? 0 : -ECHILD;
 }

@@ -13,7 +13,7 @@
 #include "host/group.h"
 #include "image/file.h"
 
-enum { STATE_VERSION = 1, STATE_SIZE_MAX = 4096, STATE_ASK_MS = 1000 };
+enum { STATE_SIZE_MAX = 4096, STATE_ASK_MS = 1000 };
 
 static const char *const kinds[] = {[STATE_STOPPED] = "stopped",
                                     [STATE_CRASHED] = "crashed",
@@ -47,49 +47,27 @@ void state_time(char text[static STATE_TIME_SIZE])
     snprintf(text + n, STATE_TIME_SIZE - n, ".%03dZ", (int)(now.tv_nsec / 1000000) % 1000);
 }
 
-/* The index of the word, or 0. */
-static unsigned word_of(const json_t *json, const char *key, const char *const *words,
-                        unsigned count)
-{
-    const char *word = json_string_value(json_object_get(json, key));
-
-    for (unsigned i = 0; word && i < count; i++)
-        if (!strcmp(word, words[i]))
-            return i;
-    return 0;
-}
-
 /* What is not there or broken tells nothing: the machine is as it is without. */
 void state_recall(const struct registry *registry, const char *name, struct state *state)
 {
     CLEANUP(text_free) char *path = registry_var_path(registry, name, "state.json");
     CLEANUP(text_free) char *text = NULL;
-    CLEANUP(json_decrefp) json_t *json = NULL;
-    const char *since;
 
     *state = (struct state){.kind = STATE_STOPPED};
-    if (!path || file_read_text(path, STATE_SIZE_MAX, &text, NULL))
-        return;
-    json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    if (json_integer_value(json_object_get(json, "version")) != STATE_VERSION)
-        return;
-    state->kind = (enum state_kind)word_of(json, "state", kinds, ARRAY_SIZE(kinds));
-    state->end = (enum state_end)word_of(json, "end", ends, ARRAY_SIZE(ends));
-    state->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
-    state->status = (int)json_integer_value(json_object_get(json, "status"));
-    state->merging = json_is_true(json_object_get(json, "merging"));
-    since = json_string_value(json_object_get(json, "since"));
-    snprintf(state->since, sizeof(state->since), "%s", since ? since : "");
+    if (path && !file_read_text(path, STATE_SIZE_MAX, &text, NULL))
+        (void)!state_parse(text, state);
 }
 
 static bool asked_is_paused(const struct registry *registry, const char *name, bool *paused)
 {
     CLEANUP(json_decrefp)
     json_t *info = control_ask(registry, name, "machine.info", NULL, STATE_ASK_MS, NULL);
+    const char *said;
 
     if (!info)
         return false;
-    *paused = word_of(info, "state", kinds, ARRAY_SIZE(kinds)) == STATE_PAUSED;
+    said = json_string_value(json_object_get(info, "state"));
+    *paused = said && !strcmp(said, kinds[STATE_PAUSED]);
     return true;
 }
 

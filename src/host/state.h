@@ -25,6 +25,8 @@ enum state_end { STATE_END_NONE, STATE_END_POWER_OFF, STATE_END_FAILED, STATE_EN
 
 #define STATE_TIME_SIZE 32 /* ISO 8601, UTC, milliseconds */
 
+enum { STATE_VERSION = 1 }; /* of state.json */
+
 struct state {
     enum state_kind kind;
     pid_t pid; /* 0: none */
@@ -43,6 +45,9 @@ void state_time(char text[static STATE_TIME_SIZE]);
 void state_look(const struct registry *registry, const char *name, struct state *state);
 /* What its process wrote down last, whether that is still so or not. Asks nobody. */
 void state_recall(const struct registry *registry, const char *name, struct state *state);
+/* What a text of state.json tells; false: it is none, and *state is as it was. Its texts hold no
+ * control characters. */
+bool state_parse(const char *text, struct state *state) MUST_CHECK;
 /* Under the machine's lock: STATE_RUNNING or STATE_STOPPED. */
 int state_write(const struct registry *registry, const char *name, const struct state *state,
                 struct error *error) MUST_CHECK;

@@ -149,6 +149,68 @@ static void what_is_no_state(void **state)
     assert_int_equal(look(f).kind, STATE_STOPPED);
 }
 
+static void what_is_written_is_read(void **state)
+{
+    static const char *const good[] = {
+        "{\"version\":1,\"state\":\"running\",\"pid\":42}",
+        " {\n\t\"pid\" : 42 , \"version\" : 1 , \"state\" : \"running\" , \"more\" : \"x\" }\n",
+    };
+    static const char *const bad[] = {
+        "{\"version\": 1,}",
+        "{\"version\": 1, \"state\": \"running\"",
+        "{\"version\": 1, \"state\": \"running\"} x",
+        "{\"version\": 1, \"state\": \"running",
+        "{\"version\": 1 \"state\": \"running\"}",
+        "{\"version\": 1, \"state\"}",
+        "{\"version\": 1, \"state\": }",
+        "{\"version\": 1, state: \"running\"}",
+        "{\"version\": 1, \"since\": \"\\u001b[2J\"}",
+        "{\"version\": 1, \"since\": \"\033[2J\"}",
+        "{\"version\": 1, \"more\": {\"state\": \"running\"}}",
+        "{\"version\": 1, \"more\": [1]}",
+        "{\"version\": 4294967297}",
+        "{\"version\": 1x}",
+    };
+    struct state all = {.kind = STATE_RUNNING,
+                        .pid = 2000000000,
+                        .end = STATE_END_KILLED,
+                        .status = -1,
+                        .merging = true,
+                        .since = "2026-01-02T03:04:05.678Z"},
+                 found;
+    struct host_fixture *f = *state;
+
+    write_down(f, all);
+    memset(&found, 0, sizeof(found));
+    state_recall(&f->registry, "web", &found);
+    assert_int_equal(found.kind, all.kind);
+    assert_int_equal(found.pid, all.pid);
+    assert_int_equal(found.end, all.end);
+    assert_int_equal(found.status, all.status);
+    assert_true(found.merging);
+    assert_string_equal(found.since, all.since);
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        assert_true(state_parse(good[i], &found));
+        assert_int_equal(found.kind, STATE_RUNNING);
+        assert_int_equal(found.pid, 42);
+        assert_false(found.merging);
+        assert_string_equal(found.since, "");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        if (state_parse(bad[i], &found))
+            fail_msg("it is a state: %s", bad[i]);
+    assert_int_equal(found.pid, 42);
+    /* Numbers that are none, words that are numbers. */
+    assert_true(state_parse("{\"version\": 1, \"pid\": 99999999999, \"status\": \"5\", \"end\": 3, "
+                            "\"merging\": \"true\", \"since\": 5}",
+                            &found));
+    assert_int_equal(found.pid, 0);
+    assert_int_equal(found.status, 0);
+    assert_int_equal(found.end, STATE_END_NONE);
+    assert_false(found.merging);
+    assert_string_equal(found.since, "");
+}
+
 /* ---- of one that runs ---- */
 
 struct server {
@@ -308,6 +370,7 @@ int main(void)
         cmocka_unit_test(time_is_utc),
         cmocka_unit_test_setup_teardown(what_was_written, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_hangs, setup, teardown),
         cmocka_unit_test_setup_teardown(number_of_another_process, setup, teardown),
