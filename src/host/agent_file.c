@@ -76,7 +76,7 @@ static int put_file(void *ctx, struct lines *lines, struct reader_answer *answer
     const char *path = copy->path;
     int fd = copy->fd;
     unsigned char *data = malloc(CHUNK);
-    json_int_t handle;
+    json_int_t handle = 0;
     ssize_t n = 1;
     int r = data ? file_open(lines, path, "w", &handle, error)
                  : error_set(error, ENOMEM, "out of memory");
@@ -122,7 +122,7 @@ static int get_file(void *ctx, struct lines *lines, struct reader_answer *answer
     const struct copy *copy = ctx;
     const char *path = copy->path;
     int fd = copy->fd;
-    json_int_t handle;
+    json_int_t handle = 0;
     bool more = true;
     int r = file_open(lines, path, "r", &handle, error);
 

@@ -42,6 +42,8 @@ static const struct {
     {"/lib32", JAIL_EXECUTE},
     {"/lib64", JAIL_EXECUTE},
     {"/libx32", JAIL_EXECUTE},
+    {"/nix/store", JAIL_EXECUTE},
+    {"/gnu/store", JAIL_EXECUTE},
     /* How they are set up; not what else root may read there. */
     {"/etc/alternatives", JAIL_READ},
     {"/etc/apt", JAIL_READ | JAIL_LIST},

@@ -249,7 +249,7 @@ static int hear_failure(const struct header *header, int in, uint64_t deadline_n
 static int hear(const struct reader *reader, int in, uint64_t deadline_ns,
                 struct reader_answer *answer, bool *told, struct error *error)
 {
-    struct header header;
+    struct header header = {0};
     int r = read_all(in, &header, sizeof(header), deadline_ns);
 
     if (r)

@@ -62,7 +62,7 @@ static int put(struct reader_answer *answer, const json_t *json, unsigned depth)
     case JSON_OBJECT:
         reader_put(answer, "o", 1);
         reader_put_number(answer, json_object_size(json));
-        json_object_foreach((json_t *)(uintptr_t)json, key, value)
+        json_object_foreach((json_t *)json, key, value)
         {
             put_bytes(answer, key, strlen(key));
             if (!r)
