@@ -20,8 +20,10 @@ from test_machines import SECONDS, machines, read_until  # noqa: F401
 
 MIB = 1 << 20
 
-# Plugs what is asked for block by block, writes to all of each and reads it back; unplugs from the top and looks that
-# what is gone faults. Says how many blocks there are whenever that has become what is asked for.
+# Plugs what is asked for, up to a section of STEP blocks by one request, writes to all of it and reads it back; unplugs
+# sections from the top, and of one that is to stay in part single blocks, and looks that what is gone faults. That is
+# Linux's way, with a STEP of 64. Says how many blocks there are whenever that has become what is asked for. A second hart
+# uses each request's first and last block, for code too, and finds them gone.
 DRIVER = r"""
 typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; typedef unsigned long u64;
 #define REG(offset) (*(volatile u32 *)(slot + (offset)))
@@ -74,23 +76,80 @@ static void find(void)
     end("no device");
 }
 
-static void plug(u64 addr)
+static void must_fault(u64 addr) { u64 before = faults; load_word(addr); if (faults != before + 1) end("no fault"); }
+
+#if HARTS > 1
+enum { USE, GONE };
+static volatile u64 order, done, kind, block;
+extern u64 firmware(u64 a0, u64 a1, u64 a2, u64 a6, u64 a7);
+extern void second_begin(void);
+
+void second(void)
 {
-    if (ask(0, addr, 1)) end("not plugged");
-    for (u64 at = addr; at < addr + BLOCK; at += 4096) {
+    for (;;) {
+        while (order == done);
+        asm volatile("fence" ::: "memory");
+        if (kind == GONE) {
+            must_fault(block + 8);
+            must_fault(block + 4096);
+        } else {
+            volatile u32 *code = (volatile u32 *)(block + 4096 + 8);
+            code[0] = (u32)(order % 2000) << 20 | 10 << 7 | 0x13; /* li a0 */
+            code[1] = 0x8067; /* ret */
+            asm volatile("fence.i" ::: "memory");
+            for (unsigned i = 0; i < 100; i++)
+                if (((u64 (*)(void))(u64)code)() != order % 2000) end("other code");
+            if (*(volatile u64 *)block != block) end("not what the other hart wrote");
+        }
+        asm volatile("fence" ::: "memory");
+        done = order;
+    }
+}
+
+static void tell(unsigned what, u64 addr)
+{
+    kind = what; block = addr;
+    asm volatile("fence" ::: "memory");
+    order++;
+    while (order != done);
+    asm volatile("fence" ::: "memory");
+}
+
+static void start_second(void) { if (firmware(1, (u64)second_begin, 0, 0, 0x48534d)) end("no second hart"); }
+#else
+enum { USE, GONE };
+static void tell(unsigned what, u64 addr) {}
+static void start_second(void) {}
+#endif
+
+static void plug(u64 addr, u64 count)
+{
+    if (ask(0, addr, count)) end("not plugged");
+    for (u64 at = addr; at < addr + count * BLOCK; at += 4096) {
         if (*(volatile u64 *)at) end("not empty");
         *(volatile u64 *)at = at;
     }
-    for (u64 at = addr; at < addr + BLOCK; at += 4096)
+    for (u64 at = addr; at < addr + count * BLOCK; at += 4096)
         if (*(volatile u64 *)at != at) end("not kept");
+    tell(USE, addr);
+    tell(USE, addr + (count - 1) * BLOCK);
 }
 
-static void must_fault(u64 addr) { u64 before = faults; load_word(addr); if (faults != before + 1) end("no fault"); }
+static void unplug(u64 addr, u64 count)
+{
+    if (ask(1, addr, count)) end("not unplugged");
+    for (u64 i = 0; i < count; i++) {
+        must_fault(addr + i * BLOCK + 8);
+        tell(GONE, addr + i * BLOCK);
+    }
+    if (ask(3, addr, count) || response[4] != 1) end("another state");
+}
 
 void main(void)
 {
     u64 blocks = ~0ul, told;
     find();
+    start_second();
     if (CONFIG(40)) end("plugged from the beginning");
     must_fault(region);
     must_fault(region + CONFIG(24) - 4);
@@ -99,10 +158,14 @@ void main(void)
     for (blocks = told = 0;;) {
         u64 wanted = CONFIG(48) / BLOCK;
         if (blocks < wanted) {
-            plug(region + blocks++ * BLOCK);
+            u64 count = STEP - blocks % STEP;
+            if (count > wanted - blocks) count = wanted - blocks;
+            plug(region + blocks * BLOCK, count);
+            blocks += count;
         } else if (blocks > wanted) {
-            if (ask(1, region + --blocks * BLOCK, 1)) end("not unplugged");
-            must_fault(region + blocks * BLOCK + 8);
+            u64 count = blocks % STEP || blocks < wanted + STEP ? 1 : STEP;
+            blocks -= count;
+            unplug(region + blocks * BLOCK, count);
         } else if (told != blocks) {
             say("at "); say_number(told = blocks); say("\n");
         }
@@ -146,25 +209,44 @@ trap:
 load_word:
     lw   a0, 0(a0)
     ret
+#if HARTS > 1
+    .globl second_begin, firmware
+second_begin:
+    la   sp, second_stack
+    la   t0, trap
+    csrw stvec, t0
+    j    second
+firmware:
+    mv   a6, a3
+    mv   a7, a4
+    ecall
+    ret
+#endif
     .bss
     .balign 16
     .space 4096
 stack:
+    .space 4096
+second_stack:
 faults: .dword 0
 """
 
 
-@pytest.fixture
-def driver(machines):  # noqa: F811
+def build(machines, step, harts):  # noqa: F811
     compiler = shutil.which("riscv64-linux-gnu-gcc")
     if not compiler:
         pytest.skip("the package gcc-riscv64-linux-gnu is not installed")
     (machines.path / "driver.c").write_text(DRIVER)
     (machines.path / "begin.S").write_text(BEGIN)
     flags = ["-nostdlib", "-static", "-ffreestanding", "-O2", "-mcmodel=medany", "-fno-pic", "-no-pie", "-Wl,-Ttext=0x80200000", "-Wl,--build-id=none"]
-    flags += ["-Wl,--defsym=zero_begin=__bss_start", "-Wl,--defsym=zero_end=_end", "-Wl,-N"]
+    flags += ["-Wl,--defsym=zero_begin=__bss_start", "-Wl,--defsym=zero_end=_end", "-Wl,-N", f"-DSTEP={step}", f"-DHARTS={harts}"]
     subprocess.run([compiler, *flags, "-o", "driver.elf", "begin.S", "driver.c"], cwd=machines.path, check=True)
     return machines
+
+
+@pytest.fixture
+def driver(machines):  # noqa: F811
+    return build(machines, 1, 1)
 
 
 def memory(machines, name="web"):  # noqa: F811
@@ -234,6 +316,26 @@ def test_a_reboot_unplugs(driver):
     now = memory(driver)
     assert (now["size"], now["plugged"]["size"], now["plugged"]["requested"]) == (64 * MIB, 0, 0)
     driver.good("kill", "web")
+
+
+@pytest.mark.parametrize("engine", ["translate", "interpret"])
+def test_sections_and_a_second_cpu(machines, engine):  # noqa: F811
+    """With the plug and unplug requests that Linux's driver was seen to make, and another CPU that was there before."""
+    build(machines, 64, 2)
+    arguments = ["--cpus", "2", "--memory", "32M", "--memory-max", "288M", "--net", "none", "--engine", machines.engine or engine]
+    machines.good("create", "web", "--kernel", "driver.elf", *arguments)
+    machines.good("start", "web")
+    console = machines.socket("web", "console")
+    read_until(console, b"ready")
+    # Sections, then single blocks of the second one, then what it lacks by one request; the rest again by blocks and sections.
+    for size, blocks in ((288, 128), (226, 97), (250, 109), (34, 1), (288, 128), (32, 0)):
+        machines.good("set", "web", "--memory", f"{size}M")
+        read_until(console, f"at {blocks}\n".encode())
+        now = wait_for(machines, blocks)
+        assert now["size"] == size * MIB
+        assert blocks * 2 * MIB <= now["resident"] < (blocks * 2 + 8) * MIB
+    assert machines.info("web")["state"] == "running"
+    machines.good("kill", "web")
 
 
 def test_beside_what_else_stops_cpus(driver):
