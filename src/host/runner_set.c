@@ -74,6 +74,9 @@ static int apply_memory(struct runner *runner, const struct record *record, stru
             "more can be set only while it does not run",
             size_format(runner->memory, built), size_format(runner->memory_max, most));
     machine_set_memory(runner->machine, memory, memory);
+    /* Who asks for the same once more means now. */
+    if (memory == runner->record.description.memory)
+        machine_ask_memory(runner->machine);
     return 0;
 }
 

@@ -139,6 +139,8 @@ struct machine_balloon {
  * guest does both as it can, or not at all, but gets no more than `most`. Kept across its reboots.
  */
 void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size);
+/* Has a guest that did not plug or unplug all of that try again. */
+void machine_ask_memory(struct machine *machine);
 /* What translated code takes. */
 void machine_footprint(const struct machine *machine, struct engine_footprint *footprint);
 /* Gives back to the host what was translated longest ago; it is translated again when it is wanted.

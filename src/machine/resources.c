@@ -121,6 +121,12 @@ void machine_set_memory(struct machine *machine, uint64_t most, uint64_t size)
     machine_review_memory(machine);
 }
 
+void machine_ask_memory(struct machine *machine)
+{
+    if (virt_mem(machine->board))
+        virtio_mem_ask(virt_mem(machine->board));
+}
+
 /* The loop's thread holds nothing, and the CPUs park wherever they are. */
 void machine_still(void *ctx, void (*work)(void *arg), void *arg)
 {

@@ -148,6 +148,7 @@ static void unplug(u64 addr, u64 count)
 void main(void)
 {
     u64 blocks = ~0ul, told;
+    int lazy = 0;
     find();
     start_second();
     if (CONFIG(40)) end("plugged from the beginning");
@@ -157,7 +158,12 @@ void main(void)
     say("ready\n");
     for (blocks = told = 0;;) {
         u64 wanted = CONFIG(48) / BLOCK;
-        if (blocks < wanted) {
+        if (REG(0x60) & 2) {
+            REG(0x64) = 2;
+            if (lazy) say("asked\n");
+        }
+        if (lazy) {
+        } else if (blocks < wanted) {
             u64 count = STEP - blocks % STEP;
             if (count > wanted - blocks) count = wanted - blocks;
             plug(region + blocks * BLOCK, count);
@@ -169,7 +175,10 @@ void main(void)
         } else if (told != blocks) {
             say("at "); say_number(told = blocks); say("\n");
         }
-        if (*(volatile u8 *)0x10000005 & 1 && *(volatile u8 *)0x10000000 == 'r') {
+        if (!(*(volatile u8 *)0x10000005 & 1)) continue;
+        u8 key = *(volatile u8 *)0x10000000;
+        if (key == 'l') { lazy = !lazy; say(lazy ? "lazy\n" : "busy\n"); }
+        if (key == 'r') {
             register u64 a0 asm("a0") = 1, a1 asm("a1") = 0, a6 asm("a6") = 0, a7 asm("a7") = 0x53525354;
             asm volatile("ecall" : "+r"(a0) : "r"(a1), "r"(a6), "r"(a7) : "memory");
         }
@@ -295,6 +304,28 @@ def test_plugged_and_unplugged(driver):
     driver.good("set", "web", "--memory", "96M")
     read_until(console, b"at 32")
     assert driver.info("web")["state"] == "running"
+    driver.good("kill", "web")
+
+
+def test_asked_again(driver):
+    """A guest that has not done what it was asked for."""
+    driver.make("web", "driver.elf", "--net", "none", "--memory-max", "96M")
+    console = driver.socket("web", "console")
+    read_until(console, b"ready")
+    console.sendall(b"l")
+    read_until(console, b"lazy")
+    for size in ("64M", "64M", "64M", "40M", "40M"):
+        driver.good("set", "web", "--memory", size)
+        read_until(console, b"asked")
+    console.sendall(b"l")
+    read_until(console, b"at 4")
+    # Nothing is asked of one that has.
+    console.sendall(b"l")
+    read_until(console, b"lazy")
+    driver.good("set", "web", "--memory", "40M")
+    driver.good("set", "web", "--cpu-cap", "50%")
+    console.sendall(b"l")
+    assert b"asked" not in read_until(console, b"busy")
     driver.good("kill", "web")
 
 

@@ -181,6 +181,40 @@ static void requested_size(void **state)
     assert_int_equal(config(f, REQUESTED), 0);
 }
 
+/* A driver is asked again as long as it has not what it is asked for. */
+static void asked_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct {
+        unsigned requested, plugged;
+        bool told;
+    } cases[] = {{0, 0, false}, {2, 0, true}, {2, 2, false}, {1, 2, true}, {0, 2, true}};
+
+    virtio_mem_set_requested(f->mem, BLOCK);
+    virtio_mem_ask(f->mem); /* there is no driver */
+    assert_int_equal(driver_read32(&f->driver, REG_INTERRUPT_STATUS), 0);
+    start(f);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint32_t generation;
+
+        virtio_mem_set_requested(f->mem, cases[i].requested * BLOCK);
+        if (cases[i].plugged && !facts(f).plugged)
+            assert_int_equal(ask(f, PLUG, AT(0), cases[i].plugged), ACK);
+        assert_plugged(f, cases[i].plugged);
+        driver_write32(&f->driver, REG_INTERRUPT_ACK,
+                       VIRTIO_INTERRUPT_CONFIG | VIRTIO_INTERRUPT_QUEUE);
+        generation = driver_read32(&f->driver, REG_CONFIG_GENERATION);
+        for (unsigned again = 0; again < 2; again++) {
+            virtio_mem_ask(f->mem);
+            assert_int_equal(driver_read32(&f->driver, REG_INTERRUPT_STATUS),
+                             cases[i].told ? VIRTIO_INTERRUPT_CONFIG : 0);
+            driver_write32(&f->driver, REG_INTERRUPT_ACK, VIRTIO_INTERRUPT_CONFIG);
+        }
+        assert_int_equal(driver_read32(&f->driver, REG_CONFIG_GENERATION),
+                         generation + 2 * cases[i].told);
+    }
+}
+
 /* ---- requests ---- */
 
 static void plug_and_unplug(void **state)
@@ -533,10 +567,11 @@ static void random_requests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(configuration),        TEST(requested_size),         TEST(plug_and_unplug),
-        TEST(memory_goes_back),     TEST(no_more_than_requested), TEST(ranges),
-        TEST(what_is_in_use_stays), TEST(bad_requests),           TEST(resets),
-        TEST(unplugs_in_turns),     TEST(loaded_state),           TEST(random_requests),
+        TEST(configuration),   TEST(requested_size),       TEST(asked_again),
+        TEST(plug_and_unplug), TEST(memory_goes_back),     TEST(no_more_than_requested),
+        TEST(ranges),          TEST(what_is_in_use_stays), TEST(bad_requests),
+        TEST(resets),          TEST(unplugs_in_turns),     TEST(loaded_state),
+        TEST(random_requests),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

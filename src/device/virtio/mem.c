@@ -287,6 +287,16 @@ void virtio_mem_set_requested(struct virtio_mem *mem, uint64_t bytes)
     mutex_unlock(&core->mutex);
 }
 
+/* The generation moves as if something had changed, so that the driver reads what is asked of it.
+ */
+void virtio_mem_ask(struct virtio_mem *mem)
+{
+    mutex_lock(&mem->core.mutex);
+    if (config_get(mem, CONFIG_REQUESTED_SIZE) != config_get(mem, CONFIG_PLUGGED_SIZE))
+        virtio_config_changed(&mem->core);
+    mutex_unlock(&mem->core.mutex);
+}
+
 void virtio_mem_get(struct virtio_mem *mem, struct virtio_mem_facts *facts)
 {
     mutex_lock(&mem->core.mutex);

@@ -55,6 +55,9 @@ int virtio_mem_new(struct device *device, const struct virtio_setup *setup,
 
 /* How much the driver shall have plugged: whole blocks, at most the region. Stays across resets. */
 void virtio_mem_set_requested(struct virtio_mem *mem, uint64_t bytes);
+/* Has a driver that has not plugged or unplugged all of it look at that again, which Linux's does
+ * by itself after 50 s, and later each time. */
+void virtio_mem_ask(struct virtio_mem *mem);
 void virtio_mem_get(struct virtio_mem *mem, struct virtio_mem_facts *facts);
 /* The machine is reset, no CPU runs and no device has memory pinned: all blocks are unplugged, and
  * memory_clear() is to follow. */
