@@ -3,8 +3,14 @@
  * Blocks of pluggable RAM: which are there, and who holds them.
  */
 #include <errno.h>
+#include <sched.h>
 
 #include "memory/memory.h"
+
+/* For so long whoever holds a block that is to leave is waited for. The thread that makes regions
+ * lets go within some 100 us, if the host lets it run; a device whose ring is there does not. A
+ * driver that is told that a block is busy may come back much later: Linux's after 50 s. */
+#define HOLD_NS UINT64_C(5000000)
 
 /* The blocks behind ram->fixed that [offset, offset + len) has a part of: [*first, *end). */
 static void blocks_of(const struct ram *ram, uint64_t offset, uint64_t len, uint64_t *first,
@@ -94,6 +100,26 @@ int memory_plug(const struct address_space *as, gpa addr, uint64_t len)
     return 0;
 }
 
+/* Nobody takes hold of a block that is leaving; false: somebody does not let go of one. */
+static bool blocks_are_free(const struct ram *ram, uint64_t first, uint64_t end)
+{
+    uint64_t until = 0;
+
+    for (; first < end; first++) {
+        const struct ram_block *block = &ram->blocks[first];
+
+        while (atomic_load(&block->state) == BLOCK_LEAVING && atomic_load(&block->holders)) {
+            uint64_t now = monotonic_ns();
+
+            until = until ? until : now + HOLD_NS;
+            if (now >= until)
+                return false;
+            sched_yield();
+        }
+    }
+    return true;
+}
+
 int memory_unplug_any(const struct address_space *as, gpa addr, uint64_t len)
 {
     uint64_t first, end;
@@ -102,12 +128,10 @@ int memory_unplug_any(const struct address_space *as, gpa addr, uint64_t len)
     if (!ram)
         return -EINVAL;
     blocks_move(ram, first, end, BLOCK_PLUGGED, BLOCK_LEAVING);
-    for (uint64_t i = first; i < end; i++)
-        if (atomic_load(&ram->blocks[i].state) == BLOCK_LEAVING &&
-            atomic_load(&ram->blocks[i].holders)) {
-            blocks_move(ram, first, end, BLOCK_LEAVING, BLOCK_PLUGGED);
-            return -EBUSY;
-        }
+    if (!blocks_are_free(ram, first, end)) {
+        blocks_move(ram, first, end, BLOCK_LEAVING, BLOCK_PLUGGED);
+        return -EBUSY;
+    }
     blocks_move(ram, first, end, BLOCK_LEAVING, BLOCK_UNPLUGGED);
     return 0;
 }

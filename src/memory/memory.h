@@ -167,11 +167,11 @@ void memory_clear(struct address_space *as);
  *
  * memory_plug(): none of them is plugged, else -EEXIST; they read as zeroes.
  *
- * memory_unplug(): all of them are, else -ENOENT, and nobody holds any, else -EBUSY; then nothing
- * was done. No CPU is in the guest or in its firmware; before one is again, it forgets what it knew
- * of memory (engine_type.forget()). Then memory_reclaim() gives the host back what they took, in
- * pieces as small as the caller likes (it costs what memory_discard() does). They must not be
- * plugged again before.
+ * memory_unplug(): all of them are, else -ENOENT, and nobody holds any (a moment is
+ * waited for it), else -EBUSY; then nothing was done. No CPU is in the guest or in its firmware;
+ * before one is again, it forgets what it knew of memory (engine_type.forget()). Then
+ * memory_reclaim() gives the host back what they took, in pieces as small as the caller likes (it
+ * costs what memory_discard() does). They must not be plugged again before.
  */
 int memory_plug(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;
 int memory_unplug(const struct address_space *as, gpa addr, uint64_t len) MUST_CHECK;

@@ -279,6 +279,53 @@ static void held_or_unplugged(void **state)
     assert_true(busy || atomic_load(&race.held));
 }
 
+/* ---- who holds a block for a moment only ---- */
+
+/* The clock stands while somebody is to be waited for as long as that takes. */
+static _Atomic bool clock_stands;
+
+uint64_t __real_monotonic_ns(void);
+uint64_t __wrap_monotonic_ns(void);
+
+uint64_t __wrap_monotonic_ns(void)
+{
+    return atomic_load(&clock_stands) ? 1 : __real_monotonic_ns();
+}
+
+/* Lets go once nobody else can take hold of the block any more. */
+static void *holds_a_moment(void *arg)
+{
+    struct race *race = arg;
+    struct ram *ram = race->f->ram;
+
+    assert_true(ram_hold(ram, FIXED + BLOCK, 64));
+    atomic_store(&race->held, 1);
+    while (ram_has(ram, FIXED + BLOCK) && !atomic_load(&race->stop))
+        ;
+    assert_false(ram_hold(ram, FIXED + BLOCK, 64));
+    ram_let_go(ram, FIXED + BLOCK, 64);
+    return NULL;
+}
+
+static void a_moment_is_waited_for(void **state)
+{
+    struct race race = {.f = *state};
+    pthread_t thread;
+    int r;
+
+    assert_int_equal(memory_plug(race.f->as, AT(0), 2 * BLOCK), 0);
+    assert_int_equal(thread_start(&thread, "moment", holds_a_moment, &race), 0);
+    while (!atomic_load(&race.held))
+        ;
+    atomic_store(&clock_stands, true);
+    r = memory_unplug(race.f->as, AT(0), 2 * BLOCK);
+    atomic_store(&clock_stands, false);
+    atomic_store(&race.stop, true);
+    assert_int_equal(r, 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(memory_plugged(race.f->as, AT(0), 4 * BLOCK), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -291,6 +338,7 @@ int main(void)
         TEST(what_is_held_stays),
         TEST(cleared),
         TEST(held_or_unplugged),
+        TEST(a_moment_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
