@@ -9,7 +9,7 @@ SETUP     = scripts/setup
 RUNNER    = $(PYTHON) tests/run.py
 # Ways of running a guest's instructions, as for `hospes run --engine`, and the suites of small guests.
 ENGINES   = interpret translate,heat=0 translate,heat=0,unit=1 translate,heat=0,code=1M translate,windows=0 \
-            translate,heat=0,windows=2 translate,regions=0 translate,heat=0,regions=2,windows=2
+            translate,heat=0,windows=2,audit=1 translate,regions=0 translate,heat=0,regions=2,windows=2,audit=1
 # The same with one code profile: the first makes it, and the others find all that was executed in it.
 PROFILED  = translate,heat=0 translate translate,windows=2
 ENGINE_SUITES ?= tests/isa tests/random/test_random.py tests/random/test_hostile.py \

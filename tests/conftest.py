@@ -11,8 +11,8 @@ import pytest
 
 # What the translator's options change: code is translated at once, an instruction at a time, memory is reached by the host's
 # MMU from the start, code is evicted, loops are regions at once. See src/cpu/riscv/hart.h.
-ENGINES = ["interpret", "translate", "translate,heat=0", "translate,heat=0,unit=1", "translate,heat=0,windows=2", "translate,heat=0,code=1M",
-           "translate,heat=0,regions=2,windows=2"]
+ENGINES = ["interpret", "translate", "translate,heat=0", "translate,heat=0,unit=1", "translate,heat=0,windows=2,audit=1",
+           "translate,heat=0,code=1M", "translate,heat=0,regions=2,windows=2,audit=1"]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 #include "cli/balance.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +15,7 @@
 #include "cli/named.h"
 #include "cli/say.h"
 #include "host/control.h"
+#include "host/pressure.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
 enum { ASK_MS = 1000, SHORT_SECONDS = 3, STARTING_SECONDS = 30, MOVING_MS = 5000 };
@@ -35,20 +35,6 @@ struct balance {
     uint64_t reserve;  /* of the host, as of the last turn */
     struct cpus_memory cpus;
 };
-
-/* "some avg10=1.23 ..." (Documentation/accounting/psi.rst of Linux). */
-static bool host_is_stalled(void)
-{
-    FILE *file = fopen("/proc/pressure/memory", "re");
-    double average = 0;
-
-    if (!file)
-        return false;
-    if (fscanf(file, "some avg10=%lf", &average) != 1)
-        average = 0;
-    fclose(file);
-    return average > STALL_PER_CENT;
-}
 
 static uint64_t number_of(const json_t *json, const char *key)
 {
@@ -187,7 +173,7 @@ int balance_look(const struct registry *registry, const struct pool *pool,
         *count += machine_look(registry, &pool->machines[i], &(*machines)[*count]);
     *host = (struct balance_host){.available = pool->memory_available,
                                   .reserve = pool->limits.memory_reserve,
-                                  .stalled = host_is_stalled()};
+                                  .stalled = pressure_of_memory("").recent > STALL_PER_CENT};
     return 0;
 }
 

@@ -2,11 +2,13 @@
 #include "host/pressure.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/cgroup.h"
 #include "base/host.h"
 
 enum { COUNTS = 20, COUNT_NS = 50000000 };
@@ -67,4 +69,34 @@ int pressure_measure(struct pressure *pressure, struct error *error)
     return r ? error_set(error, -r, "cannot tell how short of CPUs the host is: %s",
                          error_words(-r))
              : 0;
+}
+
+/* ---- memory ---- */
+
+static void take_worse(struct pressure *worst, const char *directory, const char *file)
+{
+    struct pressure pressure;
+    char path[PATH_MAX + 32];
+
+    snprintf(path, sizeof(path), "%s/%s", directory, file);
+    if (pressure_read(path, &pressure))
+        return;
+    if (pressure.recent > worst->recent)
+        worst->recent = pressure.recent;
+    if (pressure.minute > worst->minute)
+        worst->minute = pressure.minute;
+}
+
+struct pressure pressure_of_memory(const char *root)
+{
+    struct pressure worst = {0, 0};
+    struct cgroup cgroup;
+
+    take_worse(&worst, root, "proc/pressure/memory");
+    /* Groups of version 1 have no such file. */
+    if (!cgroup_find(root, "memory", &cgroup))
+        do
+            take_worse(&worst, cgroup.directory, "memory.pressure");
+        while (cgroup_up(&cgroup));
+    return worst;
 }

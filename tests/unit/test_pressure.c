@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "cgroup_tree.h"
 #include "host/cpu_time.h"
 #include "host/pressure.h"
 
@@ -95,6 +96,32 @@ static void counts_where_the_kernel_does_not_tell(void **state)
     assert_int_equal(pressure_count(path, 5, &pressure), -ENOENT);
 }
 
+static void memory_is_told_by_groups_too(void **state)
+{
+    struct host_fixture *fixture = host_fixture_new();
+    const char *root = fixture->directory;
+    struct pressure pressure = pressure_of_memory(root);
+
+    assert_true(pressure.recent == 0 && pressure.minute == 0);
+    tree_put(root, "proc/pressure/memory", "some avg10=3.00 avg60=9.00 avg300=0.00 total=1\n");
+    pressure = pressure_of_memory(root);
+    assert_true(pressure.recent == 3 && pressure.minute == 9);
+    tree_put(root, "proc/self/mountinfo", TREE_NEW);
+    tree_put(root, "proc/self/cgroup", "0::/a/b\n");
+    tree_put(root, "sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+    tree_put(root, "sys/fs/cgroup/a/b/memory.pressure", "some avg10=1.00 avg60=2.00 avg300=0.00\n");
+    pressure = pressure_of_memory(root);
+    assert_true(pressure.recent == 3 && pressure.minute == 9);
+    /* The one above has the limit that all in it wait for. */
+    tree_put(root, "sys/fs/cgroup/a/memory.pressure", "some avg10=40.50 avg60=8.00 avg300=0.00\n");
+    pressure = pressure_of_memory(root);
+    assert_true(pressure.recent == 40.5 && pressure.minute == 9);
+    tree_put(root, "sys/fs/cgroup/a/memory.pressure", "none\n");
+    pressure = pressure_of_memory(root);
+    assert_true(pressure.recent == 3);
+    host_fixture_free(fixture);
+}
+
 /* ---- the time of virtual CPUs ---- */
 
 /* All on one CPU, so that one keeps the other waiting. */
@@ -158,6 +185,7 @@ int main(void)
         cmocka_unit_test(reads_what_the_kernel_tells),
         cmocka_unit_test(a_file_that_is_named_counts),
         cmocka_unit_test(counts_where_the_kernel_does_not_tell),
+        cmocka_unit_test(memory_is_told_by_groups_too),
         cmocka_unit_test(counts_what_virtual_cpus_want),
     };
 

@@ -85,6 +85,16 @@ enum { RISCV_RM_DYN = 7 };
 /* In imm of the A extension. */
 enum { RISCV_RELEASE = 1, RISCV_ACQUIRE = 2 };
 
+/* Whether a fence (its imm) orders stores, or outputs, before loads, or inputs (unprivileged
+ * specification, 2.7): what no weaker barrier does, and hosts with total store order do not
+ * by themselves. */
+static inline bool riscv_fence_is_full(int32_t imm)
+{
+    enum { OUTPUTS = 5 << 4 /* O and W, of predecessors */, INPUTS = 5 << 1 /* I and R */ };
+
+    return (imm & OUTPUTS) && (imm & INPUTS);
+}
+
 /* Bytes of the instruction whose first 16 bits are `low`: 2 or 4. (Longer encodings are reserved
  * and decode as illegal ones of 4 bytes.) */
 static inline unsigned riscv_insn_length(uint16_t low)

@@ -34,10 +34,7 @@ enum op_result exec_cross_page(struct engine_cpu *cpu, const struct op *op)
 /* A host that orders stores (x86) pays for one case only: earlier stores before later loads. */
 static enum op_result exec_fence(struct engine_cpu *cpu, const struct op *op)
 {
-    bool store_load = (op->imm >> 4 & 1) && (op->imm >> 1 & 1);
-
-    /* Device input and output count as stores and loads. */
-    if (store_load || (op->imm >> 6 & 1) || (op->imm >> 3 & 1))
+    if (riscv_fence_is_full(op->imm))
         atomic_thread_fence(memory_order_seq_cst);
     else
         atomic_thread_fence(memory_order_acq_rel);

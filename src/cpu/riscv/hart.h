@@ -168,7 +168,8 @@ extern const struct engine_type riscv_interpreter;
  *   spare=N  seconds, up to 3600, that translated code is kept for whatever the host lacks
  *   windows=N  0: no use of the host's MMU; 1: where it pays; 2: for every user program at once
  *   regions=N  0: the first tier only; 1: of loops that take time, by a thread; 2: at once
- *   perf=1   names translated code for perf, in /tmp/perf-PID.map */
+ *   perf=1   names translated code for perf, in /tmp/perf-PID.map
+ *   audit=1  for tests: each unit looks whether what it relies on is so, and ends hospes if not */
 extern const struct engine_type riscv_translator;
 const char *riscv_translator_missing(void);
 

@@ -441,10 +441,7 @@ static void add_jalr(struct lifter *l)
 /* Only one that orders stores before loads costs anything; see execute_system.c. */
 static void add_fence(struct lifter *l)
 {
-    int32_t imm = l->insn.imm;
-    bool store_load = (imm >> 4 & 1) && (imm >> 1 & 1);
-
-    if (store_load || (imm >> 6 & 1) || (imm >> 3 & 1))
+    if (riscv_fence_is_full(l->insn.imm))
         add(l, IR_FENCE);
 }
 
