@@ -281,6 +281,14 @@ static bool loses_anchor(const struct emitter *e, const struct ir_insn *insn)
     return insn->op == IR_COMPARE_SWAP && anchor_of(e) != IR_ZERO && insn->dst == anchor_of(e);
 }
 
+/* Out of line, where what is owed is paid and what is lent given back. */
+static void emit_step_away(struct emitter *e, const struct ir_insn *insn)
+{
+    put8(&e->b, 0xe9);
+    put32(&e->b, 0);
+    emit_cold_from(e, COLD_STEP, insn, 0);
+}
+
 static bool is_anchor_written(const struct emitter *e, unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++)
@@ -319,7 +327,7 @@ static void emit_insn(struct emitter *e, struct ir_insn *insn)
         insn->width = 4;
     debts_before(e, insn);
     if (loses_anchor(e, insn))
-        emit_step(e, insn);
+        emit_step_away(e, insn);
     else
         BUG_ON(!emit_int(e, insn) && !emit_memory(e, insn) && !emit_float(e, insn) &&
                !emit_flow(e, insn));
