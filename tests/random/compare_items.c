@@ -87,12 +87,18 @@ static void item_stack(struct writer *w)
 
     word(w, MV(SP, TP));
     word(w, ADDI(SP, SP, -(int)size));
-    for (unsigned i = below(w, 4); i; i--)
-        word(w, SD(any_x(w), SP, (int)(8 * below(w, size / 8))));
+    for (unsigned i = below(w, 4); i; i--) {
+        int offset = 8 * (int)below(w, size / 8);
+
+        word(w, SD(any_x(w), SP, offset));
+    }
     if (below(w, 2))
         word(w, branch_over(w));
-    for (unsigned i = 1 + below(w, 3); i; i--)
-        word(w, LD(slot_target(w), SP, (int)(8 * below(w, size / 8))));
+    for (unsigned i = 1 + below(w, 3); i; i--) {
+        int offset = 8 * (int)below(w, size / 8);
+
+        word(w, LD(slot_target(w), SP, offset));
+    }
     if (below(w, 4))
         word(w, ADDI(SP, SP, (int)size));
 }
