@@ -46,3 +46,14 @@ int signals_read(int fd)
 
     return read(fd, &byte, 1) == 1 ? byte : 0;
 }
+
+void signals_leave_to_parent(void)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int number = 1; number < SIGRTMIN; number++)
+        sigaction(number, number == SIGPIPE ? &ignore : &usual, NULL);
+}

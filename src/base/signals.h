@@ -16,5 +16,8 @@
 int signals_open(const int *numbers, int *fd, struct error *error) MUST_CHECK;
 /* The next one's number; 0: there is none. */
 int signals_read(int fd) MUST_CHECK;
+/* Of a process that was forked to serve its parent: nothing is handled, all that can wait does, and
+ * SIGPIPE is ignored. */
+void signals_leave_to_parent(void);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "base/descriptor.h"
+#include "base/signals.h"
 #include "base/thread.h"
 #include "host/jail.h"
 
@@ -117,13 +118,7 @@ static int close_others(const int *kept, size_t count)
  * handler of the command's runs here. */
 static int leave_parent(pid_t parent)
 {
-    const struct sigaction usual = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
-    sigset_t all;
-
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    for (int number = 1; number < SIGRTMIN; number++)
-        sigaction(number, number == SIGPIPE ? &ignore : &usual, NULL);
+    signals_leave_to_parent();
     if (prctl(PR_SET_NAME, "hospes-reader") < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return -errno;
     return getppid() == parent ? 0 : -ECHILD;

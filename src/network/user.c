@@ -37,6 +37,7 @@
 
 #include "base/bits.h"
 #include "base/descriptor.h"
+#include "base/signals.h"
 #include "network/frame.h"
 #include "network/net.h"
 #include "network/slirp.h"
@@ -144,19 +145,6 @@ static int close_others(int *socket)
     return close_range(MINE + 1, ~0u, 0) < 0 ? -errno : 0;
 }
 
-/* What the terminal's keys and its end mean is the machine's to decide; what it does with a crash
- * is not for this process. */
-static void default_signals(void)
-{
-    const struct sigaction usual = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
-    sigset_t all;
-
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    for (int number = 1; number < SIGRTMIN; number++)
-        sigaction(number, number == SIGPIPE ? &ignore : &usual, NULL);
-}
-
 static int network_open(struct network *network, int socket, const struct net_user_options *options,
                         struct error *error)
 {
@@ -205,7 +193,9 @@ NORETURN static void network_run(pid_t parent, int socket, const struct net_user
     struct error error = ERROR_INIT;
     int r;
 
-    default_signals();
+    /* What the terminal's keys and its end mean is the machine's to decide; what it does with a
+     * crash is not for this process. */
+    signals_leave_to_parent();
     /* Of the thread that made this process: the loop's, which is the machine's for its life. */
     r = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
     if (getppid() != parent)
