@@ -67,7 +67,7 @@ def test_compare(engine, kind):
     if kind not in ("--counted", "--reach"):
         assert n["interrupts"] > machines
     if "windows=2" in engine:
-        assert n["window_fills"] > machines, n
+        assert n["window_fills"] > (machines if "heat=0" in engine else 0), n
     if "windows=0" in engine:
         assert n["window_fills"] == 0
     if "code=1M" in engine and kind == "--keep":
