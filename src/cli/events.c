@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/named.h"
@@ -198,8 +199,7 @@ static int line_put(const struct events *events, const char *line, struct reader
     json_decref(json);
     if (!out || fclose(out))
         return -ENOMEM;
-    reader_put_number(answer, size);
-    reader_put(answer, text, size);
+    reader_put_bytes(answer, text, size);
     free(text);
     return 0;
 }
@@ -219,7 +219,7 @@ static int lines_put(void *ctx, struct reader_answer *answer, struct error *erro
 static void text_print(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        putchar((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i]);
+        putchar(text_shown(text[i]));
     if (length)
         putchar('\n');
 }
@@ -233,13 +233,13 @@ static int lines_print(struct events *events, struct error *error)
                                   .answer_max = events->line_count * LINE_PRINTED_MAX,
                                   .timeout_ms = PRINT_MS};
     int r = events->line_count ? reader_ask(&reader, &answer, error) : 0;
-    uint64_t length;
 
-    while (!r && reader_get_number(&answer, &length)) {
-        const char *text = length <= LINE_PRINTED_MAX ? reader_get(&answer, (size_t)length) : NULL;
+    while (!r && answer.at < answer.size) {
+        size_t length;
+        const char *text = reader_get_bytes(&answer, LINE_PRINTED_MAX, &length);
 
         if (text)
-            text_print(text, (size_t)length);
+            text_print(text, length);
         else
             r = error_set(error, EPROTO, "the events cannot be read");
     }

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/named.h"
@@ -31,7 +32,7 @@ static int logs_option(void *ctx, const struct option_walk *walk, struct error *
 static void print_plain(const unsigned char *data, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (data[i] == '\n' || data[i] == '\t' || (data[i] >= ' ' && data[i] != 0x7f))
+        if (data[i] == '\n' || data[i] == '\t' || !text_is_control((char)data[i]))
             putchar(data[i]);
         else if (data[i] != '\r')
             putchar('?');

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/option.h"
 
@@ -38,8 +39,7 @@ static int main_dispatch(int argc, char **argv, struct error *error)
 static void error_print(char *text)
 {
     for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+        *c = text_shown(*c);
     fprintf(stderr, "hospes: %s\n", text);
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define GUEST_LINES_MAX 64
 #define LINE_MAX_BYTES  1024
 #define FOREIGN_MAX     512
@@ -22,8 +24,7 @@ static void line_write(const char *front, const char *text)
     length = strlen(line);
     /* A path, or what libslirp says of a guest's packet, must not end the line. */
     for (size_t i = 1; i < length; i++)
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-            line[i] = '?';
+        line[i] = text_shown(line[i]);
     if (isatty(STDERR_FILENO))
         line[length++] = '\r';
     line[length++] = '\n';
@@ -68,7 +69,7 @@ void say_release(struct say *say)
 void say_foreign(FILE *file, const char *text)
 {
     for (size_t i = 0; text[i] && i < FOREIGN_MAX; i++)
-        putc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], file);
+        putc(text_shown(text[i]), file);
 }
 
 static void say_va(const char *format, va_list args)

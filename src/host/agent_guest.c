@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "host/agent_parts.h"
 
 /* Of what a guest says of itself; it may say anything. */
@@ -30,8 +31,7 @@ enum what {
 static void put_bytes(struct reader_answer *answer, enum what what, const char *text, size_t length)
 {
     reader_put_number(answer, what);
-    reader_put_number(answer, length);
-    reader_put(answer, text, length);
+    reader_put_bytes(answer, text, length);
 }
 
 /* At most TEXT_MAX_BYTES of it, and not to the middle of a character. */
@@ -131,19 +131,17 @@ static int describe(void *ctx, struct lines *lines, struct reader_answer *answer
 /* ---- in the command ---- */
 
 /* For a person's terminal, whatever the reader has become. NULL: it is no text. */
-static json_t *take_text(struct reader_answer *answer, uint64_t length)
+static json_t *take_text(struct reader_answer *answer)
 {
     char kept[ADDRESS_MAX_BYTES];
-    const char *text = length <= sizeof(kept) ? reader_get(answer, (size_t)length) : NULL;
+    size_t length;
+    const char *text = reader_get_bytes(answer, sizeof(kept), &length);
 
     if (!text)
         return NULL;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        kept[i] = (char)(c < 0x20 || c == 0x7f ? '?' : c);
-    }
-    return json_stringn(kept, (size_t)length);
+    for (size_t i = 0; i < length; i++)
+        kept[i] = text_shown(text[i]);
+    return json_stringn(kept, length);
 }
 
 static int append_interface(json_t *guest, json_t *name)
@@ -189,11 +187,9 @@ static json_t *take_guest(struct reader_answer *answer)
     json_t *guest = json_object();
 
     while (guest && answer->at < answer->size) {
-        uint64_t what, length;
-        json_t *text = NULL;
+        uint64_t what;
+        json_t *text = reader_get_number(answer, &what) ? take_text(answer) : NULL;
 
-        if (reader_get_number(answer, &what) && reader_get_number(answer, &length))
-            text = take_text(answer, length);
         if (!text || describe_as(guest, what, text)) {
             json_decref(guest);
             return NULL;
@@ -218,16 +214,12 @@ int agent_describe(struct agent *agent, unsigned timeout_ms, json_t **guest, str
     return *guest ? 0 : error_set(error, EPROTO, "what the guest says of itself cannot be read");
 }
 
-struct file_systems {
-    const char *command;
-};
-
-/* In the reader. */
+/* In the reader. `ctx`: the command. */
 static int count(void *ctx, struct lines *lines, struct reader_answer *answer, struct error *error)
 {
-    const struct file_systems *systems = ctx;
+    const char *const *command = ctx;
     CLEANUP(json_decrefp) json_t *result = NULL;
-    int r = agent_call(lines, systems->command, NULL, FREEZE_MS, &result, error);
+    int r = agent_call(lines, *command, NULL, FREEZE_MS, &result, error);
     json_int_t n = json_integer_value(result);
 
     if (!r && !json_is_integer(result))
@@ -239,9 +231,8 @@ static int count(void *ctx, struct lines *lines, struct reader_answer *answer, s
 static int count_of(struct agent *agent, const char *command, unsigned *count_told,
                     struct error *error)
 {
-    struct file_systems systems = {command};
     const struct agent_question question = {.body = count,
-                                            .ctx = &systems,
+                                            .ctx = &command,
                                             .file = -1,
                                             .answer_max = sizeof(uint64_t),
                                             .timeout_ms = FREEZE_MS};

@@ -56,17 +56,14 @@ static int program_start(struct lines *lines, const struct program *program, jso
     return *pid ? 0 : error_set(error, EPROTO, "the guest's agent did not say what it started");
 }
 
-/* Bytes with their number in front. */
 static int put_output(const json_t *status, const char *key, struct reader_answer *answer)
 {
     unsigned char *data = NULL;
     size_t size = 0;
     int r = agent_take_bytes(status, key, &data, &size);
 
-    if (!r) {
-        reader_put_number(answer, size);
-        reader_put(answer, data, size);
-    }
+    if (!r)
+        reader_put_bytes(answer, data, size);
     free(data);
     return r;
 }
@@ -110,17 +107,14 @@ static int program_run(void *ctx, struct lines *lines, struct reader_answer *ans
 
 static bool take_output(struct reader_answer *answer, unsigned char **data, size_t *size)
 {
-    const void *from;
-    uint64_t length;
+    size_t length;
+    const void *from = reader_get_bytes(answer, AGENT_ANSWER_MAX, &length);
 
-    if (!reader_get_number(answer, &length) || length > AGENT_ANSWER_MAX ||
-        !(from = reader_get(answer, (size_t)length)))
-        return false;
-    *data = malloc((size_t)length + 1);
+    *data = from ? malloc(length + 1) : NULL;
     if (!*data)
         return false;
-    *size = (size_t)length;
-    memcpy(*data, from, (size_t)length);
+    *size = length;
+    memcpy(*data, from, length);
     return true;
 }
 

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/thread.h"
 #include "base/unix_socket.h"
@@ -27,14 +26,6 @@ int lines_connect(const char *path, uint64_t deadline_ns, struct error *error)
     if (fd < 0)
         return error_set(error, -fd, "cannot connect to \"%s\": %s", path, error_words(-fd));
     return fd;
-}
-
-void lines_close(struct lines *lines)
-{
-    if (lines->fd >= 0)
-        close(lines->fd);
-    free(lines->data);
-    *lines = (struct lines){.fd = -1};
 }
 
 /* Waits until something can be received or sent. */

@@ -16,7 +16,7 @@
 struct lines {
     int fd;
     size_t limit; /* bytes of a line */
-    char *data;   /* what was received and not given out */
+    char *data;   /* what was received and not given out; a reader's (reader.h), which ends */
     size_t size, room;
 };
 
@@ -24,7 +24,6 @@ struct lines {
  * listens; the error is set as "cannot connect". Where so many wait to be let in that there is no
  * room for one more, waits for that until CLOCK_MONOTONIC reaches `deadline_ns`: -ETIMEDOUT. */
 int lines_connect(const char *path, uint64_t deadline_ns, struct error *error) MUST_CHECK;
-void lines_close(struct lines *lines);
 
 /* `prefix` (may be NULL) is sent in front of it as it is. Takes the value over. */
 int lines_send(struct lines *lines, const char *prefix, json_t *json,

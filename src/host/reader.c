@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "base/descriptor.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "host/jail.h"
 
@@ -72,6 +73,22 @@ bool reader_get_number(struct reader_answer *answer, uint64_t *number)
     if (from)
         memcpy(number, from, sizeof(*number));
     return from != NULL;
+}
+
+void reader_put_bytes(struct reader_answer *answer, const void *data, size_t size)
+{
+    reader_put_number(answer, size);
+    reader_put(answer, data, size);
+}
+
+const void *reader_get_bytes(struct reader_answer *answer, size_t most, size_t *size)
+{
+    uint64_t number;
+
+    if (!reader_get_number(answer, &number) || number > most)
+        return NULL;
+    *size = (size_t)number;
+    return reader_get(answer, *size);
 }
 
 void reader_answer_release(struct reader_answer *answer)
@@ -231,8 +248,7 @@ static int hear_failure(const struct header *header, int in, uint64_t deadline_n
         return r;
     words[header->size] = 0;
     for (char *c = words; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+        *c = text_shown(*c);
     if (header->usage)
         error_usage(error, "%s", words);
     else

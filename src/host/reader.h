@@ -35,6 +35,9 @@ void reader_put(struct reader_answer *answer, const void *data, size_t size);
 const void *reader_get(struct reader_answer *answer, size_t size) MUST_CHECK;
 bool reader_get_number(struct reader_answer *answer, uint64_t *number) MUST_CHECK;
 void reader_put_number(struct reader_answer *answer, uint64_t number);
+/* With their number in front. reader_get_bytes(): NULL also if they are more than `most`. */
+void reader_put_bytes(struct reader_answer *answer, const void *data, size_t size);
+const void *reader_get_bytes(struct reader_answer *answer, size_t most, size_t *size) MUST_CHECK;
 void reader_answer_release(struct reader_answer *answer);
 
 enum { READER_FILES_MAX = 2 };

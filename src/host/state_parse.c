@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/text.h"
 #include "host/state.h"
 
 /* Of the text; not ended by a zero byte. */
@@ -39,7 +40,7 @@ static bool take_text(const char **at, struct token *token)
         return false;
     *token = (struct token){.at = *at, .quoted = true};
     for (; **at != '"'; (*at)++)
-        if ((unsigned char)**at < ' ' || **at == 0x7f || **at == '\\')
+        if (text_is_control(**at) || **at == '\\')
             return false;
     token->length = (size_t)(*at - token->at);
     (*at)++;

@@ -7,15 +7,10 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "base/text.h"
 
 /* Of a key, with its zero byte. */
 #define KEY_MAX 128u
-
-static void put_bytes(struct reader_answer *answer, const char *text, size_t length)
-{
-    reader_put_number(answer, length);
-    reader_put(answer, text, length);
-}
 
 static int put(struct reader_answer *answer, const json_t *json, unsigned depth)
 {
@@ -48,7 +43,7 @@ static int put(struct reader_answer *answer, const json_t *json, unsigned depth)
         break;
     case JSON_STRING:
         reader_put(answer, "s", 1);
-        put_bytes(answer, json_string_value(json), json_string_length(json));
+        reader_put_bytes(answer, json_string_value(json), json_string_length(json));
         break;
     case JSON_ARRAY:
         reader_put(answer, "a", 1);
@@ -64,7 +59,7 @@ static int put(struct reader_answer *answer, const json_t *json, unsigned depth)
         reader_put_number(answer, json_object_size(json));
         json_object_foreach((json_t *)json, key, value)
         {
-            put_bytes(answer, key, strlen(key));
+            reader_put_bytes(answer, key, strlen(key));
             if (!r)
                 r = put(answer, value, depth + 1);
         }
@@ -82,34 +77,18 @@ int values_put(struct reader_answer *answer, const json_t *json)
 
 static json_t *get(struct reader_answer *answer, unsigned depth);
 
-static bool is_control(char c)
-{
-    return (unsigned char)c < ' ' || c == 0x7f;
-}
-
-/* A text's bytes; NULL: it has none, or what is no text. */
-static const char *get_bytes(struct reader_answer *answer, uint64_t *length)
-{
-    const char *bytes;
-
-    if (!reader_get_number(answer, length) || *length > answer->size)
-        return NULL;
-    bytes = reader_get(answer, (size_t)*length);
-    return bytes;
-}
-
 static json_t *get_string(struct reader_answer *answer)
 {
-    uint64_t length;
-    const char *bytes = get_bytes(answer, &length);
-    char *text = bytes ? malloc((size_t)length + 1) : NULL;
+    size_t length;
+    const char *bytes = reader_get_bytes(answer, answer->size, &length);
+    char *text = bytes ? malloc(length + 1) : NULL;
     json_t *string;
 
     if (!text)
         return NULL;
     for (size_t i = 0; i < length; i++)
-        text[i] = is_control(bytes[i]) ? '?' : bytes[i];
-    string = json_stringn(text, (size_t)length);
+        text[i] = text_shown(bytes[i]);
+    string = json_stringn(text, length);
     free(text);
     return string;
 }
@@ -142,13 +121,13 @@ static json_t *get_array(struct reader_answer *answer, unsigned depth)
 static bool get_member(struct reader_answer *answer, json_t *object, unsigned depth)
 {
     char key[KEY_MAX];
-    uint64_t length;
-    const char *bytes = get_bytes(answer, &length);
+    size_t length;
+    const char *bytes = reader_get_bytes(answer, sizeof(key) - 1, &length);
 
-    if (!bytes || length >= sizeof(key))
+    if (!bytes)
         return false;
     for (size_t i = 0; i < length; i++) {
-        if (is_control(bytes[i]))
+        if (text_is_control(bytes[i]))
             return false;
         key[i] = bytes[i];
     }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "image/file.h"
 
 /* mke2fs and depmod live where a plain user's PATH does not look. */
@@ -53,12 +54,10 @@ static void lines_end(struct lines *lines)
 static void lines_add(struct lines *lines, const char *data, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)data[i];
-
-        if (c == '\n' || c == '\r')
+        if (data[i] == '\n' || data[i] == '\r')
             lines_end(lines);
         else if (lines->length < CHILD_LINE_MAX)
-            lines->text[lines->length++] = c < ' ' || c == 0x7f ? '?' : (char)c;
+            lines->text[lines->length++] = text_shown(data[i]);
     }
 }
 

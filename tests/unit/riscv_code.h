@@ -38,7 +38,8 @@ enum {
     T6 = 31,
 };
 
-/* ---- formats ---- */
+/* ---- formats: constants where that is wanted, so macros; INSN_S and INSN_B take their last
+ * operand more than once ---- */
 
 #define INSN_R(op, f3, f7, rd, rs1, rs2)                                                           \
     ((uint32_t)(op) | (uint32_t)(rd) << 7 | (uint32_t)(f3) << 12 | (uint32_t)(rs1) << 15 |         \
