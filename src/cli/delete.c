@@ -21,6 +21,7 @@ static int delete_run(const struct command *command, int argc, char **argv, stru
 
     if (r)
         return r;
+    state_wait_ending(&named.registry, named.name);
     if (force && registry_is_locked(&named.registry, named.name))
         r = named_kill(&named, error);
     if (r == -ESRCH) { /* ended by itself meanwhile */

@@ -244,8 +244,10 @@ static int start_run(const struct command *command, int argc, char **argv, struc
         return r;
     if (start.foreground && start.wait)
         r = error_usage(error, "'--wait' does not go with '--foreground'; leave out one");
-    if (!r)
+    if (!r) {
+        state_wait_ending(&named.registry, named.name);
         r = start.foreground ? start_foreground(&named, error) : start_background(&named, error);
+    }
     if (!r && start.wait)
         r = wait_ready(&named, error);
     named_release(&named);

@@ -6,6 +6,7 @@
 #ifndef HOSPES_HOST_FAMILY_H
 #define HOSPES_HOST_FAMILY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,5 +15,9 @@
 
 /* The process and its children; how many there are, at least 1. */
 size_t family_find(pid_t pid, pid_t members[FAMILY_MAX]);
+
+/* Whether the process has been killed, or its first thread has ended, so that the rest of it will.
+ */
+bool process_is_ending(pid_t pid);
 
 #endif

@@ -9,11 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "host/control.h"
+#include "host/family.h"
 #include "host/group.h"
 #include "image/file.h"
 
 enum { STATE_SIZE_MAX = 4096, STATE_ASK_MS = 1000 };
+enum { ENDING_SECONDS = 30, ENDING_STEP_US = 5000 };
 
 static const char *const kinds[] = {[STATE_STOPPED] = "stopped",
                                     [STATE_CRASHED] = "crashed",
@@ -94,6 +97,20 @@ void state_look(const struct registry *registry, const char *name, struct state 
         state->kind = STATE_BUSY;
     else
         state->kind = paused ? STATE_PAUSED : STATE_RUNNING;
+}
+
+void state_wait_ending(const struct registry *registry, const char *name)
+{
+    uint64_t deadline = monotonic_ns() + ENDING_SECONDS * UINT64_C(1000000000);
+    struct state state;
+
+    /* Nothing tells of the end of a process of somebody else. */
+    while (registry_is_locked(registry, name) && monotonic_ns() < deadline) {
+        state_recall(registry, name, &state);
+        if (!state.pid || !process_is_ending(state.pid))
+            return;
+        usleep(ENDING_STEP_US);
+    }
 }
 
 int state_write(const struct registry *registry, const char *name, const struct state *state,

@@ -45,6 +45,9 @@ void state_time(char text[static STATE_TIME_SIZE]);
 void state_look(const struct registry *registry, const char *name, struct state *state);
 /* What its process wrote down last, whether that is still so or not. Asks nobody. */
 void state_recall(const struct registry *registry, const char *name, struct state *state);
+/* Waits for a process of the machine that was killed: it gives the lock up with the last of its
+ * threads, behind the guest's memory. At most 30 s; nothing to wait for: at once. */
+void state_wait_ending(const struct registry *registry, const char *name);
 /* What a text of state.json tells; false: it is none, and *state is as it was. Its texts hold no
  * control characters. */
 bool state_parse(const char *text, struct state *state) MUST_CHECK;

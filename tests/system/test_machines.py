@@ -285,6 +285,15 @@ def test_a_process_that_is_killed(machines):
     assert machines.sockets() == [] and machines.left() == []
 
 
+def test_a_start_behind_a_kill(machines):
+    """The lock is given up by the last of the process's threads, behind the guest's memory: nobody has to wait and try again."""
+    machines.make("web", "echo")
+    for verb in ["start"] * 30 + ["delete"]:
+        os.kill(json.loads((machines.directory / "web" / "var" / "state.json").read_text(encoding="utf-8"))["pid"], signal.SIGKILL)
+        machines.good(verb, "web")
+    assert machines.sockets() == [] and machines.left() == []
+
+
 def test_a_process_that_stands_still(machines):
     machines.make("web", "echo")
     pid = machines.info("web")["pid"]

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "base/unix_socket.h"
 #include "host/control.h"
+#include "host/family.h"
 #include "host/state.h"
 #include "host_fixture.h"
 
@@ -363,6 +364,65 @@ static void started_between(void **state)
     close(starting_lock);
 }
 
+static void *outlive(void *ctx)
+{
+    (void)ctx;
+    usleep(300000);
+    _exit(0);
+}
+
+/* As one that was killed: its first thread is gone, and the lock goes with the last. */
+static pid_t ending_begin(struct host_fixture *f)
+{
+    pthread_t thread;
+    siginfo_t info;
+    pid_t child = fork();
+    int fd = -1;
+
+    if (!child) {
+        if (registry_lock(&f->registry, "web", &fd, NULL) ||
+            pthread_create(&thread, NULL, outlive, NULL))
+            _exit(1);
+        pthread_exit(NULL);
+    }
+    assert_true(child > 0);
+    while (!process_is_ending(child))
+        usleep(1000);
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    return child;
+}
+
+static void one_that_ends(void **state)
+{
+    struct host_fixture *f = *state;
+    pid_t child = ending_begin(f);
+
+    write_down(f, (struct state){.kind = STATE_RUNNING, .pid = child});
+    assert_true(registry_is_locked(&f->registry, "web"));
+    state_wait_ending(&f->registry, "web");
+    assert_false(registry_is_locked(&f->registry, "web"));
+    /* Nobody has asked for its status yet, and that is nobody to wait for. */
+    state_wait_ending(&f->registry, "web");
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_false(process_is_ending(child));
+}
+
+/* One that runs, or whose process is not known, is not waited for. */
+static void one_that_does_not_end(void **state)
+{
+    struct host_fixture *f = *state;
+    uint64_t begin = monotonic_ns();
+    int fd = -1;
+
+    assert_int_equal(registry_lock(&f->registry, "web", &fd, NULL), 0);
+    state_wait_ending(&f->registry, "web");
+    write_down(f, (struct state){.kind = STATE_RUNNING, .pid = getpid()});
+    state_wait_ending(&f->registry, "web");
+    assert_true(monotonic_ns() - begin < UINT64_C(20000000000));
+    assert_false(process_is_ending(getpid()));
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +436,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(number_of_another_process, setup, teardown),
         cmocka_unit_test_setup_teardown(sockets_of_another, setup, teardown),
         cmocka_unit_test_setup_teardown(started_between, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_does_not_end, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
