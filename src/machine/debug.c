@@ -164,9 +164,9 @@ static int debug_translate(const struct debug *debug, unsigned cpu, uint64_t vad
     const struct riscv_hart *hart = &debug->cpus[cpu].hart;
     const uint64_t in_page = PAGE_SIZE - (vaddr & (PAGE_SIZE - 1));
     struct riscv_translation translation = {0};
-    struct riscv_regime regime;
+    /* For satp; loads may be on behalf of another mode. */
+    struct riscv_regime regime = riscv_regime_fetch(hart);
 
-    riscv_regime_fetch(hart, &regime); /* for satp; loads may be on behalf of another mode */
     regime.privilege = hart->privilege == RISCV_M ? RISCV_M : RISCV_S;
     regime.sum = regime.mxr = true;
     if (riscv_peek(hart, debug->memory, vaddr, &regime, &translation))

@@ -488,7 +488,9 @@ static void item_csr(struct writer *w)
         break;
     case 4: /* FS */
         word(w, LUI(S8, 2 << below(w, 2)));
-        word(w, below(w, 4) ? CSRRS(0, CSR_SSTATUS, S8) : CSRRC(0, CSR_SSTATUS, S8));
+        word(w, below(w, 4)   ? CSRRS(0, CSR_SSTATUS, S8)
+                : below(w, 2) ? CSRRC(0, CSR_SSTATUS, S8)
+                              : CSRRC(any_target(w), CSR_SSTATUS, S8));
         break;
     default:
         word(w, FENCE(below(w, 16), below(w, 16)));
@@ -505,12 +507,18 @@ static void item_supervisor(struct writer *w)
     if (w->options->interrupts)
         return;
     for (unsigned i = 1 + below(w, 3); i; i--)
-        switch (below(w, 6)) {
+        switch (below(w, 7)) {
         case 0:
             word(w, CSRRW(any_target(w), 0x142 + below(w, 2), any_x(w)));
             break;
         case 1:
-            word(w, CSRRW(any_target(w), 0x141, any_x(w)));
+            word(w, CSRRW(below(w, 2) ? any_target(w) : 0, CSR_SEPC, any_x(w)));
+            break;
+        case 6: /* all of sstatus, with FS, SUM or MXR as they were not */
+            word(w, CSRRS(S8, CSR_SSTATUS, 0));
+            word(w, LUI(S9, 2 << below(w, 6)));
+            word(w, XOR(S8, S8, S9));
+            word(w, CSRRW(below(w, 4) ? 0 : any_target(w), CSR_SSTATUS, S8));
             break;
         case 2: /* interrupts off, and on */
             word(w, INSN_I(0x73, 7, any_target(w), 2, CSR_SSTATUS));

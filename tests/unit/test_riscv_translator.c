@@ -262,6 +262,10 @@ static const struct enabling enablings[] = {
     {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SIE | MSTATUS_SUM | MSTATUS_FS, true},
     {CSRRS(0, CSR_SSTATUS, A2), UINT64_MAX, true},
     {CSRRS(A5, CSR_SSTATUS, A2), MSTATUS_SIE, true},
+    {CSRRW(0, CSR_SSTATUS, A2), MSTATUS_SIE, true},
+    {CSRRW(0, CSR_SSTATUS, A2), MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS, true},
+    {CSRRW(A5, CSR_SSTATUS, A2), UINT64_MAX, true},
+    {CSRRC(A5, CSR_SSTATUS, A2), MSTATUS_SUM | MSTATUS_FS, false},
     {CSRRS(0, CSR_SSTATUS, A2), 0, false},
     {CSRRS(0, CSR_SSTATUS, A2), ~SSTATUS_WRITABLE, false},
     {CSRRS(0, CSR_SSTATUS, A2), MSTATUS_SPIE | MSTATUS_SPP, false},
@@ -372,6 +376,71 @@ static void test_interrupts_by_mode(void **state)
         }
         rig_free(rig);
     }
+}
+
+/* ---- sstatus, written whole: floating point that comes and goes ---- */
+
+enum { STATUS_ROUNDS = 60 };
+
+/* Each round has a sum in floating point before and behind the instruction, which may be illegal
+ * there; what a2 holds alternates. */
+static void status_run(struct rig *rig, uint32_t insn, uint64_t first, uint64_t second,
+                       uint64_t set)
+{
+    struct riscv_hart *hart = &rig->hart[0];
+
+    hart->hosted_firmware = true;
+    riscv_hart_reset(hart, RAM_BASE, 0);
+    hart->stvec = RAM_BASE + 0x400;
+    PUT(rig, 0, CSRRS(0, CSR_SSTATUS, S4), FADD_D(1, 1, 0), insn, FADD_D(2, 2, 1),
+        CSRRS(T0, CSR_SSTATUS, 0), XOR(A6, A6, T0), RORI(A6, A6, 7), XOR(A6, A6, T3),
+        CSRRS(T0, CSR_SEPC, 0), RORI(A6, A6, 5), XOR(A6, A6, T0), XOR(A2, A2, A3), ADDI(A1, A1, -1),
+        BNEZ(A1, -52), ECALL);
+    /* It skips what is illegal, and writes an odd sepc. */
+    PUT(rig, 0x400, CSRRS(T2, CSR_SEPC, 0), ADDI(T2, T2, 5), CSRRW(0, CSR_SEPC, T2),
+        ADDI(A5, A5, 1), SRET);
+    hart->x[A1] = STATUS_ROUNDS;
+    hart->x[A2] = first;
+    hart->x[A3] = first ^ second;
+    hart->x[S4] = set;
+    hart->f[0] = 0x3fb999999999999a; /* 0.1: inexact sums */
+    hart->mstatus |= MSTATUS_FS;
+    rig->type->state_in(rig->cpu[0]);
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_FIRMWARE);
+    assert_int_equal(hart->mcause, RISCV_EXC_ECALL_S);
+    assert_int_equal(hart->mepc, RAM_BASE + 0x38);
+}
+
+static void test_status_is_written(void **state)
+{
+    static const uint32_t insns[] = {CSRRW(0, CSR_SSTATUS, A2),  CSRRW(T3, CSR_SSTATUS, A2),
+                                     CSRRC(T3, CSR_SSTATUS, A2), CSRRC(0, CSR_SSTATUS, A2),
+                                     CSRRC(A2, CSR_SSTATUS, A2), CSRRW(0, CSR_SEPC, A2)};
+    static const uint64_t values[] = {
+        0,           MSTATUS_FS,  UINT64_C(1) << 13, UINT64_C(2) << 13,
+        MSTATUS_SUM, MSTATUS_SPP, MSTATUS_SPIE,      UINT64_MAX};
+    unsigned count = ARRAY_SIZE(values), illegal = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(permutations) * ARRAY_SIZE(insns); i++)
+        for (unsigned j = 0; j < count * count * 2; j++) {
+            const char *options = permutations[i / ARRAY_SIZE(insns)];
+            uint32_t insn = insns[i % ARRAY_SIZE(insns)];
+            uint64_t first = values[j % count], second = values[j / count % count];
+            uint64_t set = j / count / count ? MSTATUS_FS : 0;
+            struct rig *one = rig_new(&riscv_interpreter, NULL, 1, RAM_SIZE);
+            struct rig *other = translator(options);
+
+            status_run(one, insn, first, second, set);
+            status_run(other, insn, first, second, set);
+            if (!rig_same_hart(&one->hart[0], &other->hart[0]))
+                fail_msg("%s, %#x of %#llx and %#llx, set %#llx", options ? options : "as it is",
+                         insn, (unsigned long long)first, (unsigned long long)second,
+                         (unsigned long long)set);
+            illegal += one->hart[0].x[A5] != 0;
+            rig_free(one);
+            rig_free(other);
+        }
+    assert_true(illegal);
 }
 
 struct signal_stacks {
@@ -768,6 +837,7 @@ int main(void)
         cmocka_unit_test(test_units_do_not_overlap),
         cmocka_unit_test(test_interrupts_are_enabled),
         cmocka_unit_test(test_interrupts_by_mode),
+        cmocka_unit_test(test_status_is_written),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_signal_stack_is_given_back),
         cmocka_unit_test(test_instret_is_exact),

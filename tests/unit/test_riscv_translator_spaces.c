@@ -333,14 +333,18 @@ static const uint64_t status_bits[] = {
     MSTATUS_MIE, MSTATUS_SD,  UINT64_MAX,   UINT64_C(1) << 13,
 };
 
-/* Some rounds: sstatus is a5, then a2 is set in it, then U-mode's memory is loaded and a sum of
- * floats made. */
-static void status_is_set(struct spaces *s, uint32_t set, uint64_t before, uint64_t bits)
+/* What is loaded: a page of U-mode, or one of S-mode that may be executed only. */
+static const unsigned status_pages[] = {PTE_RWX | PTE_U, PTE_V | PTE_X | PTE_A | PTE_D};
+
+/* Some rounds: sstatus is a5, then a2 is set in it, or not, then the page is loaded from and a sum
+ * of floats made. */
+static void status_is_set(struct spaces *s, uint32_t set, uint64_t before, uint64_t bits,
+                          unsigned page)
 {
     struct visit visit = {.asid = 1, .entry = UPPER, .fence = FENCE_ALL};
 
     map(s, 0, UPPER, 0, PTE_G);
-    map(s, 0, DATA_AT, 3, PTE_U);
+    spaces_map(s, 0, DATA_AT, pte(frame(3), page));
     PUT(s->rig, frame(0), CSRRW(0, CSR_SSTATUS, A5), set, LD(A3, S4, 0), set, FADD_D(1, 1, 2),
         CSRRS(A4, CSR_SSTATUS, 0), ADDI(A1, A1, -1), BNEZ(A1, -28), ECALL);
     s->hart->x[A1] = ROUNDS;
@@ -353,11 +357,38 @@ static void status_is_set(struct spaces *s, uint32_t set, uint64_t before, uint6
     spaces_visit(s, &visit);
 }
 
+/* The exception that ends the rounds, or all ones: "Virtual Address Translation Process", step 5,
+ * and "Floating-Point Status".
+ */
+static uint64_t status_end(uint32_t set, uint64_t before, uint64_t bits, unsigned page)
+{
+    bool immediate = set >> 14 & 1;
+    uint64_t operand = immediate ? set >> 15 & 31 : bits, status;
+
+    switch (set >> 12 & 3) {
+    case 1:
+        status = operand;
+        break;
+    case 2:
+        status = before | operand;
+        break;
+    default:
+        status = before & ~operand;
+        break;
+    }
+    if (!(status & (page & PTE_U ? MSTATUS_SUM : MSTATUS_MXR)))
+        return RISCV_EXC_LOAD_PAGE;
+    return status & MSTATUS_FS ? UINT64_MAX : RISCV_EXC_ILLEGAL;
+}
+
 static void test_status_is_set(void **state)
 {
-    static const uint32_t set[] = {CSRRS(0, CSR_SSTATUS, A2), CSRRSI(0, CSR_SSTATUS, 2),
-                                   CSRRSI(0, CSR_SSTATUS, 18)};
+    static const uint32_t set[] = {CSRRS(0, CSR_SSTATUS, A2),  CSRRSI(0, CSR_SSTATUS, 2),
+                                   CSRRSI(0, CSR_SSTATUS, 18), CSRRC(0, CSR_SSTATUS, A2),
+                                   CSRRC(A4, CSR_SSTATUS, A2), CSRRW(0, CSR_SSTATUS, A2),
+                                   CSRRW(A4, CSR_SSTATUS, A2)};
     static const uint64_t before[] = {0,
+                                      MSTATUS_MXR,
                                       MSTATUS_SIE,
                                       MSTATUS_FS,
                                       MSTATUS_SUM,
@@ -368,12 +399,15 @@ static void test_status_is_set(void **state)
         for (unsigned j = 0; j < ARRAY_SIZE(set) * ARRAY_SIZE(before); j++) {
             struct spaces *one = spaces_of(0, true, PTE_G), *other = spaces_of(i, true, PTE_G);
 
-            for (unsigned k = 0; k < ARRAY_SIZE(status_bits); k++) {
+            for (unsigned k = 0; k < 2 * ARRAY_SIZE(status_bits); k++) {
                 const uint32_t insn = set[j / ARRAY_SIZE(before)];
                 uint64_t was = before[j % ARRAY_SIZE(before)];
+                unsigned page = status_pages[k % 2];
 
-                status_is_set(one, insn, was, status_bits[k]);
-                status_is_set(other, insn, was, status_bits[k]);
+                status_is_set(one, insn, was, status_bits[k / 2], page);
+                status_is_set(other, insn, was, status_bits[k / 2], page);
+                assert_int_equal(one->hart->scause,
+                                 status_end(insn, was, status_bits[k / 2], page));
                 if (!rig_same_hart(one->hart, other->hart))
                     fail_msg("%s: %#x in %#llx", other->name, insn, (unsigned long long)was);
             }

@@ -578,6 +578,31 @@ static void emit_state_enable(struct emitter *e, const struct ir_insn *insn)
         cold_back(e, other);
 }
 
+/* rax: what changes; rcx: what is there. */
+static void emit_state_change(struct emitter *e, const struct ir_insn *insn)
+{
+    const struct guest_layout *l = e->layout;
+    struct place place = state_place((uint32_t)insn->imm);
+    struct cold *ready, *other;
+
+    alu_imm(&e->b, 0, ALU_CMP, CONTEXT(float_ready), 0);
+    ready = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    int_load(e, RAX, insn->a, 0);
+    mov_load(&e->b, OP_W, RCX, place);
+    if (insn->op == IR_STATE_ASSIGN)
+        alu_load(&e->b, 0, ALU_XOR, RAX, in_reg(RCX));
+    else
+        alu_load(&e->b, 0, ALU_AND, RAX, in_reg(RCX));
+    alu_imm(&e->b, 0, ALU_AND, in_reg(RAX), (int32_t)l->view_writable);
+    op(&e->b, 0, 0xf7, 0, in_reg(RAX)); /* test */
+    put32(&e->b, ~l->view_plain);
+    other = emit_cold(e, CC_NE, COLD_GUEST, insn, 0);
+    alu_load(&e->b, OP_W, ALU_XOR, RCX, in_reg(RAX));
+    mov_store(&e->b, OP_W, place, RCX);
+    cold_back(e, ready);
+    cold_back(e, other);
+}
+
 static void emit_state(struct emitter *e, const struct ir_insn *insn)
 {
     struct place place = state_place((uint32_t)insn->imm);
@@ -590,8 +615,11 @@ static void emit_state(struct emitter *e, const struct ir_insn *insn)
         int_store(e, insn->dst, reg);
         break;
     case IR_STATE_WRITE:
-        reg = int_operand(e, insn->a, 0, RAX);
-        mov_store(&e->b, OP_W, place, reg);
+        if (insn->c) {
+            int_load(e, RAX, insn->a, 0);
+            alu_imm(&e->b, OP_W, ALU_AND, in_reg(RAX), ~(int32_t)insn->c);
+        }
+        mov_store(&e->b, OP_W, place, insn->c ? RAX : int_operand(e, insn->a, 0, RAX));
         break;
     case IR_STATE_SWAP:
         int_load(e, RAX, insn->a, 0);
@@ -601,6 +629,10 @@ static void emit_state(struct emitter *e, const struct ir_insn *insn)
         break;
     case IR_STATE_ENABLE:
         emit_state_enable(e, insn);
+        break;
+    case IR_STATE_ASSIGN:
+    case IR_STATE_TAKE:
+        emit_state_change(e, insn);
         break;
     case IR_STATE_CLEAR:
         alu_imm(&e->b, OP_W, ALU_AND, place, ~(int32_t)insn->c);

@@ -128,6 +128,9 @@ static bool is_counter(unsigned csr)
     return csr == 0xc00 || csr == 0xc02 || csr == 0xb00 || csr == 0xb02 || csr == 0x320;
 }
 
+/* What regimes depend on besides satp and the mode. */
+#define REGIME_STATUS (MSTATUS_SUM | MSTATUS_MXR | MSTATUS_MPRV | MSTATUS_MPP)
+
 static enum op_result csr_do(struct engine_cpu *cpu, const struct op *op, enum riscv_csr_op kind,
                              uint64_t operand)
 {
@@ -136,6 +139,7 @@ static enum op_result csr_do(struct engine_cpu *cpu, const struct op *op, enum r
     unsigned effects;
     bool counter = is_counter(op->imm);
     bool counts_now = counter && cpu->native && native_count(cpu);
+    uint64_t status = hart->mstatus, satp = hart->satp;
 
     hart->counters_read |= counter;
     cpu_count_sync(cpu, op);
@@ -147,7 +151,8 @@ static enum op_result csr_do(struct engine_cpu *cpu, const struct op *op, enum r
         return OP_NEXT;
     if (effects & RISCV_CSR_FLUSH)
         tlb_flush_all(cpu);
-    else if (!counts_now && tlb_is_current(cpu) && riscv_interrupt_pick(hart) < 0)
+    else if (!counts_now && !((status ^ hart->mstatus) & REGIME_STATUS) && satp == hart->satp &&
+             riscv_interrupt_pick(hart) < 0)
         return OP_NEXT; /* most often: interrupts were disabled or enabled, and none waits */
     else
         tlb_review(cpu);

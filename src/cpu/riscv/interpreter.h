@@ -182,6 +182,7 @@ struct engine_cpu {
     struct riscv_hart *hart;
     struct engine *engine;
     struct tlb *fetch, *data; /* of the regimes of now */
+    struct tlb *recent[4];    /* that were taken up last, by whether they are of S and have SUM */
     uint64_t epoch;
     int64_t budget;    /* instructions that run() may still execute */
     int64_t low_water; /* below it, blocks are entered by run() only */
@@ -267,8 +268,6 @@ void tlb_review(struct engine_cpu *cpu);
 unsigned tlb_count(const struct engine_cpu *cpu);
 /* Forgets all but those of now, and gives their memory back to the host. Outside run(). */
 void tlb_trim(struct engine_cpu *cpu);
-/* Whether cpu->fetch and cpu->data are still those of the regimes of now. */
-bool tlb_is_current(const struct engine_cpu *cpu);
 void tlb_flush_all(struct engine_cpu *cpu);
 /* sfence.vma; `all_addresses` and `all_spaces` for x0. */
 void tlb_flush(struct engine_cpu *cpu, bool all_addresses, uint64_t vaddr, bool all_spaces,

@@ -231,12 +231,12 @@ static bool lift_csr(struct lifter *l)
         state->dst = x(insn->rd);
         return true;
     }
-    /* The lowest bit of sepc is not writable. */
-    if (insn->id == RISCV_INSN_CSRRW && offset && insn->imm != CSR_SEPC) {
+    if (insn->id == RISCV_INSN_CSRRW && offset && (insn->imm != CSR_SEPC || !insn->rd)) {
         add_state_guard(l, 1);
         state = add_state(l, insn->rd ? IR_STATE_SWAP : IR_STATE_WRITE, offset);
         state->a = x(insn->rs1);
         state->dst = x(insn->rd);
+        state->c = insn->imm == CSR_SEPC; /* the lowest bit is not writable */
         return true;
     }
     /* Interrupts off. */
@@ -258,6 +258,20 @@ static bool lift_csr(struct lifter *l)
         state->a = constant ? IR_IMM : x(insn->rs1);
         state->c = MSTATUS_SIE;
         state->fallback = add_record(l);
+        return true;
+    }
+    /* On the way into the kernel and out of it: access to users' pages, and floating point. */
+    if (insn->imm == CSR_SSTATUS && insn->rs1 &&
+        ((insn->id == RISCV_INSN_CSRRC && insn->rd != insn->rs1) ||
+         (insn->id == RISCV_INSN_CSRRW && !insn->rd))) {
+        add_state_guard(l, insn->rd ? 2 : 1);
+        if (insn->rd)
+            add_state(l, IR_STATE_VIEW, offsetof(struct riscv_hart, mstatus))->dst = x(insn->rd);
+        state = add_state(l, insn->id == RISCV_INSN_CSRRC ? IR_STATE_TAKE : IR_STATE_ASSIGN,
+                          offsetof(struct riscv_hart, mstatus));
+        state->a = x(insn->rs1);
+        state->fallback = add_record(l);
+        l->guarded = false;
         return true;
     }
     return false;

@@ -34,28 +34,6 @@ bool riscv_satp_valid(const struct riscv_hart *hart, uint64_t satp)
            (satp_mode(satp) >= SATP_SV39 && satp_mode(satp) <= SATP_SV39 + (bits - 39) / 9);
 }
 
-static void regime_of(const struct riscv_hart *hart, unsigned privilege,
-                      struct riscv_regime *regime)
-{
-    *regime = (struct riscv_regime){.privilege = privilege};
-    if (privilege != RISCV_M && satp_mode(hart->satp) != SATP_BARE)
-        regime->satp = hart->satp;
-}
-
-void riscv_regime_fetch(const struct riscv_hart *hart, struct riscv_regime *regime)
-{
-    regime_of(hart, hart->privilege, regime);
-}
-
-void riscv_regime_data(const struct riscv_hart *hart, struct riscv_regime *regime)
-{
-    regime_of(hart, riscv_data_privilege(hart), regime);
-    if (!regime->satp)
-        return;
-    regime->sum = regime->privilege == RISCV_S && (hart->mstatus & MSTATUS_SUM);
-    regime->mxr = hart->mstatus & MSTATUS_MXR;
-}
-
 int riscv_access_fault(enum riscv_access access)
 {
     return access == RISCV_FETCH  ? RISCV_EXC_FETCH_ACCESS
@@ -227,9 +205,8 @@ int riscv_hart_read_virtual(struct riscv_hart *hart, struct address_space *memor
                             void *to, uint64_t length)
 {
     struct riscv_translation translation = {0};
-    struct riscv_regime regime;
+    struct riscv_regime regime = riscv_regime_of(hart, RISCV_S);
 
-    regime_of(hart, RISCV_S, &regime);
     regime.sum = true;
     while (length) {
         uint64_t part = PAGE_SIZE - (vaddr & (PAGE_SIZE - 1));

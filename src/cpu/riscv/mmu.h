@@ -14,6 +14,7 @@
 
 #include "base/compiler.h"
 #include "cpu/riscv/hart.h"
+#include "cpu/riscv/privileged.h"
 #include "memory/memory.h"
 
 enum riscv_access { RISCV_FETCH = 1, RISCV_LOAD = 2, RISCV_STORE = 4 };
@@ -22,8 +23,9 @@ enum riscv_access { RISCV_FETCH = 1, RISCV_LOAD = 2, RISCV_STORE = 4 };
  * same answer. */
 struct riscv_regime {
     uint64_t satp; /* 0 in M-mode, whose addresses are physical */
-    uint8_t privilege;
-    bool sum, mxr; /* only where they matter: S with translation */
+    uint32_t privilege;
+    bool sum, mxr;   /* only where they matter: S with translation */
+    uint16_t unused; /* compilers copy padding, byte by byte and back as a word */
 };
 
 struct riscv_translation {
@@ -34,9 +36,35 @@ struct riscv_translation {
     unsigned shift;  /* the mapping covers 1 << shift bytes, at least a page; 64 with none */
 };
 
+static inline struct riscv_regime riscv_regime_of(const struct riscv_hart *hart, unsigned privilege)
+{
+    bool bare = privilege == RISCV_M || !(hart->satp >> 60);
+
+    return (struct riscv_regime){.satp = bare ? 0 : hart->satp, .privilege = privilege};
+}
+
 /* The regime that fetches and that loads and stores are made with now. */
-void riscv_regime_fetch(const struct riscv_hart *hart, struct riscv_regime *regime);
-void riscv_regime_data(const struct riscv_hart *hart, struct riscv_regime *regime);
+static inline struct riscv_regime riscv_regime_fetch(const struct riscv_hart *hart)
+{
+    return riscv_regime_of(hart, hart->privilege);
+}
+
+static inline struct riscv_regime riscv_regime_data(const struct riscv_hart *hart)
+{
+    struct riscv_regime regime = riscv_regime_of(hart, riscv_data_privilege(hart));
+
+    if (!regime.satp)
+        return regime;
+    regime.sum = regime.privilege == RISCV_S && (hart->mstatus & MSTATUS_SUM);
+    regime.mxr = hart->mstatus & MSTATUS_MXR;
+    return regime;
+}
+
+static inline bool riscv_regime_equal(const struct riscv_regime *a, const struct riscv_regime *b)
+{
+    return a->satp == b->satp && a->privilege == b->privilege && a->sum == b->sum &&
+           a->mxr == b->mxr;
+}
 
 /* 0, or the exception (a page fault, or an access fault where a page table is out of reach). Sets A
  * and D where the hart does (ADUE). PMP is checked for the page tables and not for the result. */

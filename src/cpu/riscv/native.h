@@ -37,7 +37,8 @@ void native_code_changed(struct engine_cpu *cpu);
  * that is running, if any is, does not count and must be left. */
 bool native_count(struct engine_cpu *cpu);
 
-/* An interrupt found the CPU in the regime of now: what often runs gets a window. */
+/* An interrupt found the CPU in the regime of now: what often runs gets a window, and what used
+ * floating point has to show it again. */
 void native_tick(struct engine_cpu *cpu);
 /* After a fence: the pages of the window that the page tables no longer have are unmapped. One with
  * nothing in it is closed. */

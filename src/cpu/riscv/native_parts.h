@@ -131,6 +131,8 @@ static inline struct unit_fallbacks native_fallbacks(const struct native *native
 struct native_value native_help_load(void *ctx, uint64_t vaddr, uint32_t info);
 struct native_value native_help_store(void *ctx, uint64_t vaddr, uint32_t info, uint64_t value);
 
+extern const struct native_helpers native_helpers;
+
 /* ---- native.c ---- */
 
 /* The units of a page. */
@@ -176,6 +178,9 @@ void native_profile_note(struct native *native, uint64_t at, uint32_t generation
 /* ---- native_window.c ---- */
 
 struct native_value native_help_access(void *ctx, uint64_t where);
+
+/* An interrupt found the CPU in the regime of now: what often runs gets a window. */
+void native_window_tick(struct engine_cpu *cpu);
 
 /* An access to [vaddr, vaddr + width) was done by a helper: the window of the regime of now gets
  * its pages, if they may be there, and those around them that were used before. */

@@ -96,7 +96,7 @@ static void window_weigh(struct engine_cpu *cpu, struct tlb *tlb)
     tlb->window_pause = (unsigned)lesser(2 * tlb->window_pause + WINDOW_PAUSE, WINDOW_PAUSE_MOST);
 }
 
-void native_tick(struct engine_cpu *cpu)
+void native_window_tick(struct engine_cpu *cpu)
 {
     struct tlb *tlb = cpu->data;
 

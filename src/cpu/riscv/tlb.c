@@ -8,12 +8,6 @@
 #include "cpu/riscv/privileged.h"
 #include "cpu/riscv/window.h"
 
-static bool regime_equal(const struct riscv_regime *a, const struct riscv_regime *b)
-{
-    return a->satp == b->satp && a->privilege == b->privilege && a->sum == b->sum &&
-           a->mxr == b->mxr;
-}
-
 /* Nothing in it holds any more. */
 static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
 {
@@ -316,14 +310,19 @@ static struct tlb *take_up(struct engine_cpu *cpu, struct tlb *tlb)
     return tlb;
 }
 
+static bool is_of(const struct tlb *tlb, const struct riscv_regime *regime)
+{
+    return tlb->valid && riscv_regime_equal(&tlb->regime, regime);
+}
+
 /* The TLB of a regime, emptied if it is new. */
-static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
+static struct tlb *tlb_find(struct engine_cpu *cpu, const struct riscv_regime *regime)
 {
     const struct tlb *from;
     struct tlb *tlb;
 
     for (unsigned i = 0; i < TLB_COUNT; i++)
-        if (cpu->tlbs[i].valid && regime_equal(&cpu->tlbs[i].regime, regime))
+        if (is_of(&cpu->tlbs[i], regime))
             return take_up(cpu, &cpu->tlbs[i]);
     cpu_before_eviction(cpu);
     tlb = tlb_to_move(cpu, regime);
@@ -349,6 +348,18 @@ static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *reg
     if (from)
         inherit(cpu, tlb, from);
     return take_up(cpu, tlb);
+}
+
+/* A look at each of them misses the host's caches, and each trap and each return from one asks: the
+ * last one of a kind of regime is the right one most often. */
+static struct tlb *tlb_of(struct engine_cpu *cpu, const struct riscv_regime *regime)
+{
+    struct tlb **recent = &cpu->recent[(regime->privilege & 1u) | (unsigned)regime->sum << 1];
+
+    if (*recent && is_of(*recent, regime))
+        return take_up(cpu, *recent);
+    *recent = tlb_find(cpu, regime);
+    return *recent;
 }
 
 unsigned tlb_count(const struct engine_cpu *cpu)
@@ -378,28 +389,16 @@ void tlb_trim(struct engine_cpu *cpu)
 
 void tlb_review(struct engine_cpu *cpu)
 {
-    struct riscv_regime regime;
+    struct riscv_regime regime = riscv_regime_fetch(cpu->hart);
 
-    riscv_regime_fetch(cpu->hart, &regime);
-    if (!cpu->fetch || !cpu->fetch->valid || !regime_equal(&regime, &cpu->fetch->regime))
+    if (!cpu->fetch || !is_of(cpu->fetch, &regime))
         cpu->fetch = tlb_of(cpu, &regime);
-    riscv_regime_data(cpu->hart, &regime);
-    if (cpu->data && cpu->data->valid && regime_equal(&regime, &cpu->data->regime))
+    regime = riscv_regime_data(cpu->hart);
+    if (cpu->data && is_of(cpu->data, &regime))
         return;
     if (cpu->data)
         reservation_make_physical(cpu);
-    cpu->data = tlb_of(cpu, &regime);
-}
-
-bool tlb_is_current(const struct engine_cpu *cpu)
-{
-    struct riscv_regime regime;
-
-    riscv_regime_fetch(cpu->hart, &regime);
-    if (!regime_equal(&regime, &cpu->fetch->regime))
-        return false;
-    riscv_regime_data(cpu->hart, &regime);
-    return regime_equal(&regime, &cpu->data->regime);
+    cpu->data = is_of(cpu->fetch, &regime) ? cpu->fetch : tlb_of(cpu, &regime);
 }
 
 void tlb_flush_all(struct engine_cpu *cpu)

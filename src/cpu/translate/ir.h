@@ -137,11 +137,15 @@ enum ir_op {
     IR_STATE_GUARD,  /* does all of the instruction by its fallback, and leaves out the next `scale`
                       * operations, unless the 4 bytes hold c */
     IR_STATE_READ,   /* dst = 8 bytes */
-    IR_STATE_WRITE,  /* 8 bytes = a */
+    IR_STATE_WRITE,  /* 8 bytes = a & ~c */
     IR_STATE_SWAP,   /* both; dst may be a */
     IR_STATE_CLEAR,  /* 8 bytes &= ~c */
     IR_STATE_ENABLE, /* 8 bytes |= a & c, if that of a & view_writable and no interrupt waits for it
                       * (wanted_offset, pending_offset); else its fallback */
+    /* 8 bytes: those of view_writable = a, or &= ~a. If that changes more than view_plain, or
+     * floats are in the host's registers, its fallback, as if nothing had been done. */
+    IR_STATE_ASSIGN,
+    IR_STATE_TAKE,
     IR_STATE_VIEW, /* dst = 8 bytes & view_mask, with the highest bit set if all of view_bits are */
     /* Of a region: here it goes on from the instruction `imm` bytes from the start of the page,
      * also from branches and jumps that are `inside`. `scale`: some of them stand behind it. */

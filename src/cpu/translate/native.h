@@ -87,20 +87,21 @@ struct native_jump {
 /* One address space of one CPU. The guest's translations (struct guest_layout) lie behind it in
  * the same struct. */
 struct native_context {
-    uint64_t page;        /* virtual address of the page that is executed; a host register has it
-                             while translated code runs */
-    uint64_t window_size; /* WINDOW_SIZE */
-    uint64_t host_stack;  /* of C code */
-    uint64_t stack_top;   /* of return addresses, when empty */
-    uint64_t stack;       /* and where it is, while a helper runs */
-    uint64_t target;      /* what is looked up; an access that failed, and where to go on then */
-    void *cpu;            /* for helpers */
-    uint64_t counted;     /* guest instructions, where units count */
-    uint64_t gpa_offset;  /* guest-physical address minus host address of main RAM */
-    uint8_t *window;      /* NULL: code for this context looks addresses up */
-    uint32_t control;     /* a place for the host's floating-point control and status */
-    uint32_t zero_ready;  /* IR_ZERO_BLOCK is allowed */
-    uint32_t float_ready; /* floats are in the host's registers, and its rounding is the guest's */
+    uint64_t page;         /* virtual address of the page that is executed; a host register has it
+                              while translated code runs */
+    uint64_t window_size;  /* WINDOW_SIZE */
+    uint64_t host_stack;   /* of C code */
+    uint64_t stack_top;    /* of return addresses, when empty */
+    uint64_t stack;        /* and where it is, while a helper runs */
+    uint64_t target;       /* what is looked up; an access that failed, and where to go on then */
+    void *cpu;             /* for helpers */
+    uint64_t counted;      /* guest instructions, where units count */
+    uint64_t gpa_offset;   /* guest-physical address minus host address of main RAM */
+    uint8_t *window;       /* NULL: code for this context looks addresses up */
+    uint32_t control;      /* a place for the host's floating-point control and status */
+    uint32_t zero_ready;   /* IR_ZERO_BLOCK is allowed */
+    uint32_t float_ready;  /* floats are in the host's registers, and its rounding is the guest's */
+    uint32_t float_wanted; /* for the guest's side: they may be */
     struct native_jump jumps[NATIVE_JUMPS];
     uint64_t edges[NATIVE_EDGES]; /* the virtual page plus the tag; UINT64_MAX: none */
 };
@@ -179,6 +180,7 @@ struct guest_layout {
 
     uint64_t view_mask, view_bits; /* of IR_STATE_VIEW */
     uint32_t view_writable;
+    uint32_t view_plain; /* of these: nothing is to be looked at where they change */
     /* Interrupts: 8 bytes of those that are wanted, and two times 8 bytes of those that wait. */
     uint32_t wanted_offset, pending_offset[2];
 

@@ -17,8 +17,9 @@ static const char *const names[IR_OP_COUNT] = {
     "fnmsub",   "fnmadd",  "fmin",      "fmax",       "fsgnj",     "fsgnjn",   "fsgnjx",
     "feq",      "flt",     "fle",       "ftoizero",   "ftoiround", "itof",     "ftof",
     "fbits",    "bitsf",   "flagsread", "flagswrite", "stguard",   "stread",   "stwrite",
-    "stswap",   "stclear", "stenable",  "stview",     "label",     "branch",   "jump",
-    "call",     "jumpto",  "callto",    "returnto",   "guest",     "nextpage", "step",
+    "stswap",   "stclear", "stenable",  "stassign",   "sttake",    "stview",   "label",
+    "branch",   "jump",    "call",      "jumpto",     "callto",    "returnto", "guest",
+    "nextpage", "step",
 };
 
 static const char *const conditions[] = {"eq", "ne", "lt", "ge", "ltu", "geu"};
