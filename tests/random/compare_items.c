@@ -291,6 +291,42 @@ static void item_access(struct writer *w)
         word(w, store ? any_store(w) : any_load(w));
 }
 
+/* Loads, or stores, by one base and next to each other, as registers are saved and restored: what
+ * is stored may be a word of which nobody has seen the upper half yet, or a NaN, and one of the
+ * loads may change the base. */
+static void item_row(struct writer *w)
+{
+    static const unsigned kinds[] = {3, 3, 3, 0, 1, 2, 4, 5, 6};
+    unsigned base = below(w, 2) ? S8 : any_target(w), count = 2 + below(w, 7);
+    unsigned sum = any_x(w);
+    bool store = below(w, 2);
+    int at = (int)below(w, 1024) - 512;
+
+    if (!base)
+        base = S8;
+    if (below(w, 2))
+        word(w, INSN_R(0x3b, 0, 0, any_target(w), any_x(w), any_x(w)));
+    else
+        word(w, INSN_R(0x53, 7, below(w, 2), sum, any_x(w), any_x(w)));
+    address(w, store || below(w, 2) ? ADDRESS_ANY + below(w, ANY_COUNT)
+                                    : ADDRESS_LOAD + below(w, LOAD_COUNT));
+    if (below(w, 2))
+        word(w, ANDI(S8, S8, -8));
+    if (base != S8)
+        word(w, MV(base, S8));
+    for (unsigned i = 0; i < count; i++) {
+        int imm = at + (int)(below(w, 4) ? 8 * i : below(w, below(w, 8) ? 64 : 700));
+
+        if (store)
+            word(w, below(w, 8)
+                        ? INSN_S(0x23, below(w, 3) ? 3 : below(w, 4), any_x(w), base, imm)
+                        : INSN_S(0x27, 2 + below(w, 2), below(w, 2) ? sum : any_x(w), base, imm));
+        else
+            word(w,
+                 INSN_I(0x03, kinds[below(w, 9)], below(w, 8) ? any_target(w) : base, base, imm));
+    }
+}
+
 /* A few of the instructions with a reservation, at one address. */
 static void item_reserved(struct writer *w)
 {
@@ -568,6 +604,8 @@ static void item_calm(struct writer *w, unsigned level)
         item_switch(w);
         break;
     case 10:
+        item_row(w);
+        break;
     case 11:
         item_access(w);
         break;

@@ -156,7 +156,8 @@ static bool is_of_line(enum cold_kind kind)
 
 static void emit_cold_part(struct emitter *e, const struct cold *cold)
 {
-    patch_here(&e->b, cold->from);
+    if (cold->from)
+        patch_here(&e->b, cold->from);
     hold_nothing(e);
     borrow_map(e, cold->borrowing);
     if (!is_of_line(cold->kind))
@@ -623,6 +624,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     e.cold_count = 0;
     e.access_count = 0;
     e.guard = NULL;
+    e.row = NULL;
     e.guarded = false;
     e.borrowing = false;
     e.borrow_count = 0;

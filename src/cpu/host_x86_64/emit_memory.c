@@ -209,11 +209,105 @@ static bool is_float(const struct emitter *e, ir_ref ref)
     return is_global(ref) && e->layout->is_float(ref);
 }
 
+/* ---- rows of accesses by the guest's translations ---- */
+
+/*
+ * Loads, or stores, one behind the other by one base and close together, as a function saves
+ * registers and restores them: one look does for all that lies from the first byte to the last, if
+ * that is one page. Else out of line the helper does each. In line rax and rcx stay as they are
+ * then, and nothing is to be paid in between.
+ */
+
+enum { ROW_BYTES = 512 };
+
+static bool owes(const struct emitter *e, ir_ref ref)
+{
+    return is_global(ref) && (e->debts.words | e->debts.nans) >> ref & 1;
+}
+
+static bool may_stand_in_row(const struct emitter *e, const struct ir_insn *insn)
+{
+    return insn->op == IR_LOAD ? !is_float(e, insn->dst) : !owes(e, insn->b);
+}
+
+/* Where the row that begins with `insn` ends: *low, *high are its bytes, from the base. */
+static const struct ir_insn *row_find(const struct emitter *e, const struct ir_insn *insn,
+                                      int64_t *low, int64_t *high)
+{
+    const struct ir_insn *end = e->unit->insns + e->unit->count, *last = insn;
+
+    *low = insn->imm;
+    *high = insn->imm + insn->width;
+    if (!is_global(insn->a) || e->guard)
+        return insn;
+    for (const struct ir_insn *next = insn; next < end; next++) {
+        int64_t new_low = next->imm < *low ? next->imm : *low;
+        int64_t new_high = next->imm + next->width > *high ? next->imm + next->width : *high;
+
+        if (next->op == IR_NOP)
+            continue;
+        if (next->op != insn->op || next->a != insn->a || !may_stand_in_row(e, next) ||
+            new_high - new_low > ROW_BYTES)
+            break;
+        *low = new_low;
+        *high = new_high;
+        last = next;
+        if (next->op == IR_LOAD && next->dst == next->a)
+            break;
+    }
+    return last;
+}
+
+/* Where the access is, behind a look for it or for the row that begins with it. */
+static struct place emit_look(struct emitter *e, const struct ir_insn *insn, uint32_t tag,
+                              enum cold_kind kind)
+{
+    int64_t low, high;
+    const struct ir_insn *last = row_find(e, insn, &low, &high);
+    struct ir_insn first = *insn;
+    struct cold *cold;
+
+    e->row_low = first.imm = last == insn ? insn->imm : low;
+    emit_address(e, &first);
+    cold = emit_translate(e, insn, tag, last == insn ? insn->width : (unsigned)(high - low), false,
+                          kind);
+    e->row = last;
+    cold->chained = last != insn;
+    return at_index(RAX, RCX, 0, (int32_t)(insn->imm - e->row_low));
+}
+
+static struct place emit_row(struct emitter *e, const struct ir_insn *insn, uint32_t tag,
+                             enum cold_kind kind)
+{
+    struct cold *cold;
+
+    if (!e->row)
+        return emit_look(e, insn, tag, kind);
+    cold = emit_cold_from(e, kind, insn, 0);
+    cold->from = 0;
+    cold->chained = true;
+    cold->debts = (struct debts){0}; /* paid where the first one begins */
+    return at_index(RAX, RCX, 0, (int32_t)(insn->imm - e->row_low));
+}
+
+/* Behind the access. */
+static void row_after(struct emitter *e, const struct ir_insn *insn)
+{
+    struct cold *cold = &e->cold[e->cold_count - 1];
+
+    hold_nothing(e);
+    cold->back = 0;
+    if (insn != e->row)
+        return;
+    cold->back = here(&e->b);
+    e->row = NULL;
+}
+
 /* ---- loads ---- */
 
 static void load_int(struct emitter *e, const struct ir_insn *insn, struct place from)
 {
-    unsigned to = int_target(e, insn->dst, RAX);
+    unsigned to = int_target(e, insn->dst, e->row ? RDX : RAX);
 
     switch (insn->width | (insn->sign ? 16 : 0)) {
     case 1:
@@ -277,8 +371,6 @@ static void load_from(struct emitter *e, const struct ir_insn *insn, struct plac
 
 static void emit_load(struct emitter *e, const struct ir_insn *insn)
 {
-    struct cold *cold;
-
     if (e->unit->windowed) {
         struct access *access = emit_window(e, insn);
 
@@ -289,20 +381,28 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
             keep_base(e, access);
         return;
     }
-    emit_address(e, insn);
-    cold = emit_translate(e, insn, e->layout->tlb_read, insn->width, false, COLD_LOAD);
-    load_from(e, insn, at_index(RAX, RCX, 0, 0));
-    cold_back(e, cold);
+    load_from(e, insn, emit_row(e, insn, e->layout->tlb_read, COLD_LOAD));
+    row_after(e, insn);
 }
 
-/* rax: the address. */
+/* `back` is 0 in the middle of a row. */
 static void stub_back(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool keeps)
 {
     hold_nothing(e);
     if (keeps)
         int_load(e, RAX, insn->a, 0);
-    jmp_to(&e->b, back);
+    if (back)
+        jmp_to(&e->b, back);
 }
+
+/* rax is the row's lowest address, or what the helper left there. */
+static void row_address(struct emitter *e, const struct cold *cold)
+{
+    if (cold->chained)
+        emit_address(e, cold->insn);
+}
+
+/* rax: the address. */
 
 static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing,
                       bool keeps)
@@ -331,6 +431,7 @@ static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t ba
 
 void cold_load(struct emitter *e, const struct cold *cold)
 {
+    row_address(e, cold);
     stub_load(e, cold->insn, cold->back, cold->borrowing, false);
 }
 
@@ -391,8 +492,8 @@ static bool store_wants_value(const struct emitter *e, const struct ir_insn *ins
 
 static void emit_store(struct emitter *e, const struct ir_insn *insn)
 {
-    struct cold *cold;
     unsigned value = RDX;
+    struct place to;
 
     if (e->unit->windowed) {
         struct access *access = emit_window(e, insn);
@@ -405,12 +506,11 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
         keep_base(e, access);
         return;
     }
-    emit_address(e, insn);
-    cold = emit_translate(e, insn, e->layout->tlb_write, insn->width, false, COLD_STORE);
+    to = emit_row(e, insn, e->layout->tlb_write, COLD_STORE);
     if (store_wants_value(e, insn))
         value = store_value(e, insn);
-    store_to(e, insn, at_index(RAX, RCX, 0, 0), value);
-    cold_back(e, cold);
+    store_to(e, insn, to, value);
+    row_after(e, insn);
 }
 
 /* rax: the address. */
@@ -432,6 +532,7 @@ static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t b
 
 void cold_store(struct emitter *e, const struct cold *cold)
 {
+    row_address(e, cold);
     stub_store(e, cold->insn, cold->back, cold->borrowing, false);
 }
 

@@ -118,6 +118,7 @@ struct cold {
     unsigned index; /* a link's, a register's */
     struct debts debts;
     bool borrowing;
+    bool chained; /* the one before it goes on here, with nothing in rax: see struct emitter.row */
 };
 
 /* An access to the window, see struct host_access. */
@@ -187,7 +188,11 @@ struct emitter {
     struct debts debts;
     bool owes_word, owes_nan; /* the operation left its result so */
     uint64_t extended;        /* int globals that are known to be sign-extended, or are to be */
-    struct cold *guard;       /* of IR_STATE_GUARD, and the operations until it goes on */
+    /* Accesses in a row by the guest's translations, for which one look was made: the last of them,
+     * or NULL, and the lowest offset, which rax and rcx stand for together. */
+    const struct ir_insn *row;
+    int64_t row_low;
+    struct cold *guard; /* of IR_STATE_GUARD, and the operations until it goes on */
     unsigned guard_left;
     bool guarded; /* floating point was found to be ready, so that guards are left out */
     unsigned loop_count;

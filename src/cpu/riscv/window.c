@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/error.h"
@@ -78,6 +79,7 @@ static void forget_all(struct window *window)
     window->count = 0;
     window->first = UINT64_MAX;
     window->end = 0;
+    memset(window->writable, 0, sizeof(window->writable));
 }
 
 /* The pages are known to nobody by now. Where the host has no mapping left for a piece, all of the
@@ -236,6 +238,16 @@ unsigned window_review(struct window *window,
     return 1;
 }
 
+static uint64_t mark_of(uint64_t ram_page)
+{
+    return UINT64_C(1) << (ram_page % 64);
+}
+
+static uint64_t *marks_of(struct window *window, uint64_t ram_page)
+{
+    return &window->writable[ram_page % WINDOW_MARKS / 64];
+}
+
 bool window_map(struct window *window, const struct window_run *run)
 {
     void *at = window->base + (run->virtual_page << PAGE_SHIFT);
@@ -254,6 +266,8 @@ bool window_map(struct window *window, const struct window_run *run)
         window_clear(window);
         return false;
     }
+    for (uint64_t i = 0; i < run->count && run->writable; i++)
+        *marks_of(window, run->ram_page + i) |= mark_of(run->ram_page + i);
     window->runs[window->count++] = *run;
     present_set(window, run->virtual_page, run->count, true);
     if (run->virtual_page < window->first)
@@ -267,6 +281,9 @@ bool window_protect(struct window *window, uint64_t ram_page)
 {
     bool found = false;
 
+    /* Most pages that become code are new, and in no window. */
+    if (!(*marks_of(window, ram_page) & mark_of(ram_page)))
+        return false;
     for (unsigned i = 0; i < window->count; i++) {
         struct window_run run = window->runs[i], one;
 

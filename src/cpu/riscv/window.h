@@ -23,6 +23,8 @@ struct window_run {
     bool writable;
 };
 
+enum { WINDOW_MARKS = 4096 };
+
 struct window {
     uint8_t *base;     /* NULL: not made yet */
     uint64_t *present; /* a bit a page */
@@ -31,6 +33,8 @@ struct window {
     uint64_t first, end;  /* pages outside are not mapped */
     struct window_run *runs;
     struct window_piece *gone; /* of a review */
+    /* Pages of RAM that may be mapped writable, by their low bits. */
+    uint64_t writable[WINDOW_MARKS / 64];
 };
 
 /* `room`: runs, at least 4. Each is two mappings of the process at most, one more for each window;
