@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What many machines cost: make bench-machines, or --only start|idle|fairness|rtos|neighbour|merging|many. Linux with Debian's image; merging needs root."""
+"""What many machines cost: make bench-machines, or --only start|idle|fairness|rtos|neighbour|smp|merging|many. Linux with Debian's image; merging needs root."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ import time
 
 import neighbour
 import rtos
+import smp
 
 MIB = 1 << 20
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -212,7 +213,7 @@ def bench_many(machines, options):
     print(f"many: {len(names)} idle Debians of 256 MiB, up in {took:.0f} s, hold {total / MIB:.0f} MiB in all, {total / MIB / len(names):.0f} each; {cpu:.2%} of a host CPU each")
 
 
-BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "rtos": rtos.measure, "neighbour": neighbour.measure, "merging": bench_merging, "many": bench_many}
+BENCHES = {"start": bench_start, "idle": bench_idle, "fairness": bench_fairness, "rtos": rtos.measure, "neighbour": neighbour.measure, "smp": smp.measure, "merging": bench_merging, "many": bench_many}
 
 
 def main():
