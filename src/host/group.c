@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -60,11 +61,14 @@ static bool may_make(const char *directory)
     return access(directory, W_OK) == 0 && has_file(directory, "cgroup.procs", W_OK);
 }
 
-/* Whether groups there have CPU time to share, or can be given it. */
+/* Whether groups there have CPU time to share. */
 static bool gives_cpu(const char *directory)
 {
-    if (cgroup_has_word(directory, "cgroup.subtree_control", "cpu"))
-        return true;
+    return cgroup_has_word(directory, "cgroup.subtree_control", "cpu");
+}
+
+static bool may_give_cpu(const char *directory)
+{
     return cgroup_has_word(directory, "cgroup.controllers", "cpu") &&
            has_file(directory, "cgroup.subtree_control", W_OK) &&
            (is_root(directory) || is_empty(directory));
@@ -76,6 +80,51 @@ static bool is_service(const char *directory)
     size_t length = strlen(directory);
 
     return length >= sizeof(end) && !strcmp(directory + length + 1 - sizeof(end), end);
+}
+
+static bool has_mark(const char *directory, const char *attribute)
+{
+    char value[2];
+
+    return getxattr(directory, attribute, value, sizeof(value)) == 1 && value[0] == '1';
+}
+
+/* systemd takes CPU time back from its own groups when no unit in them asks for it (the next
+ * daemon-reload does), and what is set there is gone; those that it leaves to others it marks
+ * (systemd's CGROUP_DELEGATION.md). A user may write those alone; root is to look. */
+static bool is_left_to_us(const char *root, const struct cgroup *place)
+{
+    CLEANUP(text_free) char *booted = text_format("%s/run/systemd/system", root);
+    struct cgroup at = *place;
+
+    if (geteuid() || !booted || access(booted, F_OK) < 0)
+        return true;
+    do
+        if (has_mark(at.directory, "trusted.delegate") || has_mark(at.directory, "user.delegate"))
+            return true;
+    while (cgroup_up(&at));
+    return false;
+}
+
+/* The one furthest up of those from *place on in which this user may: all machines are to be beside
+ * each other, wherever they are started, or their weights mean nothing. Where CPU time is given
+ * already, if there is one. False: none. */
+static bool highest(const char *root, struct cgroup *place)
+{
+    struct cgroup at = *place;
+    bool given = false, found = false;
+
+    do {
+        bool gives = gives_cpu(at.directory);
+
+        if (!may_make(at.directory) || !(gives || (!given && may_give_cpu(at.directory))) ||
+            !is_left_to_us(root, &at))
+            continue;
+        *place = at;
+        found = true;
+        given |= gives;
+    } while (cgroup_up(&at));
+    return found;
 }
 
 int group_find_place(const char *root, struct cgroup *place)
@@ -90,11 +139,7 @@ int group_find_place(const char *root, struct cgroup *place)
         return -EBUSY;
     if (!is_root(place->directory) && !cgroup_up(place))
         return -EACCES;
-    do
-        if (may_make(place->directory) && gives_cpu(place->directory))
-            return 0;
-    while (cgroup_up(place));
-    return -EACCES;
+    return highest(root, place) ? 0 : -EACCES;
 }
 
 /* ---- which is whose ---- */
@@ -254,7 +299,10 @@ unsigned group_version(const struct registry *registry, const char *name, pid_t 
 
     if (!directory || pid <= 0 || !holds(directory, pid))
         return 0;
-    return has_file(directory, "cpu.shares", F_OK) ? 1 : 2;
+    if (has_file(directory, "cpu.shares", F_OK))
+        return 1;
+    /* Or else somebody took CPU time from those below the place. */
+    return has_file(directory, "cpu.weight", F_OK) ? 2 : 0;
 }
 
 static int set_new(const char *directory, unsigned weight, unsigned cap)

@@ -4,10 +4,11 @@
  * weights that are met exactly, and a cap that the kernel keeps, whatever the process does. Where
  * there is none, weight.h and the machine's own cap (machine/throttle.h) do what they can.
  *
- * Version 2: beside the group that the process began in or further up, wherever the user may write
- * and the group gives controllers to those below it (delegation). A group that has processes itself
- * can give none, so it is never below the own one, but for the hierarchy's root. A process that
- * systemd started as a service stays where it was put: its unit has CPUWeight= and CPUQuota=.
+ * Version 2: as far up as the user may write and the group gives controllers to those below it
+ * (delegation), so that all machines of a user are beside each other; under systemd only where that
+ * leaves groups to others, since it takes CPU time back from its own. A group that has processes
+ * itself can give none, so it is never below the own one, but for the hierarchy's root. A process
+ * that systemd started as a service stays where it was put: its unit has CPUWeight= and CPUQuota=.
  * Version 1: below the group that the process began in, in the hierarchy of `cpu`. Its memory
  * controller is left alone: it does not take along what was charged before.
  *
@@ -45,7 +46,8 @@ int group_find_place(const char *root, struct cgroup *place) MUST_CHECK;
  * Under the machine's lock, and not jailed. Without words where there is no place, as above. */
 int group_enter(const char *root, const struct registry *registry, const char *name,
                 uint64_t memory, struct error *error) MUST_CHECK;
-/* 1 or 2: `pid` is in the machine's group, of that version; 0: it is not. */
+/* 1 or 2: `pid` is in the machine's group, of that version; 0: it is not, or the group has no CPU
+ * time to share any more. */
 unsigned group_version(const struct registry *registry, const char *name, pid_t pid);
 int group_set(const struct registry *registry, const char *name, const struct group_shares *shares,
               struct error *error) MUST_CHECK;

@@ -2,11 +2,14 @@
 """A guest on a pseudo-terminal: start it, wait for its prompt, run commands in it."""
 
 import contextlib
+import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 
 import pexpect
+import pytest
 
 # A named machine is called by its name.
 PROMPT = r"root@[a-z0-9-]+:[^\r\n]*# $"
@@ -89,3 +92,9 @@ def own_machines(program, debian):
             run("kill", name)
         shutil.rmtree(directory)
         shutil.rmtree(base)
+
+
+def skip_sanitized(program):
+    """Where the jail is off unless it is asked for."""
+    if re.search(rb"__(asan|tsan|ubsan)_", pathlib.Path(program).read_bytes()):
+        pytest.skip("a sanitizer needs more than the jail leaves")

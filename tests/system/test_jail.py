@@ -18,7 +18,7 @@ import time
 
 import pytest
 
-from guest import Guest
+from guest import Guest, skip_sanitized
 from test_cli import assert_one_line
 from test_cli_run import FOREVER, T0, T1, UART, addi, guests, looping, lui, nobody, program_file, say, store  # noqa: F401 (fixtures)
 
@@ -27,8 +27,7 @@ pytestmark = pytest.mark.skipif("HOSPES_JAIL" in os.environ, reason="HOSPES_JAIL
 
 @pytest.fixture(scope="session", autouse=True)
 def jailed(program):
-    if re.search(rb"__(asan|tsan|ubsan)_", program.read_bytes()):
-        pytest.skip("a sanitizer needs more than the jail leaves")
+    skip_sanitized(program)
 
 
 @pytest.fixture

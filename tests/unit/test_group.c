@@ -3,6 +3,7 @@
  * by files in a directory, of version 1 by the host's own where that can be written. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 #include "cgroup_tree.h"
 #include "host/group.h"
@@ -53,23 +54,50 @@ static void test_where_groups_are_made(void **state)
 
     assert_place(f, -ENOENT, NULL);
     session_put(f);
-    assert_place(f, 0, "/sys/fs/cgroup/u/app.slice");
-    /* Nothing is given there, but it has no process of its own: it can be. */
-    tree_put(f->directory, GROUPS "u/app.slice/cgroup.subtree_control", "memory\n");
-    assert_place(f, 0, "/sys/fs/cgroup/u/app.slice");
-    /* It has: one further up. */
-    tree_put(f->directory, GROUPS "u/app.slice/cgroup.procs", "9\n");
+    /* As far up as there is any, so that all machines are beside each other. */
+    assert_place(f, 0, "/sys/fs/cgroup");
+    /* Nothing is given there, where it could be, but further down it is. */
+    tree_put(f->directory, GROUPS "cgroup.subtree_control", "memory\n");
     assert_place(f, 0, "/sys/fs/cgroup/u");
-    /* It has none to give. */
     tree_put(f->directory, GROUPS "u/cgroup.subtree_control", "memory\n");
-    tree_put(f->directory, GROUPS "u/cgroup.controllers", "memory\n");
+    assert_place(f, 0, "/sys/fs/cgroup/u/app.slice");
+    /* Nowhere. */
+    tree_put(f->directory, GROUPS "u/app.slice/cgroup.subtree_control", "\n");
     assert_place(f, 0, "/sys/fs/cgroup");
     /* Only what it is keeps this from being one, and not that it has processes. */
-    tree_put(f->directory, GROUPS "cgroup.subtree_control", "\n");
     tree_put(f->directory, GROUPS "cgroup.procs", "1\n");
     assert_place(f, 0, "/sys/fs/cgroup");
     tree_put(f->directory, GROUPS "cgroup.type", "domain\n");
+    assert_place(f, 0, "/sys/fs/cgroup/u");
+    /* It has processes of its own, or none to give. */
+    tree_put(f->directory, GROUPS "u/cgroup.procs", "9\n");
+    assert_place(f, 0, "/sys/fs/cgroup/u/app.slice");
+    tree_put(f->directory, GROUPS "u/app.slice/cgroup.controllers", "memory\n");
     assert_place(f, -EACCES, NULL);
+}
+
+/* Root may write systemd's own groups, from which that takes CPU time back. */
+static void test_groups_of_systemd(void **state)
+{
+    struct host_fixture *f = *state;
+    CLEANUP(text_free) char *manager = text_format("%s/" GROUPS "u", f->directory);
+
+    session_put(f);
+    tree_put(f->directory, "run/systemd/system/x", "");
+    if (geteuid()) {
+        assert_place(f, 0, "/sys/fs/cgroup");
+        return;
+    }
+    assert_place(f, -EACCES, NULL);
+    if (setxattr(manager, "user.delegate", "0", 1, 0) < 0) {
+        print_message("no attributes here: %s\n", strerror(errno));
+        return;
+    }
+    assert_place(f, -EACCES, NULL);
+    assert_int_equal(setxattr(manager, "user.delegate", "1", 1, 0), 0);
+    assert_place(f, 0, "/sys/fs/cgroup/u");
+    tree_put(f->directory, GROUPS "u/cgroup.subtree_control", "\n");
+    assert_place(f, 0, "/sys/fs/cgroup/u/app.slice");
 }
 
 static void test_services_stay(void **state)
@@ -121,22 +149,28 @@ static void test_version_2(void **state)
     char pid[24];
 
     session_put(f);
+    tree_put(f->directory, GROUPS "cgroup.subtree_control", "\n");
+    tree_put(f->directory, GROUPS "u/cgroup.subtree_control", "\n");
     tree_put(f->directory, GROUPS "u/app.slice/cgroup.subtree_control", "\n");
     /* Nobody makes the files of a group here: it cannot be entered, and nothing is left. */
     assert_true(group_enter(f->directory, &f->registry, "web", 0, &error) < 0);
     assert_non_null(strstr(error.message, "cannot make and enter the group \""));
     group = told(f, "web");
     assert_int_equal(access(group, F_OK), -1);
-    tree_put(f->directory, GROUPS "u/app.slice/cgroup.subtree_control", "\n");
+    tree_put(f->directory, GROUPS "cgroup.subtree_control", "\n");
     files_put(group);
     assert_int_equal(group_enter(f->directory, &f->registry, "web", 256u << 20, NULL), 0);
-    tree_expect(f->directory, GROUPS "u/app.slice/cgroup.subtree_control", "+memory");
+    tree_expect(f->directory, GROUPS "cgroup.subtree_control", "+memory");
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
     tree_expect(group, "cgroup.procs", pid);
     tree_expect(group, "memory.high", "1342177280");
     assert_int_equal(group_version(&f->registry, "web", getpid()), 2);
     assert_int_equal(group_version(&f->registry, "web", getpid() + 1), 0);
     assert_int_equal(group_version(&f->registry, "web", 0), 0);
+    /* CPU time was taken from those below the place: the machine shares it by other means. */
+    tree_remove(group, "cpu.weight");
+    assert_int_equal(group_version(&f->registry, "web", getpid()), 0);
+    tree_put(group, "cpu.weight", "");
 
     assert_int_equal(group_set(&f->registry, "web", &shares, NULL), 0);
     tree_expect(group, "cpu.weight", "50");
@@ -270,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_where_groups_are_made, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_groups_of_systemd, setup, teardown),
         cmocka_unit_test_setup_teardown(test_services_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_told_is_judged, setup, teardown),
