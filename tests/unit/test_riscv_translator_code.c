@@ -624,9 +624,39 @@ static void test_engines_take_turns(void **state)
     rig_free(alone);
 }
 
+/* Code that does not fit, round after round: each unit would go before it is executed again. */
+static void test_units_that_do_not_last(void **state)
+{
+    enum { WORDS = 1 << 17, TIMES = 40 };
+    struct rig *rig = rig_new(&riscv_translator, "heat=2,code=1M,regions=0", 1, UINT64_C(4) << 20);
+    struct riscv_hart *hart = &rig->hart[0];
+    struct engine_counters counters = {0};
+    uint32_t *code = malloc(WORDS * sizeof(*code));
+
+    assert_non_null(code);
+    for (unsigned i = 0; i < WORDS; i++)
+        code[i] = i % 2 ? XOR(A3, A3, A0) : ADDI(A0, A0, 1);
+    assert_int_equal(memory_write(rig->as, RAM_BASE, code, WORDS * sizeof(*code)), 0);
+    PUT(rig, WORDS * sizeof(*code), ADDI(A1, A1, -1), BEQZ(A1, 8), JALR(0, S0, 0), WFI);
+    hart->x[A0] = 0;
+    hart->x[A1] = TIMES;
+    hart->x[S0] = RAM_BASE;
+    hart->pc = RAM_BASE;
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+    assert_int_equal(hart->x[A0], (uint64_t)WORDS / 2 * TIMES);
+    rig->type->counters(rig->cpu[0], &counters);
+    assert_true(counters.segments_evicted);
+    if (counters.units > UINT64_C(8) * WORDS / 64)
+        fail_msg("%llu units of %u places in %u rounds", (unsigned long long)counters.units,
+                 WORDS / 64, TIMES);
+    free(code);
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_units_that_do_not_last),
         cmocka_unit_test(test_rewritten_by_the_guest),
         cmocka_unit_test(test_rewritten_without_a_fence),
         cmocka_unit_test(test_rewritten_across_pages),

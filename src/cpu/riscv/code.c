@@ -252,13 +252,13 @@ static bool build_crossing(struct builder *b, uint64_t pc, uint16_t low)
     return true;
 }
 
-/* How often the block will be interpreted first. Where code is written again and again, most of it
- * is not worth translating. */
+/* How often the block will be interpreted first. Where code is written again and again, or units go
+ * soon after they were made, most of it is not worth translating. */
 static int32_t heat_of(const struct builder *b)
 {
     unsigned writes = b->block->ram ? b->block->generation / 4 : 0;
 
-    return b->cpu->engine->heat << (writes < 6 ? writes : 6);
+    return b->cpu->engine->heat << ((writes < 6 ? writes : 6) + native_pressure(b->cpu));
 }
 
 /* Decodes from `host`, where the virtual `pc` leads, into b->block. `limit`: instructions. False:

@@ -408,7 +408,7 @@ static struct native_value help_link(void *ctx, const void *data, bool call)
     visits = (uint16_t)(atomic_fetch_add_explicit(&link->visits, 1, memory_order_relaxed) + 1);
     if (is_look_worth(visits))
         follow_link(cpu, link, pc);
-    if (visits == LINK_HEAT && !find_code(cpu, pc)) {
+    if (visits == LINK_HEAT && !native_pressure(cpu) && !find_code(cpu, pc)) {
         /* The dispatcher may make room for a unit, for which all have to have left. */
         cpu->native->translate = true;
         cpu->hart->pc = context->target = pc;
@@ -445,6 +445,11 @@ static void forget_all_code(struct engine_cpu *cpu)
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
 }
 
+unsigned native_pressure(const struct engine_cpu *cpu)
+{
+    return translator_pressure(&cpu->engine->native->translator);
+}
+
 bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generation)
 {
     struct native *native = cpu->engine->native;
@@ -459,7 +464,8 @@ bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generat
     page =
         translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
     hot = unit_page_find(t, page, offset & (PAGE_SIZE - 1), native_is_windowed(cpu)) ||
-          native_profile_has(native, native_place_key(cpu, offset), generation);
+          (!native_pressure(cpu) &&
+           native_profile_has(native, native_place_key(cpu, offset), generation));
     mutex_unlock(&t->lock);
     return hot;
 }
@@ -677,18 +683,40 @@ bool native_run(struct engine_cpu *cpu)
     return true;
 }
 
+enum { HAD_UNIT = INT32_MIN / 2 }; /* in place of a block's heat, which counts down */
+
+/* Had a unit, which went since, and would soon again: what is executed often has to show it anew.
+ */
+static bool has_lost_unit(struct engine_cpu *cpu, int32_t heat, uint64_t at)
+{
+    struct native *native = cpu->engine->native;
+    bool lost;
+
+    if (heat > HAD_UNIT / 2 || !native_pressure(cpu))
+        return false;
+    mutex_lock(&native->translator.lock);
+    lost = !find_locked(cpu, at, cpu->hart->pc);
+    mutex_unlock(&native->translator.lock);
+    return lost;
+}
+
 bool native_translate(struct engine_cpu *cpu, struct code_block *block)
 {
+    int32_t heat = cpu->engine->heat, had = block->ops[0].imm;
     struct unit *unit = NULL;
     uint64_t at;
     int r;
 
     /* Not again at once, if it cannot be. */
-    block->ops[0].imm = cpu->engine->heat + 1;
+    block->ops[0].imm = heat + 1;
     if (!may_run(cpu) || !is_anchored(cpu) || !native_find_place(cpu, cpu->hart->pc, &at))
         return false;
+    if (heat && has_lost_unit(cpu, had, at)) {
+        block->ops[0].imm = heat << native_pressure(cpu);
+        return false;
+    }
     r = translate_at(cpu, cpu->hart->pc, at, &unit);
-    block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? cpu->engine->heat + 1 : -1;
+    block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? heat + 1 : HAD_UNIT;
     return !r;
 }
 

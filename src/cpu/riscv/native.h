@@ -31,6 +31,8 @@ bool native_translate(struct engine_cpu *cpu, struct code_block *block);
 /* Whether what begins at the host address need not be interpreted first: there is a unit, or a
  * profile knows it. Its page was marked at this writing. */
 bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generation);
+/* As translator_pressure(). */
+unsigned native_pressure(const struct engine_cpu *cpu);
 /* fence.i: translations of pages that were written are dropped. */
 void native_code_changed(struct engine_cpu *cpu);
 /* The guest looks at a counter of instructions: from now on they are counted. True: translated code

@@ -599,6 +599,35 @@ uint64_t translator_trim(struct translator *t)
     return bytes;
 }
 
+/* What is evicted was made less than a second ago, or more than four, or in between. */
+#define SHORT_LIFE UINT64_C(1000000000)
+#define LONG_LIFE  UINT64_C(4000000000)
+
+unsigned translator_pressure(const struct translator *t)
+{
+    unsigned pressure = atomic_load_explicit(&t->pressure, memory_order_relaxed);
+    uint64_t fades;
+
+    if (likely(!pressure))
+        return 0;
+    fades =
+        (monotonic_ns() - atomic_load_explicit(&t->pressed_ns, memory_order_relaxed)) / LONG_LIFE;
+    return fades < pressure ? pressure - (unsigned)fades : 0;
+}
+
+/* A segment goes that was full at `left`. */
+static void press(struct translator *t, uint64_t now, uint64_t left)
+{
+    unsigned pressure = translator_pressure(t);
+
+    if (now - left < SHORT_LIFE && pressure < TRANSLATOR_PRESSURE)
+        pressure++;
+    else if (now - left > LONG_LIFE && pressure)
+        pressure--;
+    atomic_store_explicit(&t->pressed_ns, now, memory_order_relaxed);
+    atomic_store_explicit(&t->pressure, pressure, memory_order_relaxed);
+}
+
 /* To the next segment. The one behind it is retired at the same time, so that it will have been
  * left by everybody when its turn comes. */
 static int segment_next(struct translator *t)
@@ -612,6 +641,8 @@ static int segment_next(struct translator *t)
     tables_empty(&t->tables, next);
     t->retired[next] = 0;
     t->left_ns[t->memory.segment] = monotonic_ns();
+    if (tables_units(&t->tables, after))
+        press(t, t->left_ns[t->memory.segment], t->left_ns[after]);
     code_memory_use(&t->memory, next);
     if (tables_units(&t->tables, after) && !t->retired[after])
         segment_retire(t, after);

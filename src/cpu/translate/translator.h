@@ -126,6 +126,10 @@ struct translator {
     const struct native_context *context GUARDED_BY(lock);            /* and for whom it is made */
     uint64_t retired[CODE_SEGMENTS] GUARDED_BY(lock); /* the epoch since which it is dead */
     uint64_t left_ns[CODE_SEGMENTS] GUARDED_BY(lock); /* when it was full */
+    /* How many times over code is to have been executed before it gets a unit, as a power of two:
+     * units go before they have paid for themselves. And when that changed last. */
+    _Atomic unsigned pressure;
+    _Atomic uint64_t pressed_ns;
     uint64_t spare_ns; /* what was left less long ago than this is not given back */
     struct translator_stats stats GUARDED_BY(lock);
     int perf_map GUARDED_BY(lock); /* a file that tells perf what code is where; -1: none */
@@ -141,6 +145,10 @@ void translator_release(struct translator *t);
 /* Writes a line a unit to /tmp/perf-PID.map from now on, where perf looks for names: the guest's
  * virtual address when it was translated. Returns 0 or -errno. */
 int translator_open_perf_map(struct translator *t) MUST_CHECK;
+
+/* The pressure of now, 0 to TRANSLATOR_PRESSURE: it fades while nothing is evicted. Any thread. */
+enum { TRANSLATOR_PRESSURE = 8 };
+unsigned translator_pressure(const struct translator *t);
 
 void translator_add_cpu(struct translator *t, struct translator_cpu *cpu);
 void translator_remove_cpu(struct translator *t, struct translator_cpu *cpu);
