@@ -6,42 +6,41 @@ import subprocess
 
 import build
 
-# Units of about half a second.
-PROGRAMS = {"fib": 30000, "qsort": 2000, "sha256": 30000, "coremark-like": 30000, "memcpy": 40000, "mutex": 30000}
+# Units of about half a second, and of one and a half.
+PROGRAMS = {"fib": 30000, "qsort": 2000, "sha256": 30000, "coremark-like": 30000, "memcpy": 40000}
+MUTEX = 30000
 ROUNDS = 5
-
-
-def command(directory, name, processes):
-    """One on CPU 0, or one on each; a program of two threads has both CPUs."""
-    run = f"{directory}/{name} {PROGRAMS[name]}"
-    if name == "mutex":
-        return f"taskset -c 0,1 {run}"
-    return f"taskset -c 0 {run}" if processes == 1 else f"taskset -c 0 {run} & taskset -c 1 {run}; wait"
 
 
 def seconds(text):
     return statistics.mean(float(line.split()[1]) for line in text.splitlines())
 
 
+def in_turn(sides, lines):
+    """Medians of the seconds that shell lines take, by side and line; {} stands for the programs' directory."""
+    times = {(side, line): [] for line in lines for side in sides}
+    for _ in range(ROUNDS):
+        for (side, line), found in times.items():
+            run, directory = sides[side]
+            found.append(seconds(run(line.replace("{}", directory))))
+    return {key: statistics.median(found) for key, found in times.items()}
+
+
 def measure(machines, _):
     programs = build.programs(lambda text: None)
     machines.begin(["smp"], "--memory", "512M", "--cpus", "2")
-    for name in PROGRAMS:
+    for name in [*PROGRAMS, "mutex"]:
         machines.run("cp", str(programs / "riscv64" / name), "smp:/root/")
     sides = {
-        "native": lambda line: subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, text=True, check=True).stdout,
-        "guest": lambda line: machines.run("shell", "smp", "--", "sh", "-c", line),
+        "native": (lambda line: subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, text=True, check=True).stdout, str(programs / "native")),
+        "guest": (lambda line: machines.run("shell", "smp", "--", "sh", "-c", line), "/root"),
     }
-    where = {"native": programs / "native", "guest": "/root"}
-    for name in PROGRAMS:
-        times = {(side, processes): [] for side in sides for processes in (1, 2)}
-        for _ in range(ROUNDS):
-            for side, processes in times:
-                if name != "mutex" or processes == 1:
-                    times[side, processes].append(seconds(sides[side](command(where[side], name, processes))))
-        median = {key: statistics.median(values) for key, values in times.items() if values}
-        if name == "mutex":
-            print(f"smp: mutex of two threads on two CPUs: {median['guest', 1] / median['native', 1]:.2f} times native")
-        else:
-            print(f"smp: {name}: two at once take {median['guest', 2] / median['guest', 1]:.3f} of one's time in a guest, {median['native', 2] / median['native', 1]:.3f} natively")
+    for name, units in PROGRAMS.items():
+        one = f"taskset -c 0 {{}}/{name} {units}"
+        both = f"{one} & taskset -c 1 {{}}/{name} {units}; wait"
+        took = in_turn(sides, (one, both))
+        print(f"smp: {name}: two at once take {took['guest', both] / took['guest', one]:.3f} of one's time in a guest, {took['native', both] / took['native', one]:.3f} natively")
+    mutex = f"taskset -c 0,1 {{}}/mutex {MUTEX}"
+    took = in_turn(sides, (mutex,))
+    print(f"smp: mutex of two threads on two CPUs: {took['guest', mutex] / took['native', mutex]:.2f} times native")
     machines.run("delete", "--force", "smp")

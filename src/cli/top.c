@@ -37,34 +37,6 @@ struct top {
     uint64_t before_ns;
 };
 
-/* The n-th number (from 1) of /proc/PID/stat behind the name (proc(5) counts that as the second).
- */
-static uint64_t stat_number(const char *text, unsigned n)
-{
-    const char *at = strrchr(text, ')');
-
-    for (unsigned field = 2; at && field < n; field++) {
-        at = strchr(at, ' ');
-        at = at ? at + 1 : NULL;
-    }
-    return at ? strtoull(at, NULL, 10) : 0;
-}
-
-static void read_text(int pid, const char *file, char *text, size_t size)
-{
-    char path[48];
-    FILE *stream;
-    size_t n = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-    stream = fopen(path, "re");
-    if (stream) {
-        n = fread(text, 1, size - 1, stream);
-        fclose(stream);
-    }
-    text[n] = 0;
-}
-
 static uint64_t line_number(const char *text, const char *key)
 {
     const char *at = strstr(text, key);
@@ -83,10 +55,10 @@ static void sample_take(struct sample *sample, const struct pool_machine *machin
     snprintf(sample->name, sizeof(sample->name), "%s", machine->name);
     sample->pid = machine->pid;
     for (size_t i = 0; i < count; i++) {
-        read_text(members[i], "stat", text, sizeof(text));
-        sample->cpu_ns += (stat_number(text, 14) + stat_number(text, 15)) * tick;
+        process_text(members[i], "stat", text, sizeof(text));
+        sample->cpu_ns += (process_stat(text, 14) + process_stat(text, 15)) * tick;
     }
-    read_text(machine->pid, "io", text, sizeof(text));
+    process_text(machine->pid, "io", text, sizeof(text));
     sample->read = line_number(text, "\nread_bytes: ");
     sample->written = line_number(text, "\nwrite_bytes: ");
     sample->told = info != NULL;

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 size_t family_find(pid_t pid, pid_t members[FAMILY_MAX])
@@ -24,29 +25,48 @@ size_t family_find(pid_t pid, pid_t members[FAMILY_MAX])
     return count;
 }
 
+void process_text(pid_t pid, const char *file, char *text, size_t size)
+{
+    char path[48];
+    FILE *stream;
+    size_t n = 0;
+
+    snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, file);
+    stream = fopen(path, "re");
+    if (stream) {
+        n = fread(text, 1, size - 1, stream);
+        fclose(stream);
+    }
+    text[n] = 0;
+}
+
+/* The second field is the name in parentheses, which may have any in it. */
+static const char *stat_field(const char *text, unsigned n)
+{
+    const char *at = strrchr(text, ')');
+
+    for (unsigned field = 2; at && field < n; field++) {
+        at = strchr(at, ' ');
+        at = at ? at + 1 : NULL;
+    }
+    return at;
+}
+
+uint64_t process_stat(const char *text, unsigned n)
+{
+    const char *at = stat_field(text, n);
+
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
 bool process_is_ending(pid_t pid)
 {
     const unsigned exiting = 4; /* PF_EXITING of the kernel's linux/sched.h */
-    unsigned flags = 0, pending = 0;
-    char path[32], text[512], state = 0;
-    const char *name_end;
-    size_t n = 0;
-    FILE *file;
+    const char *state;
+    char text[512];
 
-    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
-    file = fopen(path, "re");
-    if (file) {
-        n = fread(text, 1, sizeof(text) - 1, file);
-        fclose(file);
-    }
-    text[n] = 0;
-    /* Fields 3, 9 and 31 (proc(5)); the second is its name in parentheses, which may have any in
-     * it. */
-    name_end = strrchr(text, ')');
-    if (!name_end || sscanf(name_end,
-                            ") %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                            "%*d %*d %*u %*u %*d %*u %*u %*u %*u %*u %*u %u",
-                            &state, &flags, &pending) != 3)
-        return false;
-    return state == 'Z' || state == 'X' || flags & exiting || pending & 1u << (SIGKILL - 1);
+    process_text(pid, "stat", text, sizeof(text));
+    state = stat_field(text, 3);
+    return state && (*state == 'Z' || *state == 'X' || process_stat(text, 9) & exiting ||
+                     process_stat(text, 31) & 1u << (SIGKILL - 1));
 }

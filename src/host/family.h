@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A machine's process makes one child at most. */
@@ -16,6 +17,10 @@
 /* The process and its children; how many there are, at least 1. */
 size_t family_find(pid_t pid, pid_t members[FAMILY_MAX]);
 
+/* /proc/PID/FILE, as much of it as fits; "": not there. */
+void process_text(pid_t pid, const char *file, char *text, size_t size);
+/* Field `n` of the text of /proc/PID/stat, a number, counted as proc(5) does; 0: it has none. */
+uint64_t process_stat(const char *text, unsigned n);
 /* Whether the process has been killed, or its first thread has ended, so that the rest of it will.
  */
 bool process_is_ending(pid_t pid);

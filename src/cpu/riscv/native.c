@@ -515,8 +515,10 @@ static bool straddles(struct engine_cpu *cpu, uint64_t pc, uint64_t at)
     return is_last_of_page(pc) && (__atomic_load_n(host, __ATOMIC_RELAXED) & 3) == 3;
 }
 
-/* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. */
-static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct unit **unit)
+/* Translates what the virtual `pc` leads to, at `at` in main RAM, unless it is. -EAGAIN: it had a
+ * unit, which went since, and the next one would soon. */
+static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, bool had,
+                        struct unit **unit)
 {
     struct native *native = cpu->engine->native;
     struct unit_source source = {.page = at >> PAGE_SHIFT, .next = UINT64_MAX};
@@ -530,7 +532,9 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, struct
     }
     mutex_lock(&cpu->engine->native->translator.lock);
     *unit = find_locked(cpu, at, pc);
-    if (!*unit) {
+    if (!*unit && had && native_pressure(cpu)) {
+        r = -EAGAIN;
+    } else if (!*unit) {
         r = translate_locked(cpu, &source, pc, unit);
         if (!r) {
             native_profile_note(native, native_place_key(cpu, at), source.generation);
@@ -587,7 +591,7 @@ static void translate_here(struct engine_cpu *cpu)
     cpu->native->translate = false;
     /* Without a unit it stays with the interpreter. */
     if (native_find_place(cpu, cpu->hart->pc, &at))
-        (void)translate_at(cpu, cpu->hart->pc, at, &unit);
+        (void)translate_at(cpu, cpu->hart->pc, at, false, &unit);
 }
 
 static void handle_exit(struct engine_cpu *cpu, struct native_result exit)
@@ -685,21 +689,6 @@ bool native_run(struct engine_cpu *cpu)
 
 enum { HAD_UNIT = INT32_MIN / 2 }; /* in place of a block's heat, which counts down */
 
-/* Had a unit, which went since, and would soon again: what is executed often has to show it anew.
- */
-static bool has_lost_unit(struct engine_cpu *cpu, int32_t heat, uint64_t at)
-{
-    struct native *native = cpu->engine->native;
-    bool lost;
-
-    if (heat > HAD_UNIT / 2 || !native_pressure(cpu))
-        return false;
-    mutex_lock(&native->translator.lock);
-    lost = !find_locked(cpu, at, cpu->hart->pc);
-    mutex_unlock(&native->translator.lock);
-    return lost;
-}
-
 bool native_translate(struct engine_cpu *cpu, struct code_block *block)
 {
     int32_t heat = cpu->engine->heat, had = block->ops[0].imm;
@@ -711,12 +700,11 @@ bool native_translate(struct engine_cpu *cpu, struct code_block *block)
     block->ops[0].imm = heat + 1;
     if (!may_run(cpu) || !is_anchored(cpu) || !native_find_place(cpu, cpu->hart->pc, &at))
         return false;
-    if (heat && has_lost_unit(cpu, had, at)) {
-        block->ops[0].imm = heat << native_pressure(cpu);
-        return false;
-    }
-    r = translate_at(cpu, cpu->hart->pc, at, &unit);
-    block->ops[0].imm = r == -E2BIG ? INT32_MAX : r ? heat + 1 : HAD_UNIT;
+    r = translate_at(cpu, cpu->hart->pc, at, heat && had < HAD_UNIT / 2, &unit);
+    block->ops[0].imm = r == -E2BIG    ? INT32_MAX
+                        : r == -EAGAIN ? heat << native_pressure(cpu)
+                        : r            ? heat + 1
+                                       : HAD_UNIT;
     return !r;
 }
 
