@@ -3,6 +3,7 @@
 #include "cli/balance.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -209,7 +210,7 @@ void balance_make_room(const struct registry *registry, const struct record *rec
 }
 
 /* *refused: how many moves were planned and not made. */
-static int balance_turn(struct balance *balance, bool tell, size_t *refused, struct error *error)
+static int balance_turn(struct balance *balance, size_t *refused, struct error *error)
 {
     struct balance_machine *machines = NULL;
     struct balance_host host;
@@ -231,12 +232,29 @@ static int balance_turn(struct balance *balance, bool tell, size_t *refused, str
     free(machines);
     r = balance_cpus_turn(&balance->cpus, &balance->registry, &pool, balance->dry_run, &moves,
                           refused, error);
-    if (!r && !moves && tell)
+    if (!r && !moves && !balance->service)
         printf("nothing to move among %zu machines\n", count);
     pool_release(&pool);
     if (r)
         return r;
     return fflush(stdout) ? error_set(error, EIO, "cannot write to standard output") : 0;
+}
+
+/* Who ends the service ends it between turns: a move that a machine was asked for is logged, too.
+ */
+static int service_turn(struct balance *balance, size_t *refused, struct error *error)
+{
+    sigset_t ends, before;
+    int r;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &ends, &before);
+    r = balance_turn(balance, refused, error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
 }
 
 /* Until the next turn: less where the host gets short of memory, which machines that start can make
@@ -279,14 +297,15 @@ static int balance_run(const struct command *command, int argc, char **argv, str
         r = error_usage(error, "'--interval' goes with '--service'; without, there is one turn");
     if (!r)
         r = registry_open(&balance.registry, error);
-    if (!r)
-        r = balance_turn(&balance, !balance.service, &refused, error);
+    if (!r && !balance.service)
+        r = balance_turn(&balance, &refused, error);
     /* A service goes on, and has said so. */
     if (!r && refused && !balance.service)
         r = error_set(error, EAGAIN, "%zu moves were not made, see above", refused);
     while (!r && balance.service) {
-        wait_turn(&balance);
-        r = balance_turn(&balance, false, &refused, error);
+        r = service_turn(&balance, &refused, error);
+        if (!r)
+            wait_turn(&balance);
     }
     cpus_memory_release(&balance.cpus);
     registry_release(&balance.registry);
