@@ -74,12 +74,12 @@ def cpu_seconds(pid):
 
 
 def mappings(pid):
-    """Resident bytes and PSS of each mapping, by name and permissions."""
+    """Resident bytes and PSS of each mapping, by name, permissions and inode."""
     rows, row = [], None
     for line in pathlib.Path(f"/proc/{pid}/smaps").read_text(encoding="ascii").splitlines():
-        found = re.match(r"([0-9a-f]+)-[0-9a-f]+ (\S+) \S+ \S+ \d+ *(.*)", line)
+        found = re.match(r"([0-9a-f]+)-[0-9a-f]+ (\S+) \S+ \S+ (\d+) *(.*)", line)
         if found:
-            row = {"start": int(found[1], 16), "permissions": found[2], "name": found[3]}
+            row = {"start": int(found[1], 16), "permissions": found[2], "inode": found[3], "name": found[4]}
             rows.append(row)
         elif found := re.match(r"(Rss|Pss|Anonymous): +(\d+) kB", line):
             row[found[1]] = int(found[2]) * 1024
@@ -88,7 +88,11 @@ def mappings(pid):
 
 def beside(pid):
     """Bytes beside the guest's memory and the code cache: what is the process's alone. Tables of translated code are in the code cache's bound (docs/translator.md) and mapped below 4 GiB."""
-    return sum(row["Anonymous"] for row in mappings(pid) if "memfd" not in row["name"] and row["start"] >= 1 << 32)
+    rows = mappings(pid)
+    code = {row["inode"] for row in rows if row["name"].startswith("/dev/zero") and "x" in row["permissions"]}
+    # Shared memory that is not code: what CPUs look up.
+    lookups = sum(row["Pss"] for row in rows if row["name"].startswith("/dev/zero") and row["inode"] not in code)
+    return lookups + sum(row["Anonymous"] for row in rows if "memfd" not in row["name"] and row["start"] >= 1 << 32)
 
 
 def family(pid):

@@ -79,6 +79,7 @@ struct engine_counters {
 struct engine_footprint {
     uint64_t code, tables; /* shared memory, mapped twice, and private memory */
     uint64_t spare;        /* of both, that trim() would give back now */
+    uint64_t lookups;      /* shared memory: what CPUs know of address spaces, at most */
 };
 
 /* All hooks are mandatory. */

@@ -90,7 +90,7 @@ void pool_split(uint64_t shared, uint64_t anonymous, bool merging, const json_t 
     *guest = told;
     /* Of its code the tables are among its own already. */
     *own = (merging ? anonymous - lesser(anonymous, told) : anonymous) +
-           lesser(shared, told_bytes(info, "code", "bytes"));
+           lesser(shared, told_bytes(info, "code", "bytes") + told_bytes(info, "code", "lookups"));
 }
 
 static int machine_add(struct pool *pool, const struct registry *registry, const char *name)

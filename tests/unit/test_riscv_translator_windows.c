@@ -447,6 +447,45 @@ static void test_window_is_closed_in_a_helper(void **state)
     rig_free(rig);
 }
 
+/* ---- far from the page that is executed ---- */
+
+/* Loads and stores so far from a page at 0 that they would lie beside the window, where its context
+ * is: they are page faults, and change nothing. */
+static void test_far_from_the_page(void **state)
+{
+    /* In units of 4 KiB: 2 GiB below and as much above, and about half of that. */
+    static const unsigned distances[] = {0x80000, 0x80001, 0x80020, 0xbffff,
+                                         0xc0000, 0xc0001, 0x7ffff};
+    static const unsigned offsets[] = {0, 8, 0x48, 0x7f8};
+
+    for (unsigned p = 0; p < ARRAY_SIZE(permutations); p++) {
+        struct spaces *s = spaces_of(p, true, PTE_G);
+        struct visit visit = {.asid = 1, .user = true, .fence = FENCE_ALL};
+        unsigned at = 0;
+
+        map(s, 0, 0, 0, PTE_U);
+        for (unsigned i = 0; i < ARRAY_SIZE(distances) * ARRAY_SIZE(offsets) * 2; i++, at += 12) {
+            unsigned distance = distances[i / 2 / ARRAY_SIZE(offsets)];
+            unsigned offset = offsets[i / 2 % ARRAY_SIZE(offsets)];
+            bool store = i & 1;
+            uint64_t address = at + (uint64_t)(int64_t)(int32_t)(distance << 12) + offset;
+
+            PUT(s->rig, frame(0) + at, AUIPC(A1, distance),
+                store ? SD(A1, A1, offset) : LD(A0, A1, offset), ECALL);
+            visit.entry = at;
+            for (unsigned round = 0; round < 3; round++) {
+                s->hart->x[SP] = LOWER;
+                spaces_visit(s, &visit);
+                expect_trap(s, store ? "a far store" : "a far load",
+                            store ? RISCV_EXC_STORE_PAGE : RISCV_EXC_LOAD_PAGE, at + 4, address);
+                visit.fence = FENCE_NONE;
+            }
+            visit.fence = FENCE_CODE;
+        }
+        spaces_free(s);
+    }
+}
+
 /* ---- who has one ---- */
 
 enum { OWNER = 100, WALKED = 120, NO_WALK = 0x40 };
@@ -630,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_pages_of_one_place),
         cmocka_unit_test(test_pages_of_one_place_are_kept),
         cmocka_unit_test(test_window_is_closed_in_a_helper),
+        cmocka_unit_test(test_far_from_the_page),
         cmocka_unit_test(test_window_outlives_short_programs),
         cmocka_unit_test(test_window_keeps_what_a_fence_leaves),
         cmocka_unit_test(test_window_comes_back),

@@ -28,8 +28,7 @@ static struct spot spot_in_window(struct emitter *e, const struct ir_insn *insn)
     struct spot spot = {.access = access_add(e, insn)};
 
     spot.base = int_operand(e, insn->a, 0, RCX);
-    spot.place = at_mem(spot.base, 0);
-    spot.place.gs = true;
+    spot.place = at_index(R14, spot.base, 0, 0);
     if (insn->a != IR_ZERO && !is_base_known(e, insn))
         access_check(e, spot.access, spot.base);
     op(&e->b, OP_BYTE, 0xf6, 0, in_reg(spot.base)); /* test */

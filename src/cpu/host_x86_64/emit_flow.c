@@ -33,7 +33,7 @@ static void emit_probe(struct emitter *e)
     alu_load(&e->b, 0, ALU_XOR, RCX, in_reg(RAX));
     alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (NATIVE_JUMPS - 1) * 2);
     alu_load(&e->b, OP_W, ALU_CMP, RAX,
-             at_index(R14, RCX, 3, offsetof(struct native_context, jumps[0].tag)));
+             at_index(R14, RCX, 3, CONTEXT_AT(offsetof(struct native_context, jumps[0].tag))));
 }
 
 /* Goes there, with the page set. kind: 4 to jump, 2 to call. */
@@ -41,7 +41,8 @@ static void emit_known(struct emitter *e, unsigned kind)
 {
     mov_rr(&e->b, OP_W, PAGE, RAX);
     alu_imm(&e->b, OP_W, ALU_AND, in_reg(PAGE), -4096);
-    op(&e->b, 0, 0xff, kind, at_index(R14, RCX, 3, offsetof(struct native_context, jumps[0].code)));
+    op(&e->b, 0, 0xff, kind,
+       at_index(R14, RCX, 3, CONTEXT_AT(offsetof(struct native_context, jumps[0].code))));
 }
 
 /* rax: the address. */
@@ -96,8 +97,8 @@ static void emit_to_link(struct emitter *e, unsigned opcode, unsigned index)
 /* Compares: equal if the edge holds. rcx is lost. */
 static void emit_edge(struct emitter *e, uint32_t edge)
 {
-    struct place slot =
-        at_mem(R14, (int32_t)(offsetof(struct native_context, edges) + 8 * native_edge_slot(edge)));
+    struct place slot = at_mem(R14, CONTEXT_AT(offsetof(struct native_context, edges) +
+                                               8 * native_edge_slot(edge)));
     unsigned tag = native_edge_tag(edge), page = PAGE;
 
     if (tag) {

@@ -48,9 +48,9 @@ struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn, uint3
     else
         lea(&e->b, OP_W, RDX, at_mem(RAX, (int32_t)width - 1));
     alu_imm(&e->b, OP_W, ALU_AND, in_reg(RDX), aligned ? -4096 | (int32_t)(width - 1) : -4096);
-    alu_load(&e->b, OP_W, ALU_CMP, RDX, at_index(R14, RCX, 0, (int32_t)(l->tlb_offset + tag)));
+    alu_load(&e->b, OP_W, ALU_CMP, RDX, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + tag)));
     cold = emit_cold(e, CC_NE, kind, insn, 0);
-    mov_load(&e->b, OP_W, RCX, at_index(R14, RCX, 0, (int32_t)(l->tlb_offset + l->tlb_addend)));
+    mov_load(&e->b, OP_W, RCX, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + l->tlb_addend)));
     return cold;
 }
 
@@ -85,7 +85,7 @@ static bool is_constant(const struct ir_insn *insn)
  */
 static bool is_of_page(const struct ir_insn *insn)
 {
-    return insn->a == IR_PAGE;
+    return insn->a == IR_PAGE && insn->imm >= -(int64_t)(WINDOW_CONTEXT / 2);
 }
 
 void emit_base_check(struct emitter *e, unsigned base)
@@ -154,16 +154,22 @@ static struct access *emit_window(struct emitter *e, const struct ir_insn *insn)
 
 static struct place window_place(const struct emitter *e, const struct ir_insn *insn)
 {
-    struct place place = at_mem(RAX, 0);
+    if (is_constant(insn))
+        return at_mem(R14, (int32_t)insn->imm);
+    if (is_of_page(insn))
+        return at_index(R14, PAGE, 0, (int32_t)insn->imm);
+    /* The host knows a load behind a store to the same place by register and offset, if there is no
+     * index. */
+    if (has_base(insn) && insn->a == e->layout->anchor && is_pinned(e, insn->a)) {
+        struct place place = at_mem(e->map->reg[insn->a], (int32_t)insn->imm);
 
-    if (is_constant(insn)) /* 4 for an index says that there is none */
-        place = at_index(X86_NONE, RSP, 0, (int32_t)insn->imm);
-    else if (is_of_page(insn))
-        place = at_mem(PAGE, (int32_t)insn->imm);
-    else if (has_base(insn))
-        place = at_mem(is_pinned(e, insn->a) ? e->map->reg[insn->a] : RAX, (int32_t)insn->imm);
-    place.gs = true;
-    return place;
+        place.gs = true;
+        return place;
+    }
+    if (has_base(insn))
+        return at_index(R14, is_pinned(e, insn->a) ? e->map->reg[insn->a] : RAX, 0,
+                        (int32_t)insn->imm);
+    return at_index(R14, RAX, 0, 0);
 }
 
 bool is_window_base(const struct ir_insn *insn)

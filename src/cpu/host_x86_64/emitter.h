@@ -13,7 +13,7 @@
  *
  * Registers, in translated code:
  *   rbp   the guest's state + STATE_BIAS, so that the first 32 doublewords have short offsets
- *   r14   the context
+ *   r14   the context + WINDOW_CONTEXT: the window's base, if there is one
  *   r15   the virtual address of the page that is executed; context->page while a helper runs
  *   rsp   the stack of return addresses: pairs of guest-virtual and host address
  *   rax, rcx, rdx, xmm14, xmm15   free within an operation
@@ -228,7 +228,8 @@ static inline struct place state_place(uint32_t offset)
     return at_mem(RBP, (int32_t)offset - STATE_BIAS);
 }
 
-#define CONTEXT(field) at_mem(R14, offsetof(struct native_context, field))
+#define CONTEXT_AT(offset) ((int32_t)((int64_t)(offset) - (int64_t)WINDOW_CONTEXT))
+#define CONTEXT(field)     at_mem(R14, CONTEXT_AT(offsetof(struct native_context, field)))
 
 /* rax holds the global from here on. */
 static inline void hold(struct emitter *e, ir_ref ref)

@@ -116,6 +116,7 @@ static void make_enter(struct maker *m)
     lea(&m->b, OP_W, RSP, at_mem(RSP, -8));
     lea(&m->b, OP_W, RBP, at_mem(RDI, STATE_BIAS));
     mov_rr(&m->b, OP_W, R14, RSI);
+    alu_imm(&m->b, OP_W, ALU_SUB, in_reg(R14), CONTEXT_AT(0));
     mov_rr(&m->b, OP_W, RAX, RDX);
     mov_store(&m->b, OP_W, CONTEXT(host_stack), RSP);
     mov_load(&m->b, OP_W, PAGE, CONTEXT(page));

@@ -430,9 +430,16 @@ static void interpreter_counters(const struct engine_cpu *cpu, struct engine_cou
 
 static void interpreter_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint)
 {
+    const struct engine *engine = cpu->engine;
+
     *footprint = (struct engine_footprint){0};
     if (cpu->native)
         native_footprint(cpu, footprint);
+    for (unsigned i = 0; i < engine->cpu_count; i++) {
+        const struct engine_cpu *c = __atomic_load_n(&engine->cpus[i], __ATOMIC_ACQUIRE);
+
+        footprint->lookups += c ? tlb_bytes(c) : 0;
+    }
 }
 
 static uint64_t interpreter_trim(struct engine_cpu *cpu)
@@ -466,6 +473,14 @@ static void interpreter_free(struct engine *engine)
     free(engine);
 }
 
+static void interpreter_cpu_drop(struct engine_cpu *cpu)
+{
+    tlb_release(cpu);
+    code_cache_release(cpu);
+    free(cpu->written);
+    free(cpu);
+}
+
 static int interpreter_cpu_create(struct engine *engine, unsigned index, void *state,
                                   struct engine_cpu **cpu, struct error *error)
 {
@@ -479,16 +494,12 @@ static int interpreter_cpu_create(struct engine *engine, unsigned index, void *s
     c->main = memory_main_ram(engine->memory);
     if (c->main)
         c->written = calloc(c->main->size >> PAGE_SHIFT, sizeof(*c->written));
-    if (code_cache_init(c) || !c->written) {
-        code_cache_release(c);
-        free(c->written);
-        free(c);
+    if (code_cache_init(c) || !c->written || tlb_create(c)) {
+        interpreter_cpu_drop(c);
         return error_set(error, ENOMEM, "no memory for the code of cpu %u", index);
     }
     if (engine->native && native_cpu_create(c)) {
-        code_cache_release(c);
-        free(c->written);
-        free(c);
+        interpreter_cpu_drop(c);
         return error_set(error, ENOMEM, "no memory for the translated code of cpu %u", index);
     }
     mutex_init(&c->lock);
@@ -505,11 +516,9 @@ static void interpreter_cpu_free(struct engine_cpu *cpu)
 {
     memory_unlisten(cpu->engine->memory, &cpu->listener);
     native_cpu_free(cpu);
-    code_cache_release(cpu);
     condition_release(&cpu->done);
     mutex_release(&cpu->lock);
-    free(cpu->written);
-    free(cpu);
+    interpreter_cpu_drop(cpu);
 }
 
 /* A CPU that slept most of the time and decoded next to nothing needs neither what was decoded

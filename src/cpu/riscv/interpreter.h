@@ -71,7 +71,8 @@ struct tlb_victim {
 };
 
 struct tlb {
-    struct native_context native; /* first: translated code finds all of the TLB from it */
+    /* First: translated code finds all of the TLB from it. */
+    _Alignas(PAGE_SIZE) struct native_context native;
     struct riscv_regime regime;
     bool valid;
     uint64_t used; /* struct engine_cpu.tlb_clock when it was taken up last */
@@ -210,7 +211,8 @@ struct engine_cpu {
     bool translating;                                /* this run() may use translated code */
     struct native_cpu *native;                       /* NULL without a translator */
     struct code_block *hash[CODE_HASH_SIZE];
-    struct tlb tlbs[TLB_COUNT];
+    struct tlb *tlbs;              /* TLB_COUNT of them, see tlb_create() */
+    _Atomic uint32_t tlbs_touched; /* a bit each: may hold memory of the host */
 
     uint64_t breakpoints[BREAKPOINTS];
     unsigned breakpoint_count;
@@ -262,6 +264,11 @@ bool cpu_take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval);
 
 /* ---- tlb.c ---- */
 
+/* All of them, empty, in memory of which a window maps a part again (window_join()). -ENOMEM. */
+int tlb_create(struct engine_cpu *cpu) MUST_CHECK;
+void tlb_release(struct engine_cpu *cpu);
+/* Bytes that they hold at most. On any thread. */
+uint64_t tlb_bytes(const struct engine_cpu *cpu);
 /* Sets cpu->fetch and cpu->data after the regime may have changed. */
 void tlb_review(struct engine_cpu *cpu);
 /* How many regimes are remembered. */

@@ -641,6 +641,12 @@ void native_tick(struct engine_cpu *cpu)
     native_window_tick(cpu);
 }
 
+/* Code for a window finds both by one register. */
+static struct native_context *context_at_window(struct native_context *context)
+{
+    return context->window ? (void *)(context->window - WINDOW_CONTEXT) : context;
+}
+
 bool native_run(struct engine_cpu *cpu)
 {
     struct translator *t = &cpu->engine->native->translator;
@@ -673,7 +679,7 @@ bool native_run(struct engine_cpu *cpu)
     cpu->native->counts = is_counting(cpu);
     native_region_enter(cpu);
     context_begin(cpu);
-    exit = t->host->enter(&t->runtime, cpu->hart, context, code);
+    exit = t->host->enter(&t->runtime, cpu->hart, context_at_window(context), code);
     cpu->native->windowed = false;
     /* A helper that changed the regime has taken the flags over before. */
     if (context->float_ready)

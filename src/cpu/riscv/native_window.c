@@ -58,6 +58,8 @@ static void window_open(struct engine_cpu *cpu, struct tlb *tlb)
         n->window_count = i; /* no more of them */
         return;
     }
+    if (!window_join(&n->windows[i], tlb, sizeof(*tlb)))
+        return;
     n->window_of[i] = tlb;
     tlb->weighed = n->ticks;
     tlb->window = &n->windows[i];

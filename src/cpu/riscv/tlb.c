@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -7,6 +8,40 @@
 #include "cpu/riscv/native.h"
 #include "cpu/riscv/privileged.h"
 #include "cpu/riscv/window.h"
+
+int tlb_create(struct engine_cpu *cpu)
+{
+    void *memory = mmap(NULL, TLB_COUNT * sizeof(struct tlb), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    cpu->tlbs = memory;
+    return 0;
+}
+
+void tlb_release(struct engine_cpu *cpu)
+{
+    if (cpu->tlbs)
+        munmap(cpu->tlbs, TLB_COUNT * sizeof(struct tlb));
+}
+
+uint64_t tlb_bytes(const struct engine_cpu *cpu)
+{
+    uint32_t touched = atomic_load_explicit(&cpu->tlbs_touched, memory_order_relaxed);
+
+    return (uint64_t)__builtin_popcount(touched) * sizeof(struct tlb);
+}
+
+static void note_touched(struct engine_cpu *cpu, const struct tlb *tlb, bool touched)
+{
+    uint32_t bit = UINT32_C(1) << (tlb - cpu->tlbs);
+
+    if (touched)
+        atomic_fetch_or_explicit(&cpu->tlbs_touched, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&cpu->tlbs_touched, ~bit, memory_order_relaxed);
+}
 
 /* Nothing in it holds any more. */
 static void tlb_void(struct engine_cpu *cpu, struct tlb *tlb)
@@ -334,6 +369,7 @@ static struct tlb *tlb_find(struct engine_cpu *cpu, const struct riscv_regime *r
         return take_up(cpu, tlb);
     }
     tlb_void(cpu, tlb);
+    note_touched(cpu, tlb, true);
     from = donor_for(cpu, regime);
     tlb->regime = *regime;
     tlb->valid = true;
@@ -375,13 +411,12 @@ void tlb_trim(struct engine_cpu *cpu)
 {
     for (unsigned i = 0; i < TLB_COUNT; i++) {
         struct tlb *tlb = &cpu->tlbs[i];
-        uint64_t begin = round_up((uintptr_t)tlb, PAGE_SIZE);
-        uint64_t end = round_down((uintptr_t)(tlb + 1), PAGE_SIZE);
 
         if (tlb == cpu->fetch || tlb == cpu->data)
             continue;
         tlb_void(cpu, tlb);
-        madvise((void *)(uintptr_t)begin, end - begin, MADV_DONTNEED);
+        if (!madvise(tlb, sizeof(*tlb), MADV_REMOVE))
+            note_touched(cpu, tlb, false);
         /* tlb_of() sets the rest anew; these it takes for empty unless they were used. */
         tlb->has_edges = true;
     }

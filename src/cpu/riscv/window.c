@@ -46,6 +46,17 @@ int window_init(struct window *window, const struct ram *ram, unsigned room)
     return 0;
 }
 
+bool window_join(struct window *window, void *memory, size_t size)
+{
+    uint8_t *at = window->base - WINDOW_CONTEXT;
+
+    if (mremap(memory, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at) != at)
+        return false;
+    /* Saves faults; without it they come. */
+    madvise(at, size, MADV_POPULATE_WRITE);
+    return true;
+}
+
 void window_release(struct window *window)
 {
     if (!window->base)

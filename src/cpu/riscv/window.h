@@ -42,6 +42,10 @@ struct window {
 int window_init(struct window *window, const struct ram *ram, unsigned room) MUST_CHECK;
 void window_release(struct window *window);
 
+/* Maps shared memory that the caller has where the window's code looks for its context, in place of
+ * what was there. False: the host refuses. */
+bool window_join(struct window *window, void *memory, size_t size) MUST_CHECK;
+
 static inline bool window_has(const struct window *window, uint64_t page)
 {
     return window->present[page / 64] >> (page % 64) & 1;

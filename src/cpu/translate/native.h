@@ -30,6 +30,9 @@
 #define WINDOW_SIZE   (UINT64_C(1) << WINDOW_BITS)
 #define WINDOW_GUARD  (UINT64_C(1) << 32)
 #define WINDOW_ANCHOR (UINT32_C(1) << 15)
+/* How far before a window's base its context lies: one register of the host leads to both. No
+ * access comes nearer to it than half of that, where its address is not checked as a whole. */
+#define WINDOW_CONTEXT (UINT64_C(1) << 31)
 
 enum {
     NATIVE_JUMPS =
