@@ -41,6 +41,9 @@
 #define CLOCK_SLACK_NS (10 * NS_PER_MS)
 /* slirp_pollfds_fill() makes this of "no timeout at all". */
 #define SLIRP_IDLE_MS 1000u
+/* libslirp asks for two ticks a second for datagrams, too, of which it only forgets those that are
+ * some minutes old. */
+#define DATAGRAMS_MS 10000u
 /* A guest that sends nonsense is not to fill the log. */
 #define GUEST_ERRORS_MAX 10u
 
@@ -50,6 +53,7 @@ struct slirp_fd {
     uint32_t wanted;  /* events asked for in this fill */
     uint32_t ready;   /* events that came */
     bool live;        /* a connection: registered and not yet unregistered */
+    bool stream;      /* of these, one whose protocol has timeouts */
 };
 
 struct user_timer {
@@ -70,7 +74,7 @@ struct net_user {
     int *watched;         /* numbers of those in the epoll; room for fd_room */
     unsigned fd_room;
     unsigned watched_count;
-    unsigned live_count;
+    unsigned live_count, stream_count;
     struct frame_queue queue; /* for the guest */
     struct deferred turn;
     struct timer timeout;
@@ -120,8 +124,8 @@ static void user_unregister_fd(int number, void *opaque)
 
     if (number < 0 || (unsigned)number >= user->fd_room)
         return;
-    if (user->fds[number].live)
-        user->live_count--;
+    user->live_count -= user->fds[number].live;
+    user->stream_count -= user->fds[number].stream;
     if (user->fds[number].watched) {
         epoll_ctl(user->epoll, EPOLL_CTL_DEL, number, NULL);
         for (i = 0; user->watched[i] != number; i++)
@@ -129,6 +133,14 @@ static void user_unregister_fd(int number, void *opaque)
         user->watched[i] = user->watched[--user->watched_count];
     }
     user->fds[number] = (struct slirp_fd){0};
+}
+
+static bool is_datagram(int number)
+{
+    socklen_t size = sizeof(int);
+    int type;
+
+    return !getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) && type == SOCK_DGRAM;
 }
 
 static void user_register_fd(int number, void *opaque)
@@ -141,7 +153,9 @@ static void user_register_fd(int number, void *opaque)
     fd = user_fd(user, number);
     if (fd) {
         fd->live = true;
+        fd->stream = !is_datagram(number);
         user->live_count++;
+        user->stream_count += fd->stream;
     }
 }
 
@@ -213,7 +227,9 @@ static void user_rearm(struct net_user *user)
     }
     /* Sockets that only listen have no timeouts; libslirp asks for a tick for them as well. */
     if (timeout_ms < SLIRP_IDLE_MS && user->live_count)
-        timer_set(&user->timeout, monotonic_ns() + (uint64_t)timeout_ms * NS_PER_MS);
+        timer_set(&user->timeout,
+                  monotonic_ns() +
+                      (user->stream_count ? timeout_ms : DATAGRAMS_MS) * (uint64_t)NS_PER_MS);
     else
         timer_cancel(&user->timeout);
 }

@@ -25,6 +25,7 @@
 
 #include "base/thread.h"
 #include "network/net.h"
+#include "network/packet.h"
 #include "network/slirp.h"
 
 #define NS_PER_MS 1000000u
@@ -42,10 +43,10 @@ enum {
 
 static const uint8_t guest_mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
-/* A guest that keeps what it is sent and stops the loop when it has what it waits for. */
 /* The tests are run twice: with the network in this process, and in its own. */
 static bool within;
 
+/* A guest that keeps what it is sent and stops the loop when it has what it waits for. */
 struct guest {
     struct loop *loop;
     struct net *net;
@@ -62,26 +63,10 @@ struct guest {
     char log[256];
 };
 
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
 static void put16(uint8_t *p, unsigned v)
 {
     p[0] = (uint8_t)(v >> 8);
     p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v & 0xffff);
 }
 
 /* The Internet checksum (RFC 1071) over data that begins with the sum `start`. */
@@ -237,8 +222,8 @@ static uint32_t ip_put(const struct guest *guest, uint8_t *frame, unsigned proto
     put16(ip + 2, IP_SIZE + length);
     ip[8] = 64;
     ip[9] = (uint8_t)protocol;
-    put32(ip + 12, from);
-    put32(ip + 16, to);
+    store_be32(ip + 12, from);
+    store_be32(ip + 16, to);
     put16(ip + 10, checksum(0, ip, IP_SIZE));
     return ETHER_SIZE + IP_SIZE + length;
 }
@@ -259,7 +244,7 @@ static const uint8_t *ip_of(const struct guest *guest, unsigned protocol)
 {
     const uint8_t *ip = guest->frame + ETHER_SIZE;
 
-    if (guest->length < ETHER_SIZE + IP_SIZE || get16(guest->frame + 12) != ETHERTYPE_IPV4 ||
+    if (guest->length < ETHER_SIZE + IP_SIZE || load_be16(guest->frame + 12) != ETHERTYPE_IPV4 ||
         ip[9] != protocol)
         return NULL;
     return ip;
@@ -267,8 +252,8 @@ static const uint8_t *ip_of(const struct guest *guest, unsigned protocol)
 
 static bool is_arp_reply(const struct guest *guest)
 {
-    return get16(guest->frame + 12) == ETHERTYPE_ARP && get16(guest->frame + 20) == 2 &&
-           get32(guest->frame + 28) == ROUTER;
+    return load_be16(guest->frame + 12) == ETHERTYPE_ARP && load_be16(guest->frame + 20) == 2 &&
+           load_be32(guest->frame + 28) == ROUTER;
 }
 
 /* RFC 826. Also what tells libslirp where the guest is. */
@@ -283,8 +268,8 @@ static void guest_resolve(struct guest *guest)
     frame[19] = 4;
     put16(frame + 20, 1);
     memcpy(frame + 22, guest_mac, 6);
-    put32(frame + 28, GUEST);
-    put32(frame + 38, ROUTER);
+    store_be32(frame + 28, GUEST);
+    store_be32(frame + 38, ROUTER);
     guest_send(guest, frame, sizeof(frame));
     assert_true(guest_wait(guest, is_arp_reply, PATIENCE));
     memcpy(guest->router_mac, guest->frame + 6, 6);
@@ -298,7 +283,7 @@ static bool is_dhcp_offer(const struct guest *guest)
 {
     const uint8_t *ip = ip_of(guest, IPPROTO_UDP);
 
-    return ip && get16(ip + IP_SIZE) == 67 && get16(ip + IP_SIZE + 2) == 68;
+    return ip && load_be16(ip + IP_SIZE) == 67 && load_be16(ip + IP_SIZE + 2) == 68;
 }
 
 /* The value of an option, or NULL; *length its length. */
@@ -333,27 +318,27 @@ static void dhcp_offers_address(void **state)
     bootp[0] = 1;
     bootp[1] = 1;
     bootp[2] = 6;
-    put32(bootp + 4, 0x1234abcd);
+    store_be32(bootp + 4, 0x1234abcd);
     memcpy(bootp + 28, guest_mac, 6);
-    put32(bootp + BOOTP_SIZE, DHCP_COOKIE);
+    store_be32(bootp + BOOTP_SIZE, DHCP_COOKIE);
     memcpy(bootp + BOOTP_SIZE + 4, discover, sizeof(discover));
     guest_send(guest, frame, udp_put(guest, frame, 0, 0xffffffff, 68, 67, BOOTP_SIZE + 64));
     assert_true(guest_wait(guest, is_dhcp_offer, PATIENCE));
 
     reply = guest->frame + ETHER_SIZE + IP_SIZE + UDP_SIZE;
     end = guest->frame + guest->length;
-    assert_int_equal(get32(reply + 4), 0x1234abcd);
-    assert_int_equal(get32(reply + 16), GUEST);
+    assert_int_equal(load_be32(reply + 4), 0x1234abcd);
+    assert_int_equal(load_be32(reply + 16), GUEST);
     reply += BOOTP_SIZE + 4;
     value = dhcp_option(reply, end, 53, &length);
     assert_non_null(value);
     assert_int_equal(*value, 2);
     value = dhcp_option(reply, end, 3, &length);
     assert_non_null(value);
-    assert_int_equal(get32(value), ROUTER);
+    assert_int_equal(load_be32(value), ROUTER);
     value = dhcp_option(reply, end, 6, &length);
     assert_non_null(value);
-    assert_int_equal(get32(value), 0x0a000203);
+    assert_int_equal(load_be32(value), 0x0a000203);
     value = dhcp_option(reply, end, 12, &length);
     assert_non_null(value);
     assert_int_equal(length, strlen("hospes-guest"));
@@ -367,7 +352,7 @@ static bool is_echo_reply(const struct guest *guest)
 {
     const uint8_t *ip = ip_of(guest, IPPROTO_ICMP);
 
-    return ip && ip[IP_SIZE] == 0 && get32(ip + 12) == ROUTER;
+    return ip && ip[IP_SIZE] == 0 && load_be32(ip + 12) == ROUTER;
 }
 
 static void router_answers_ping(void **state)
@@ -412,7 +397,7 @@ static void what_is_dropped_is_counted(void **state)
 
 static bool is_router_advertisement(const struct guest *guest)
 {
-    return get16(guest->frame + 12) == 0x86dd && guest->frame[ETHER_SIZE + 6] == 58 &&
+    return load_be16(guest->frame + 12) == 0x86dd && guest->frame[ETHER_SIZE + 6] == 58 &&
            guest->frame[ETHER_SIZE + 40] == 134;
 }
 
@@ -436,7 +421,7 @@ static void router_advertises_ipv6(void **state)
     inet_pton(AF_INET6, "ff02::2", ip + 24);
     icmp[0] = SOLICITATION;
     memcpy(pseudo, ip + 8, 32);
-    put32(pseudo + 32, 8);
+    store_be32(pseudo + 32, 8);
     pseudo[39] = 58;
     put16(icmp + 2, checksum((uint16_t)~checksum(0, pseudo, sizeof(pseudo)), icmp, 8));
     guest_send(guest, frame, sizeof(frame));
@@ -509,7 +494,7 @@ static bool is_udp_to_4000(const struct guest *guest)
 {
     const uint8_t *ip = ip_of(guest, IPPROTO_UDP);
 
-    return ip && get16(ip + IP_SIZE + 2) == 4000;
+    return ip && load_be16(ip + IP_SIZE + 2) == 4000;
 }
 
 static void guest_send_udp(struct guest *guest, unsigned port, const char *text)
@@ -626,7 +611,7 @@ static const uint8_t *tcp_of(const struct guest *guest)
 {
     const uint8_t *ip = ip_of(guest, IPPROTO_TCP);
 
-    return ip && get16(ip + IP_SIZE + 2) == 22 ? ip + IP_SIZE : NULL;
+    return ip && load_be16(ip + IP_SIZE + 2) == 22 ? ip + IP_SIZE : NULL;
 }
 
 static bool is_tcp_syn(const struct guest *guest)
@@ -640,7 +625,7 @@ static bool is_tcp_data(const struct guest *guest)
 {
     const uint8_t *tcp = tcp_of(guest);
 
-    return tcp && get16(guest->frame + ETHER_SIZE + 2) > IP_SIZE + (tcp[12] >> 4) * 4;
+    return tcp && load_be16(guest->frame + ETHER_SIZE + 2) > IP_SIZE + (tcp[12] >> 4) * 4;
 }
 
 static void guest_send_tcp(struct guest *guest, uint16_t to_port, uint32_t sequence,
@@ -654,14 +639,14 @@ static void guest_send_tcp(struct guest *guest, uint16_t to_port, uint32_t seque
 
     put16(tcp, 22);
     put16(tcp + 2, to_port);
-    put32(tcp + 4, sequence);
-    put32(tcp + 8, acknowledged);
+    store_be32(tcp + 4, sequence);
+    store_be32(tcp + 8, acknowledged);
     tcp[12] = 5 << 4;
     tcp[13] = (uint8_t)flags;
     put16(tcp + 14, 8000);
     memcpy(tcp + TCP_SIZE, data, strlen(data));
-    put32(pseudo, GUEST);
-    put32(pseudo + 4, ROUTER);
+    store_be32(pseudo, GUEST);
+    store_be32(pseudo + 4, ROUTER);
     put16(pseudo + 8, IPPROTO_TCP);
     put16(pseudo + 10, length);
     sum = (uint16_t)~checksum(0, pseudo, sizeof(pseudo));
@@ -687,8 +672,8 @@ static void tcp_forward_connects(void **state)
     guest_resolve(guest);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_true(guest_wait(guest, is_tcp_syn, PATIENCE));
-    port = get16(tcp_of(guest));
-    theirs = get32(tcp_of(guest) + 4) + 1;
+    port = load_be16(tcp_of(guest));
+    theirs = load_be32(tcp_of(guest) + 4) + 1;
     guest_send_tcp(guest, port, 1000, theirs, TCP_SYN | TCP_ACK, "");
 
     assert_int_equal(write(fd, "hello", 5), 5);
@@ -768,20 +753,32 @@ static void forward_errors(void **state)
     forward_fails(&forward, EINVAL, "1 to 65535");
 }
 
-/* libslirp asks for two ticks a second as soon as a forward listens; nobody needs them. */
-static void idle_network_sleeps(void **state)
+static void assert_sleeps(struct guest *guest)
 {
-    struct guest *guest = guest_new();
-    struct net_forward forward = {.host_port = host_free_port(SOCK_STREAM), .guest_port = 22};
     struct rusage before, after;
 
-    guest_open(guest, &forward, 1);
-    guest_resolve(guest);
     guest_wait(guest, NULL, NS_PER_MS);
     getrusage(RUSAGE_SELF, &before);
     guest_wait(guest, NULL, 1600 * NS_PER_MS);
     getrusage(RUSAGE_SELF, &after);
     assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 1, 2);
+}
+
+/* libslirp asks for two ticks a second as soon as a forward listens, and for minutes after a
+ * datagram; nobody needs them. */
+static void idle_network_sleeps(void **state)
+{
+    struct guest *guest = guest_new();
+    struct net_forward forward = {.host_port = host_free_port(SOCK_STREAM), .guest_port = 22};
+    uint16_t port;
+    int fd = host_socket(SOCK_DGRAM, &port);
+
+    guest_open(guest, &forward, 1);
+    guest_resolve(guest);
+    assert_sleeps(guest);
+    guest_send_udp(guest, port, "what time is it?");
+    assert_sleeps(guest);
+    close(fd);
     guest_close(guest);
 }
 
@@ -817,10 +814,10 @@ static void hostile_frames_do_no_harm(void **state)
                 frame[ETHER_SIZE] = (uint8_t)(0x40 | (random >> 56 & 15));
         }
         /* Nothing is to leave this host, nor to reach a server on it. */
-        if (get16(frame + 12) == ETHERTYPE_IPV4) {
-            put32(frame + ETHER_SIZE + 16, ROUTER);
+        if (load_be16(frame + 12) == ETHERTYPE_IPV4) {
+            store_be32(frame + ETHER_SIZE + 16, ROUTER);
             put16(frame + ETHER_SIZE + IP_SIZE + 2, 1);
-        } else if (get16(frame + 12) == 0x86dd) {
+        } else if (load_be16(frame + 12) == 0x86dd) {
             inet_pton(AF_INET6, "fec0::2", frame + ETHER_SIZE + 24);
             put16(frame + ETHER_SIZE + 40 + 2, 1);
         }
