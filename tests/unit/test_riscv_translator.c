@@ -37,10 +37,12 @@ static struct rig *translator(const char *options)
 
 struct program {
     const char *name;
-    uint32_t code[40];
+    uint32_t code[48];
     uint64_t a0, a1, a2; /* a0 is DATA's address if 0 */
     uint64_t wanted;     /* of a0 in the end */
 };
+
+#define ROWS "rows of loads and stores over a page's end, a1 times"
 
 static const struct program programs[] = {
     {
@@ -142,6 +144,23 @@ static const struct program programs[] = {
                  BNEZ(T2, -48), LD(A0, T0, 0), WFI},
         .wanted = 0xffe00001fffffffe,
     },
+    {
+        .name = ROWS,
+        .code = {LUI(T0, 1), ADD(T0, T0, A0), LI(T1, 0x285), SLLI(T2, T1, 53), OR(T1, T1, T2),
+                 /* a round: stores on both sides of the end */
+                 SD(T1, T0, -8), SW(T1, T0, 0), SH(T1, T0, 4), SB(T1, T0, 6), SD(T1, T0, -16),
+                 SW(T1, T0, -20), SH(T1, T0, -22), SB(T1, T0, -23), SD(T1, T0, 8), XOR(T1, T1, A0),
+                 /* and loads, some of negative numbers */
+                 LB(T2, T0, -1), LBU(T3, T0, -1), LH(T4, T0, -2), LHU(T5, T0, -2), LW(T6, T0, -4),
+                 LWU(A3, T0, -4), LD(A4, T0, -8), LB(A5, T0, 0), LH(A6, T0, 2), LW(A7, T0, 12),
+                 LWU(S0, T0, 12), LD(S1, T0, 8), ADD(T2, T2, T3), XOR(T4, T4, T5), SUB(T6, T6, A3),
+                 ADD(A4, A4, A5), XOR(A6, A6, A7), ADD(S0, S0, S1), ADD(T1, T1, T2),
+                 ADD(T1, T1, T4), XOR(T1, T1, T6), ADD(T1, T1, A4), RORI(T1, T1, 5),
+                 ADD(T1, T1, A6), XOR(T1, T1, S0), ADDI(A1, A1, -1), BNEZ(A1, -144), MV(A0, T1),
+                 WFI},
+        .a1 = 400,
+        .wanted = 0xda94ed1b595242cf,
+    },
 };
 
 static void load_program(struct rig *rig, const struct program *program)
@@ -188,6 +207,22 @@ static void test_code_is_translated(void **state)
     rig->type->counters(rig->cpu[0], &counters);
     assert_in_range(counters.units, 4, 20);
     assert_in_range(counters.helped_links + counters.exits_jump, 0, 100); /* of 10,000 blocks */
+    rig_free(rig);
+}
+
+/* Of a row that lies across a page's end each access is found by itself. */
+static void test_rows_need_no_help(void **state)
+{
+    struct rig *rig = translator("heat=0,windows=0");
+    struct engine_counters counters;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(programs); i++)
+        if (!strcmp(programs[i].name, ROWS))
+            load_program(rig, &programs[i]);
+    assert_int_equal(rig_run(rig, 0), CPU_STOP_WAIT);
+    rig->type->counters(rig->cpu[0], &counters);
+    assert_int_equal(rig->hart[0].x[A1], 0);
+    assert_in_range(counters.helped_loads + counters.helped_stores, 0, 10); /* of 8,400 */
     rig_free(rig);
 }
 
@@ -834,6 +869,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_programs),
         cmocka_unit_test(test_code_is_translated),
+        cmocka_unit_test(test_rows_need_no_help),
         cmocka_unit_test(test_units_do_not_overlap),
         cmocka_unit_test(test_interrupts_are_enabled),
         cmocka_unit_test(test_interrupts_by_mode),

@@ -8,11 +8,6 @@
 #include "base/error.h"
 #include "cpu/host_x86_64/emitter.h"
 
-static unsigned log2_of(unsigned value)
-{
-    return (unsigned)__builtin_ctz(value);
-}
-
 void emit_address(struct emitter *e, const struct ir_insn *insn)
 {
     if (is_pinned(e, insn->a) && insn->imm) {
@@ -36,12 +31,11 @@ struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn, uint3
                             unsigned width, bool aligned, enum cold_kind kind)
 {
     const struct guest_layout *l = e->layout;
-    unsigned shift = 12 - log2_of(l->tlb_entry_size);
     struct cold *cold;
 
     /* rorx ecx, eax, shift */
     vex(&e->b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX));
-    put8(&e->b, shift);
+    put8(&e->b, tlb_shift(l));
     alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (int32_t)((l->tlb_entries - 1) * l->tlb_entry_size));
     if (aligned || width == 1)
         mov_rr(&e->b, OP_W, RDX, RAX);
@@ -220,7 +214,7 @@ static bool is_float(const struct emitter *e, ir_ref ref)
 /*
  * Loads, or stores, one behind the other by one base and close together, as a function saves
  * registers and restores them: one look does for all that lies from the first byte to the last, if
- * that is one page. Else out of line the helper does each. In line rax and rcx stay as they are
+ * that is one page. Else each is looked for out of line. In line rax and rcx stay as they are
  * then, and nothing is to be paid in between.
  */
 
@@ -410,14 +404,14 @@ static void row_address(struct emitter *e, const struct cold *cold)
 
 /* rax: the address. */
 
-static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing,
-                      bool keeps)
+static void stub_load(struct emitter *e, const struct ir_insn *insn, unsigned part, uint32_t back,
+                      bool borrowing, bool keeps)
 {
     if (borrowing)
         borrow_give(e);
     mov_ri(&e->b, RCX,
            NATIVE_INFO(insn->at, (uint32_t)insn->width, insn->sign ? 1u : 0, (uint32_t)insn->done));
-    call_to(&e->b, e->runtime->parts[PART_LOAD]);
+    call_to(&e->b, e->runtime->parts[part]);
     if (borrowing)
         borrow_take(e);
     if (!is_float(e, insn->dst)) {
@@ -438,7 +432,8 @@ static void stub_load(struct emitter *e, const struct ir_insn *insn, uint32_t ba
 void cold_load(struct emitter *e, const struct cold *cold)
 {
     row_address(e, cold);
-    stub_load(e, cold->insn, cold->back, cold->borrowing, false);
+    stub_load(e, cold->insn, cold->chained ? PART_LOAD_OF_ROW : PART_LOAD, cold->back,
+              cold->borrowing, false);
 }
 
 /* ---- stores ---- */
@@ -520,8 +515,8 @@ static void emit_store(struct emitter *e, const struct ir_insn *insn)
 }
 
 /* rax: the address. */
-static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t back, bool borrowing,
-                       bool keeps)
+static void stub_store(struct emitter *e, const struct ir_insn *insn, unsigned part, uint32_t back,
+                       bool borrowing, bool keeps)
 {
     unsigned value = store_value(e, insn);
 
@@ -530,7 +525,7 @@ static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t b
     if (borrowing)
         borrow_give(e);
     mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, (uint32_t)insn->width, 0u, (uint32_t)insn->done));
-    call_to(&e->b, e->runtime->parts[PART_STORE]);
+    call_to(&e->b, e->runtime->parts[part]);
     if (borrowing)
         borrow_take(e);
     stub_back(e, insn, back, keeps);
@@ -539,7 +534,8 @@ static void stub_store(struct emitter *e, const struct ir_insn *insn, uint32_t b
 void cold_store(struct emitter *e, const struct cold *cold)
 {
     row_address(e, cold);
-    stub_store(e, cold->insn, cold->back, cold->borrowing, false);
+    stub_store(e, cold->insn, cold->chained ? PART_STORE_OF_ROW : PART_STORE, cold->back,
+               cold->borrowing, false);
 }
 
 /* ---- windowed accesses that fail: the helper comes back only from an access in the window, so
@@ -597,9 +593,9 @@ static void access_code(struct emitter *e, const struct access *access)
     }
     emit_address(e, access->insn);
     if (access->insn->op == IR_LOAD)
-        stub_load(e, access->insn, access->back, access->borrowing, access->keeps);
+        stub_load(e, access->insn, PART_LOAD, access->back, access->borrowing, access->keeps);
     else
-        stub_store(e, access->insn, access->back, access->borrowing, access->keeps);
+        stub_store(e, access->insn, PART_STORE, access->back, access->borrowing, access->keeps);
 }
 
 void emit_accesses(struct emitter *e)

@@ -45,6 +45,8 @@ enum {
 enum {
     PART_LOAD,
     PART_STORE,
+    PART_LOAD_OF_ROW, /* as these, having looked for the page of this one access */
+    PART_STORE_OF_ROW,
     PART_CHECK, /* called where an access's check fails */
     PART_GUEST,
     PART_LOOKUP, /* rax: an address, then the code for it */
@@ -417,6 +419,12 @@ void cold_miss(struct emitter *e, const struct cold *cold);
 void cold_return(struct emitter *e, const struct cold *cold);
 
 /* ---- host.c ---- */
+
+/* How far the address is rotated right, so that the page's number is the place of its entry. */
+static inline unsigned tlb_shift(const struct guest_layout *layout)
+{
+    return 12 - (unsigned)__builtin_ctz(layout->tlb_entry_size);
+}
 
 /* The assignment of globals to registers. Pure. */
 void host_map_fill(struct host_map *map, const struct guest_layout *layout);

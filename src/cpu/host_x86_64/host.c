@@ -202,6 +202,105 @@ static uint32_t make_access(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
+/* With width in esi, sign in the pushed info: rax = what is at rax + rdi. */
+static void make_row_load(struct maker *m)
+{
+    struct place at = at_index(RAX, RDI, 0, 0);
+    uint8_t *eight, *four, *two, *done[4];
+
+    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 4);
+    eight = jcc_short(&m->b, CC_A);
+    four = jcc_short(&m->b, CC_E);
+    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 2);
+    two = jcc_short(&m->b, CC_E);
+    op(&m->b, OP_0F, 0xb6, RAX, at);
+    done[0] = jmp_short(&m->b);
+    jump_here(&m->b, two);
+    op(&m->b, OP_0F, 0xb7, RAX, at);
+    done[1] = jmp_short(&m->b);
+    jump_here(&m->b, four);
+    mov_load(&m->b, 0, RAX, at);
+    done[2] = jmp_short(&m->b);
+    jump_here(&m->b, eight);
+    mov_load(&m->b, OP_W, RAX, at);
+    for (unsigned i = 0; i < 3; i++)
+        jump_here(&m->b, done[i]);
+    op(&m->b, 0, 0xf7, 0, at_mem(RSP, 0)); /* test */
+    put32(&m->b, NATIVE_INFO(0u, 0u, 1u, 0u));
+    done[3] = jcc_short(&m->b, CC_E);
+    /* By 64 minus the bits: counts are of 6. */
+    mov_rr(&m->b, 0, RCX, RSI);
+    shift_imm(&m->b, 0, 4, RCX, 3);
+    op(&m->b, 0, 0xf7, 3, in_reg(RCX)); /* neg */
+    op(&m->b, OP_W, 0xd3, 4, in_reg(RAX));
+    op(&m->b, OP_W, 0xd3, 7, in_reg(RAX));
+    jump_here(&m->b, done[3]);
+}
+
+/* With width in esi: rdx to rax + rdi. */
+static void make_row_store(struct maker *m)
+{
+    struct place at = at_index(RAX, RDI, 0, 0);
+    uint8_t *eight, *four, *two, *done[3];
+
+    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 4);
+    eight = jcc_short(&m->b, CC_A);
+    four = jcc_short(&m->b, CC_E);
+    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 2);
+    two = jcc_short(&m->b, CC_E);
+    op(&m->b, OP_BYTE, 0x88, RDX, at);
+    done[0] = jmp_short(&m->b);
+    jump_here(&m->b, two);
+    op(&m->b, OP_66, 0x89, RDX, at);
+    done[1] = jmp_short(&m->b);
+    jump_here(&m->b, four);
+    mov_store(&m->b, 0, at, RDX);
+    done[2] = jmp_short(&m->b);
+    jump_here(&m->b, eight);
+    mov_store(&m->b, OP_W, at, RDX);
+    for (unsigned i = 0; i < 3; i++)
+        jump_here(&m->b, done[i]);
+}
+
+/* As make_access(), which goes on behind it: an access of a row that is not in one page, which is
+ * in the TLB by itself most often (emit_translate()). */
+static uint32_t make_row_access(struct maker *m, bool store)
+{
+    const struct guest_layout *l = m->layout;
+    uint32_t start = here(&m->b), slow;
+
+    push_reg(&m->b, RSI);
+    push_reg(&m->b, RDI);
+    push_reg(&m->b, RCX);
+    mov_rr(&m->b, 0, RSI, RCX);
+    shift_imm(&m->b, 0, 5, RSI, 13);
+    alu_imm(&m->b, 0, ALU_AND, in_reg(RSI), 15);
+    lea(&m->b, OP_W, RDI, at_index(RAX, RSI, 0, -1));
+    alu_imm(&m->b, OP_W, ALU_AND, in_reg(RDI), -4096);
+    vex(&m->b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX)); /* rorx */
+    put8(&m->b, tlb_shift(l));
+    alu_imm(&m->b, 0, ALU_AND, in_reg(RCX), (int32_t)((l->tlb_entries - 1) * l->tlb_entry_size));
+    alu_load(&m->b, OP_W, ALU_CMP, RDI,
+             at_index(R14, RCX, 0,
+                      CONTEXT_AT(l->tlb_offset + (store ? l->tlb_write : l->tlb_read))));
+    jcc_to(&m->b, CC_NE, 0);
+    slow = here(&m->b);
+    mov_load(&m->b, OP_W, RDI, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + l->tlb_addend)));
+    if (store)
+        make_row_store(m);
+    else
+        make_row_load(m);
+    pop_reg(&m->b, RCX);
+    pop_reg(&m->b, RDI);
+    pop_reg(&m->b, RSI);
+    put8(&m->b, 0xc3);
+    patch_here(&m->b, slow);
+    pop_reg(&m->b, RCX);
+    pop_reg(&m->b, RDI);
+    pop_reg(&m->b, RSI);
+    return start;
+}
+
 /* By a call, behind which nothing is, or from a fault. */
 static uint32_t make_failed(struct maker *m, const void *helper, uint32_t leave, uint32_t *fault)
 {
@@ -330,7 +429,9 @@ static int host_make_runtime(struct code_memory *memory, struct host_runtime *ru
     parts[PART_EXIT_POLL] = make_exit(&m, NATIVE_EXIT_POLL, save);
     parts[PART_EXIT_STEP] = make_exit(&m, NATIVE_EXIT_STEP, save);
     parts[PART_EXIT_UNFIT] = make_exit(&m, NATIVE_EXIT_UNFIT, save);
+    parts[PART_LOAD_OF_ROW] = make_row_access(&m, false);
     parts[PART_LOAD] = make_access(&m, (const void *)runtime->helpers->load, leave);
+    parts[PART_STORE_OF_ROW] = make_row_access(&m, true);
     parts[PART_STORE] = make_access(&m, (const void *)runtime->helpers->store, leave);
     parts[PART_CHECK] = make_failed(&m, (const void *)runtime->helpers->access, leave, &fault);
     runtime->access = code_memory_run(memory, fault);
