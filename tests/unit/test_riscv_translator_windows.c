@@ -486,6 +486,42 @@ static void test_far_from_the_page(void **state)
     }
 }
 
+/* And to pages that are there, and of the page itself. */
+static void test_near_the_page(void **state)
+{
+    static const int distances[] = {-128, -1, 0, 1, 127, 383};
+
+    for (unsigned p = 0; p < ARRAY_SIZE(permutations); p++) {
+        struct spaces *s = spaces_of(p, true, PTE_G);
+        struct visit visit = {.asid = 1, .user = true, .fence = FENCE_ALL};
+
+        map(s, 0, HERE, 0, PTE_U);
+        for (unsigned i = 0; i < ARRAY_SIZE(distances); i++) {
+            unsigned at = i * 0x40, distance = (unsigned)distances[i] & 0xfffff;
+            unsigned data = distances[i] ? FREE + i : 0;
+
+            if (data)
+                map(s, 0, HERE + (uint64_t)(int64_t)distances[i] * PAGE, data, PTE_U);
+            PUT(s->rig, frame(0) + at, AUIPC(A1, distance), LD(A0, A1, 0x400), AUIPC(A1, distance),
+                ADDI(A1, A1, 0x7f0), SD(A0, A1, 8), LD(A2, A1, 8), ECALL);
+            visit.entry = HERE + at;
+            for (unsigned round = 1; round < 6; round++) {
+                rig_put64(s->rig, frame(data) + at + 0x400, 7 * i + round);
+                s->hart->x[SP] = LOWER;
+                spaces_visit(s, &visit);
+                expect_end(s, "a near load and store", true);
+                expect(s, "a near load", "a0", s->hart->x[A0], 7 * i + round);
+                expect(s, "a near store", "a2", s->hart->x[A2], 7 * i + round);
+                expect(s, "a near store", "what is there",
+                       rig_get64(s->rig, frame(data) + at + 0x800), 7 * i + round);
+                visit.fence = FENCE_NONE;
+            }
+            visit.fence = FENCE_CODE;
+        }
+        spaces_free(s);
+    }
+}
+
 /* ---- who has one ---- */
 
 enum { OWNER = 100, WALKED = 120, NO_WALK = 0x40 };
@@ -661,6 +697,53 @@ static void test_window_is_for_programs_in_it(void **state)
     spaces_free(s);
 }
 
+/* ---- what CPUs know of address spaces, in the host's memory ---- */
+
+static uint64_t lookups(const struct spaces *s)
+{
+    struct engine_footprint footprint;
+
+    s->rig->type->footprint(s->rig->cpu[0], &footprint);
+    return footprint.lookups;
+}
+
+static uint64_t resident(const struct spaces *s)
+{
+    static unsigned char pages[TLB_COUNT * sizeof(struct tlb) / PAGE];
+    uint64_t count = 0;
+
+    assert_int_equal(mincore(s->rig->cpu[0]->tlbs, sizeof(pages) * PAGE, pages), 0);
+    for (unsigned i = 0; i < sizeof(pages); i++)
+        count += pages[i] & 1;
+    return count * PAGE;
+}
+
+static void test_what_is_known_is_given_back(void **state)
+{
+    enum { LOOKED_AT = 2 * TLB_COUNT * PAGE }; /* of those that are not in use */
+    struct spaces *s = spaces_new(&riscv_translator, "heat=0,windows=2", true, PTE_G);
+
+    assert_int_equal(lookups(s), 0);
+    assert_in_range(resident(s), 0, LOOKED_AT);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 10; i++) {
+            struct visit visit = {.space = i, .asid = i, .user = true, .entry = HERE};
+
+            PUT(s->rig, frame(0), ECALL);
+            map(s, i, HERE, 0, PTE_U);
+            s->hart->x[SP] = LOWER;
+            spaces_visit(s, &visit);
+            expect_end(s, "a short program", true);
+        }
+        assert_in_range(resident(s), 10 * (sizeof(struct tlb) / 2), lookups(s) + LOOKED_AT);
+        assert_true(lookups(s) <= TLB_COUNT * sizeof(struct tlb));
+        tlb_trim(s->rig->cpu[0]);
+        assert_true(lookups(s) <= 2 * sizeof(struct tlb));
+        assert_in_range(resident(s), 1, lookups(s) + LOOKED_AT);
+    }
+    spaces_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -670,10 +753,12 @@ int main(void)
         cmocka_unit_test(test_pages_of_one_place_are_kept),
         cmocka_unit_test(test_window_is_closed_in_a_helper),
         cmocka_unit_test(test_far_from_the_page),
+        cmocka_unit_test(test_near_the_page),
         cmocka_unit_test(test_window_outlives_short_programs),
         cmocka_unit_test(test_window_keeps_what_a_fence_leaves),
         cmocka_unit_test(test_window_comes_back),
         cmocka_unit_test(test_window_is_for_programs_in_it),
+        cmocka_unit_test(test_what_is_known_is_given_back),
     };
 
     if (riscv_translator_missing()) {

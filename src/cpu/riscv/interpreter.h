@@ -89,7 +89,7 @@ struct tlb {
     /* Which pages native.jumps and native.edges may lead to, by their low bits. */
     uint64_t jump_pages[JUMP_PAGES / 64];
     int32_t edge_pages[NATIVE_EDGES]; /* how far each of native.edges leads */
-    bool has_edges;                   /* any of them may be in use */
+    bool edges_empty;                 /* none of them is in use; false in new memory */
     bool has_lower;                   /* it may know of addresses in the lower half */
     struct window *window;            /* native.window is its base; NULL: none */
     unsigned ticks;                   /* interrupts that found the CPU in this regime */
@@ -267,7 +267,8 @@ bool cpu_take_trap(struct engine_cpu *cpu, uint64_t cause, uint64_t tval);
 /* All of them, empty, in memory of which a window maps a part again (window_join()). -ENOMEM. */
 int tlb_create(struct engine_cpu *cpu) MUST_CHECK;
 void tlb_release(struct engine_cpu *cpu);
-/* Bytes that they hold at most. On any thread. */
+/* Bytes that they hold at most, but for a page or two of those that are not in use. On any thread.
+ */
 uint64_t tlb_bytes(const struct engine_cpu *cpu);
 /* Sets cpu->fetch and cpu->data after the regime may have changed. */
 void tlb_review(struct engine_cpu *cpu);

@@ -215,8 +215,6 @@ int native_cpu_create(struct engine_cpu *cpu)
     cpu->native->window_count = cpu->engine->native->windows_of_cpu;
     cpu->native->hart = cpu->hart;
     memset(cpu->native->places, 0xff, sizeof(cpu->native->places));
-    for (unsigned i = 0; i < TLB_COUNT; i++)
-        memset(cpu->tlbs[i].native.edges, 0xff, sizeof(cpu->tlbs[i].native.edges));
     t->host->make_stack(&t->runtime, &t->memory, cpu->native->stack + NATIVE_STACK_SIZE / 8 - 2);
     translator_add_cpu(t, &cpu->native->translator);
     /* It looked at them under another engine, and expects them to go on. */

@@ -90,9 +90,9 @@ void tlb_empty_jumps(struct tlb *tlb)
 {
     jumps_empty(tlb);
     memset(tlb->jump_pages, 0, sizeof(tlb->jump_pages));
-    if (tlb->has_edges)
+    if (!tlb->edges_empty)
         memset(tlb->native.edges, 0xff, sizeof(tlb->native.edges));
-    tlb->has_edges = false;
+    tlb->edges_empty = true;
 }
 
 static unsigned large_place(uint64_t vaddr)
@@ -168,7 +168,7 @@ void tlb_note_edge(struct engine_cpu *cpu, uint64_t page, uint32_t edge, int32_t
 
     tlb->native.edges[slot] = page + native_edge_tag(edge);
     tlb->edge_pages[slot] = pages;
-    tlb->has_edges = true;
+    tlb->edges_empty = false;
     tlb_note_code(cpu, page);
     tlb_note_code(cpu, page + ((uint64_t)(int64_t)pages << PAGE_SHIFT));
 }
@@ -181,7 +181,7 @@ static uint64_t edge_target(const struct tlb *tlb, unsigned slot)
 
 static void edges_flush_page(struct tlb *tlb, uint64_t page)
 {
-    for (unsigned i = 0; i < NATIVE_EDGES && tlb->has_edges; i++)
+    for (unsigned i = 0; i < NATIVE_EDGES && !tlb->edges_empty; i++)
         if (tlb->native.edges[i] != UINT64_MAX && edge_target(tlb, i) == page)
             tlb->native.edges[i] = UINT64_MAX;
 }
@@ -220,14 +220,14 @@ static void jumps_inherit(struct tlb *tlb, const struct tlb *from)
         if (is_upper(from->native.jumps[i].tag))
             tlb->native.jumps[i] = from->native.jumps[i];
     memcpy(tlb->jump_pages, from->jump_pages, sizeof(tlb->jump_pages));
-    for (unsigned i = 0; i < NATIVE_EDGES && from->has_edges; i++) {
+    for (unsigned i = 0; i < NATIVE_EDGES && !from->edges_empty; i++) {
         uint64_t page = from->native.edges[i];
 
         if (!is_upper(page) || !is_upper(edge_target(from, i)))
             continue;
         tlb->native.edges[i] = page;
         tlb->edge_pages[i] = from->edge_pages[i];
-        tlb->has_edges = true;
+        tlb->edges_empty = false;
     }
 }
 
@@ -262,7 +262,7 @@ static void drop_lower(struct engine_cpu *cpu, struct tlb *tlb)
     for (unsigned i = 0; i < NATIVE_JUMPS && cpu->native; i++)
         if (!is_upper(tlb->native.jumps[i].tag))
             tlb->native.jumps[i].tag = native_no_tag(i);
-    for (unsigned i = 0; i < NATIVE_EDGES && tlb->has_edges; i++)
+    for (unsigned i = 0; i < NATIVE_EDGES && !tlb->edges_empty; i++)
         if (!is_upper(tlb->native.edges[i]) || !is_upper(edge_target(tlb, i)))
             tlb->native.edges[i] = UINT64_MAX;
     tlb->large[0].base = 1;
@@ -417,8 +417,6 @@ void tlb_trim(struct engine_cpu *cpu)
         tlb_void(cpu, tlb);
         if (!madvise(tlb, sizeof(*tlb), MADV_REMOVE))
             note_touched(cpu, tlb, false);
-        /* tlb_of() sets the rest anew; these it takes for empty unless they were used. */
-        tlb->has_edges = true;
     }
 }
 
