@@ -4,12 +4,15 @@
  * that are mapped elsewhere, taken away and protected among others that stay. Whatever is expected
  * is expected of the interpreter, too.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -744,6 +747,41 @@ static void test_what_is_known_is_given_back(void **state)
     spaces_free(s);
 }
 
+/* Whether a process that is made of this one has the page, too. */
+static bool child_has(const void *page)
+{
+    unsigned char there;
+    int status = -1;
+    pid_t child = fork();
+
+    if (!child)
+        _exit(mincore((void *)(uintptr_t)page, PAGE, &there) < 0 && errno == ENOMEM ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status != 0;
+}
+
+/* What is shared memory so that it can be mapped twice is shared with nobody. */
+static void test_nothing_is_shared_with_a_child(void **state)
+{
+    struct spaces *s = spaces_new(&riscv_translator, "heat=0,windows=2", true, PTE_G);
+    struct visit visit = {.user = true, .entry = HERE};
+    const struct engine_cpu *cpu = s->rig->cpu[0];
+    const struct code_memory *code = &cpu->engine->native->translator.memory;
+
+    PUT(s->rig, frame(0), ECALL);
+    map(s, 0, HERE, 0, PTE_U);
+    s->hart->x[SP] = LOWER;
+    spaces_visit(s, &visit);
+    assert_non_null(cpu->native->windows[0].base);
+    assert_true(child_has(
+        (const void *)((uintptr_t)s->hart & ~(uintptr_t)(PAGE - 1)))); /* as all else is */
+    assert_false(child_has(cpu->tlbs));
+    assert_false(child_has(cpu->native->windows[0].base - WINDOW_CONTEXT));
+    assert_false(child_has(code->write));
+    assert_false(child_has(code->run));
+    spaces_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -759,6 +797,7 @@ int main(void)
         cmocka_unit_test(test_window_comes_back),
         cmocka_unit_test(test_window_is_for_programs_in_it),
         cmocka_unit_test(test_what_is_known_is_given_back),
+        cmocka_unit_test(test_nothing_is_shared_with_a_child),
     };
 
     if (riscv_translator_missing()) {

@@ -16,6 +16,8 @@ int tlb_create(struct engine_cpu *cpu)
 
     if (memory == MAP_FAILED)
         return -ENOMEM;
+    /* A process that is made of this one is not to write where translated code jumps to. */
+    madvise(memory, TLB_COUNT * sizeof(struct tlb), MADV_DONTFORK);
     cpu->tlbs = memory;
     return 0;
 }

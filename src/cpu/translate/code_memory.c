@@ -40,6 +40,9 @@ int code_memory_init(struct code_memory *memory, uint64_t size)
     madvise(run, size, MADV_HUGEPAGE);
     madvise(write, size, MADV_DONTDUMP);
     madvise(run, size, MADV_DONTDUMP);
+    /* Nor is it for a process that is made of this one, with which it would be shared. */
+    madvise(write, size, MADV_DONTFORK);
+    madvise(run, size, MADV_DONTFORK);
     memory->write = write;
     memory->run = run;
     memory->size = size;
