@@ -202,45 +202,22 @@ static uint32_t make_access(struct maker *m, const void *helper, uint32_t leave)
     return start;
 }
 
-/* With width in esi, sign in the pushed info: rax = what is at rax + rdi. */
-static void make_row_load(struct maker *m)
+/* What is at rax + rdi to rax, or rdx there. */
+static void make_move(struct maker *m, unsigned width, bool store)
 {
     struct place at = at_index(RAX, RDI, 0, 0);
-    uint8_t *eight, *four, *two, *done[4];
 
-    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 4);
-    eight = jcc_short(&m->b, CC_A);
-    four = jcc_short(&m->b, CC_E);
-    alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 2);
-    two = jcc_short(&m->b, CC_E);
-    op(&m->b, OP_0F, 0xb6, RAX, at);
-    done[0] = jmp_short(&m->b);
-    jump_here(&m->b, two);
-    op(&m->b, OP_0F, 0xb7, RAX, at);
-    done[1] = jmp_short(&m->b);
-    jump_here(&m->b, four);
-    mov_load(&m->b, 0, RAX, at);
-    done[2] = jmp_short(&m->b);
-    jump_here(&m->b, eight);
-    mov_load(&m->b, OP_W, RAX, at);
-    for (unsigned i = 0; i < 3; i++)
-        jump_here(&m->b, done[i]);
-    op(&m->b, 0, 0xf7, 0, at_mem(RSP, 0)); /* test */
-    put32(&m->b, NATIVE_INFO(0u, 0u, 1u, 0u));
-    done[3] = jcc_short(&m->b, CC_E);
-    /* By 64 minus the bits: counts are of 6. */
-    mov_rr(&m->b, 0, RCX, RSI);
-    shift_imm(&m->b, 0, 4, RCX, 3);
-    op(&m->b, 0, 0xf7, 3, in_reg(RCX)); /* neg */
-    op(&m->b, OP_W, 0xd3, 4, in_reg(RAX));
-    op(&m->b, OP_W, 0xd3, 7, in_reg(RAX));
-    jump_here(&m->b, done[3]);
+    if (store)
+        op(&m->b, width == 8 ? OP_W : width == 2 ? OP_66 : 0, width == 1 ? 0x88 : 0x89, RDX, at);
+    else if (width <= 2)
+        op(&m->b, OP_0F, width == 1 ? 0xb6 : 0xb7, RAX, at);
+    else
+        mov_load(&m->b, width == 8 ? OP_W : 0, RAX, at);
 }
 
-/* With width in esi: rdx to rax + rdi. */
-static void make_row_store(struct maker *m)
+/* With the width in esi. */
+static void make_row_move(struct maker *m, bool store)
 {
-    struct place at = at_index(RAX, RDI, 0, 0);
     uint8_t *eight, *four, *two, *done[3];
 
     alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 4);
@@ -248,18 +225,35 @@ static void make_row_store(struct maker *m)
     four = jcc_short(&m->b, CC_E);
     alu_imm(&m->b, 0, ALU_CMP, in_reg(RSI), 2);
     two = jcc_short(&m->b, CC_E);
-    op(&m->b, OP_BYTE, 0x88, RDX, at);
+    make_move(m, 1, store);
     done[0] = jmp_short(&m->b);
     jump_here(&m->b, two);
-    op(&m->b, OP_66, 0x89, RDX, at);
+    make_move(m, 2, store);
     done[1] = jmp_short(&m->b);
     jump_here(&m->b, four);
-    mov_store(&m->b, 0, at, RDX);
+    make_move(m, 4, store);
     done[2] = jmp_short(&m->b);
     jump_here(&m->b, eight);
-    mov_store(&m->b, OP_W, at, RDX);
+    make_move(m, 8, store);
     for (unsigned i = 0; i < 3; i++)
         jump_here(&m->b, done[i]);
+}
+
+/* Extends rax, with the width in esi, if the pushed info says so. */
+static void make_row_sign(struct maker *m)
+{
+    uint8_t *done;
+
+    op(&m->b, 0, 0xf7, 0, at_mem(RSP, 0)); /* test */
+    put32(&m->b, NATIVE_INFO(0u, 0u, 1u, 0u));
+    done = jcc_short(&m->b, CC_E);
+    /* By 64 minus the bits: counts are of 6. */
+    mov_rr(&m->b, 0, RCX, RSI);
+    shift_imm(&m->b, 0, 4, RCX, 3);
+    op(&m->b, 0, 0xf7, 3, in_reg(RCX)); /* neg */
+    op(&m->b, OP_W, 0xd3, 4, in_reg(RAX));
+    op(&m->b, OP_W, 0xd3, 7, in_reg(RAX));
+    jump_here(&m->b, done);
 }
 
 /* As make_access(), which goes on behind it: an access of a row that is not in one page, which is
@@ -286,10 +280,9 @@ static uint32_t make_row_access(struct maker *m, bool store)
     jcc_to(&m->b, CC_NE, 0);
     slow = here(&m->b);
     mov_load(&m->b, OP_W, RDI, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + l->tlb_addend)));
-    if (store)
-        make_row_store(m);
-    else
-        make_row_load(m);
+    make_row_move(m, store);
+    if (!store)
+        make_row_sign(m);
     pop_reg(&m->b, RCX);
     pop_reg(&m->b, RDI);
     pop_reg(&m->b, RSI);
