@@ -33,18 +33,15 @@ struct cold *emit_translate(struct emitter *e, const struct ir_insn *insn, uint3
     const struct guest_layout *l = e->layout;
     struct cold *cold;
 
-    /* rorx ecx, eax, shift */
-    vex(&e->b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX));
-    put8(&e->b, tlb_shift(l));
-    alu_imm(&e->b, 0, ALU_AND, in_reg(RCX), (int32_t)((l->tlb_entries - 1) * l->tlb_entry_size));
+    tlb_entry_find(&e->b, l);
     if (aligned || width == 1)
         mov_rr(&e->b, OP_W, RDX, RAX);
     else
         lea(&e->b, OP_W, RDX, at_mem(RAX, (int32_t)width - 1));
     alu_imm(&e->b, OP_W, ALU_AND, in_reg(RDX), aligned ? -4096 | (int32_t)(width - 1) : -4096);
-    alu_load(&e->b, OP_W, ALU_CMP, RDX, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + tag)));
+    alu_load(&e->b, OP_W, ALU_CMP, RDX, tlb_field(l, tag));
     cold = emit_cold(e, CC_NE, kind, insn, 0);
-    mov_load(&e->b, OP_W, RCX, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + l->tlb_addend)));
+    mov_load(&e->b, OP_W, RCX, tlb_field(l, l->tlb_addend));
     return cold;
 }
 

@@ -420,10 +420,20 @@ void cold_return(struct emitter *e, const struct cold *cold);
 
 /* ---- host.c ---- */
 
-/* How far the address is rotated right, so that the page's number is the place of its entry. */
-static inline unsigned tlb_shift(const struct guest_layout *layout)
+/* rcx: where the entry of the page of rax lies among the guest's translations. */
+static inline void tlb_entry_find(struct buffer *b, const struct guest_layout *layout)
 {
-    return 12 - (unsigned)__builtin_ctz(layout->tlb_entry_size);
+    /* rorx ecx, eax, so that the page's number is the entry's. */
+    vex(b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX));
+    put8(b, 12 - (unsigned)__builtin_ctz(layout->tlb_entry_size));
+    alu_imm(b, 0, ALU_AND, in_reg(RCX),
+            (int32_t)((layout->tlb_entries - 1) * layout->tlb_entry_size));
+}
+
+/* A field of that entry. */
+static inline struct place tlb_field(const struct guest_layout *layout, uint32_t field)
+{
+    return at_index(R14, RCX, 0, CONTEXT_AT(layout->tlb_offset + field));
 }
 
 /* The assignment of globals to registers. Pure. */

@@ -271,15 +271,11 @@ static uint32_t make_row_access(struct maker *m, bool store)
     alu_imm(&m->b, 0, ALU_AND, in_reg(RSI), 15);
     lea(&m->b, OP_W, RDI, at_index(RAX, RSI, 0, -1));
     alu_imm(&m->b, OP_W, ALU_AND, in_reg(RDI), -4096);
-    vex(&m->b, OP_0F3A | OP_F2, 0xf0, RCX, 0, in_reg(RAX)); /* rorx */
-    put8(&m->b, tlb_shift(l));
-    alu_imm(&m->b, 0, ALU_AND, in_reg(RCX), (int32_t)((l->tlb_entries - 1) * l->tlb_entry_size));
-    alu_load(&m->b, OP_W, ALU_CMP, RDI,
-             at_index(R14, RCX, 0,
-                      CONTEXT_AT(l->tlb_offset + (store ? l->tlb_write : l->tlb_read))));
+    tlb_entry_find(&m->b, l);
+    alu_load(&m->b, OP_W, ALU_CMP, RDI, tlb_field(l, store ? l->tlb_write : l->tlb_read));
     jcc_to(&m->b, CC_NE, 0);
     slow = here(&m->b);
-    mov_load(&m->b, OP_W, RDI, at_index(R14, RCX, 0, CONTEXT_AT(l->tlb_offset + l->tlb_addend)));
+    mov_load(&m->b, OP_W, RDI, tlb_field(l, l->tlb_addend));
     make_row_move(m, store);
     if (!store)
         make_row_sign(m);
