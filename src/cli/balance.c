@@ -17,6 +17,7 @@
 #include "cli/say.h"
 #include "host/control.h"
 #include "host/pressure.h"
+#include "image/child.h"
 
 enum { BALANCE_DRY_RUN = 1, BALANCE_SERVICE, BALANCE_INTERVAL };
 enum { ASK_MS = 1000, SHORT_SECONDS = 3, STARTING_SECONDS = 30, MOVING_MS = 5000 };
@@ -244,16 +245,12 @@ static int balance_turn(struct balance *balance, size_t *refused, struct error *
  */
 static int service_turn(struct balance *balance, size_t *refused, struct error *error)
 {
-    sigset_t ends, before;
+    sigset_t before;
     int r;
 
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    sigaddset(&ends, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &ends, &before);
+    child_hold_stops(&before);
     r = balance_turn(balance, refused, error);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return r;
 }
 

@@ -63,12 +63,6 @@ struct guest {
     char log[256];
 };
 
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
 /* The Internet checksum (RFC 1071) over data that begins with the sum `start`. */
 static uint16_t checksum(uint32_t start, const uint8_t *p, size_t length)
 {
@@ -206,7 +200,7 @@ static void ether_put(const struct guest *guest, uint8_t *frame, unsigned type)
 {
     memcpy(frame, guest->router_mac, 6);
     memcpy(frame + 6, guest_mac, 6);
-    put16(frame + 12, type);
+    store_be16(frame + 12, type);
 }
 
 /* Fills the Ethernet and IPv4 headers of a packet with `length` bytes behind them. Returns the
@@ -219,12 +213,12 @@ static uint32_t ip_put(const struct guest *guest, uint8_t *frame, unsigned proto
     ether_put(guest, frame, ETHERTYPE_IPV4);
     memset(ip, 0, IP_SIZE);
     ip[0] = 0x45;
-    put16(ip + 2, IP_SIZE + length);
+    store_be16(ip + 2, IP_SIZE + length);
     ip[8] = 64;
     ip[9] = (uint8_t)protocol;
     store_be32(ip + 12, from);
     store_be32(ip + 16, to);
-    put16(ip + 10, checksum(0, ip, IP_SIZE));
+    store_be16(ip + 10, checksum(0, ip, IP_SIZE));
     return ETHER_SIZE + IP_SIZE + length;
 }
 
@@ -233,10 +227,10 @@ static uint32_t udp_put(const struct guest *guest, uint8_t *frame, uint32_t from
 {
     uint8_t *udp = frame + ETHER_SIZE + IP_SIZE;
 
-    put16(udp, from_port);
-    put16(udp + 2, to_port);
-    put16(udp + 4, UDP_SIZE + length);
-    put16(udp + 6, 0); /* no checksum: allowed over IPv4 (RFC 768) */
+    store_be16(udp, from_port);
+    store_be16(udp + 2, to_port);
+    store_be16(udp + 4, UDP_SIZE + length);
+    store_be16(udp + 6, 0); /* no checksum: allowed over IPv4 (RFC 768) */
     return ip_put(guest, frame, IPPROTO_UDP, from, to, UDP_SIZE + length);
 }
 
@@ -262,11 +256,11 @@ static void guest_resolve(struct guest *guest)
     uint8_t frame[42] = {0};
 
     ether_put(guest, frame, ETHERTYPE_ARP);
-    put16(frame + 14, 1);
-    put16(frame + 16, ETHERTYPE_IPV4);
+    store_be16(frame + 14, 1);
+    store_be16(frame + 16, ETHERTYPE_IPV4);
     frame[18] = 6;
     frame[19] = 4;
-    put16(frame + 20, 1);
+    store_be16(frame + 20, 1);
     memcpy(frame + 22, guest_mac, 6);
     store_be32(frame + 28, GUEST);
     store_be32(frame + 38, ROUTER);
@@ -366,8 +360,8 @@ static void router_answers_ping(void **state)
     memset(icmp, 0x5a, 64);
     icmp[0] = 8;
     icmp[1] = 0;
-    put16(icmp + 2, 0);
-    put16(icmp + 2, checksum(0, icmp, 64));
+    store_be16(icmp + 2, 0);
+    store_be16(icmp + 2, checksum(0, icmp, 64));
     guest_send(guest, frame, ip_put(guest, frame, IPPROTO_ICMP, GUEST, ROUTER, 64));
     assert_true(guest_wait(guest, is_echo_reply, PATIENCE));
     assert_int_equal(guest->length, ETHER_SIZE + IP_SIZE + 64);
@@ -414,7 +408,7 @@ static void router_advertises_ipv6(void **state)
     guest_open(guest, NULL, 0);
     ether_put(guest, frame, 0x86dd);
     ip[0] = 0x60;
-    put16(ip + 4, 8);
+    store_be16(ip + 4, 8);
     ip[6] = 58;
     ip[7] = 255;
     inet_pton(AF_INET6, "fe80::5054:ff:fe12:3456", ip + 8);
@@ -423,7 +417,7 @@ static void router_advertises_ipv6(void **state)
     memcpy(pseudo, ip + 8, 32);
     store_be32(pseudo + 32, 8);
     pseudo[39] = 58;
-    put16(icmp + 2, checksum((uint16_t)~checksum(0, pseudo, sizeof(pseudo)), icmp, 8));
+    store_be16(icmp + 2, checksum((uint16_t)~checksum(0, pseudo, sizeof(pseudo)), icmp, 8));
     guest_send(guest, frame, sizeof(frame));
     assert_true(guest_wait(guest, is_router_advertisement, PATIENCE));
 
@@ -581,8 +575,8 @@ static void queue_is_bounded_and_kept(void **state)
 
         memset(icmp, 0, 16);
         icmp[0] = 8;
-        put16(icmp + 6, i);
-        put16(icmp + 2, checksum(0, icmp, 16));
+        store_be16(icmp + 6, i);
+        store_be16(icmp + 2, checksum(0, icmp, 16));
         guest_send(guest, frame, ip_put(guest, frame, IPPROTO_ICMP, GUEST, ROUTER, 16));
     }
     guest_send_udp(guest, port, "later");
@@ -637,20 +631,20 @@ static void guest_send_tcp(struct guest *guest, uint16_t to_port, uint32_t seque
     uint8_t pseudo[12];
     uint32_t sum;
 
-    put16(tcp, 22);
-    put16(tcp + 2, to_port);
+    store_be16(tcp, 22);
+    store_be16(tcp + 2, to_port);
     store_be32(tcp + 4, sequence);
     store_be32(tcp + 8, acknowledged);
     tcp[12] = 5 << 4;
     tcp[13] = (uint8_t)flags;
-    put16(tcp + 14, 8000);
+    store_be16(tcp + 14, 8000);
     memcpy(tcp + TCP_SIZE, data, strlen(data));
     store_be32(pseudo, GUEST);
     store_be32(pseudo + 4, ROUTER);
-    put16(pseudo + 8, IPPROTO_TCP);
-    put16(pseudo + 10, length);
+    store_be16(pseudo + 8, IPPROTO_TCP);
+    store_be16(pseudo + 10, length);
     sum = (uint16_t)~checksum(0, pseudo, sizeof(pseudo));
-    put16(tcp + 16, checksum(sum, tcp, length));
+    store_be16(tcp + 16, checksum(sum, tcp, length));
     guest_send(guest, frame, ip_put(guest, frame, IPPROTO_TCP, GUEST, ROUTER, length));
 }
 
@@ -806,7 +800,7 @@ static void hostile_frames_do_no_harm(void **state)
             frame[j] = (uint8_t)random;
         }
         length = random >> 8 & 3 ? (uint32_t)(random >> 16) % 128 : (uint32_t)(random >> 16) % 3000;
-        put16(frame + 12, types[random >> 32 & 3]);
+        store_be16(frame + 12, types[random >> 32 & 3]);
         if (random >> 34 & 1) {
             ip_put(guest, frame, protocols[random >> 36 & 3], GUEST, ROUTER,
                    (uint32_t)(random >> 40) % 2000);
@@ -816,10 +810,10 @@ static void hostile_frames_do_no_harm(void **state)
         /* Nothing is to leave this host, nor to reach a server on it. */
         if (load_be16(frame + 12) == ETHERTYPE_IPV4) {
             store_be32(frame + ETHER_SIZE + 16, ROUTER);
-            put16(frame + ETHER_SIZE + IP_SIZE + 2, 1);
+            store_be16(frame + ETHER_SIZE + IP_SIZE + 2, 1);
         } else if (load_be16(frame + 12) == 0x86dd) {
             inet_pton(AF_INET6, "fec0::2", frame + ETHER_SIZE + 24);
-            put16(frame + ETHER_SIZE + 40 + 2, 1);
+            store_be16(frame + ETHER_SIZE + 40 + 2, 1);
         }
         guest_send(guest, frame, length);
         if (i % 64 == 0)
