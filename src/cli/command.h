@@ -73,6 +73,7 @@ extern const struct command command_events;
 extern const struct command command_image_build;
 extern const struct command command_image_ls;
 extern const struct command command_image_rm;
+extern const struct command command_image_translate;
 extern const struct command command_net_ls;
 extern const struct command command_net_capture;
 extern const struct command command_doctor;

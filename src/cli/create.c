@@ -191,6 +191,8 @@ static int create_image(struct create *create, struct image *image, struct error
         r = profile_path_find(image->disk, &create->record.description.profile, error);
     if (!r && create->record.description.profile)
         profile_path_prepare(create->record.description.profile);
+    if (!r && description_set(&create->record.description.library, image->library))
+        r = error_set(error, ENOMEM, "out of memory");
     image_store_release(&store);
     return r;
 }

@@ -23,6 +23,8 @@ enum {
     RUN_EPHEMERAL,
     RUN_VSOCK,
     RUN_CODE_PROFILE,
+    RUN_CODE_LIBRARY,
+    RUN_NEW_LIBRARY,
     RUN_AGENT,
     RUN_NAME,
     RUN_STATS,
@@ -37,6 +39,7 @@ struct run_request {
     struct session_options session;
     const char *image;   /* the operand, or NULL */
     const char *profile; /* "auto", "none" or a file; NULL: not given */
+    const char *library; /* the same */
     bool ephemeral;
 };
 
@@ -58,6 +61,13 @@ static int run_option(struct run_request *request, const struct option_walk *wal
         return *walk->value ? 0
                             : error_usage(error, "'--code-profile' names no file; use auto, none "
                                                  "or a file");
+    case RUN_CODE_LIBRARY:
+        request->library = walk->value;
+        return *walk->value ? 0
+                            : error_usage(error, "'--code-library' names no file; use auto, none "
+                                                 "or a file");
+    case RUN_NEW_LIBRARY:
+        return machine_option_file(&d->new_library, walk, error);
     case RUN_AGENT:
         return machine_option_file(&d->agent, walk, error);
     case RUN_NAME:
@@ -128,6 +138,20 @@ static int run_profile(struct run_request *request, struct error *error)
     return 0;
 }
 
+static int run_library(struct run_request *request, struct error *error)
+{
+    struct machine_description *d = &request->description;
+    const char *library = request->library;
+    int r = 0;
+
+    if (library && strcmp(library, "auto") != 0) {
+        r = description_set(&d->library, NULL);
+        if (!r && strcmp(library, "none") != 0)
+            r = machine_option_text(&d->library, library, error);
+    }
+    return r;
+}
+
 static int run_complete(struct run_request *request, struct error *error)
 {
     struct machine_description *d = &request->description;
@@ -160,6 +184,8 @@ static int run_complete(struct run_request *request, struct error *error)
         r = machine_options_check(d, error);
     if (!r)
         r = run_profile(request, error);
+    if (!r)
+        r = run_library(request, error);
     if (!r)
         r = jail_mode_find(getenv("HOSPES_JAIL"), &request->session.jail, error);
     return r;
@@ -214,6 +240,12 @@ static const struct option run_options[] = {
      "PATH, the host's at PATH_PORT"},
     {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
      "where it is kept what was executed often: auto, none or a file (auto with an image)"},
+    {RUN_CODE_LIBRARY, "--code-library", NULL, "FILE", false,
+     "translated code that is shared with other machines: auto, none or a file (auto with an "
+     "image; see 'hospes image translate')"},
+    {RUN_NEW_LIBRARY, "--write-code-library", NULL, "FILE", false,
+     "when the machine ends, write the code that it has executed, translated, to FILE, which must "
+     "not be there"},
     {RUN_AGENT, "--agent", NULL, "PATH", false,
      "make a socket at PATH by which programs talk to the guest's agent (qemu-guest-agent)"},
     {RUN_NAME, "--name", NULL, "NAME", false, "the machine's name (the image's)"},

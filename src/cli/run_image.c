@@ -73,6 +73,7 @@ static int run_image_named(const struct image *image, struct machine_description
     if (r)
         return r;
     if (!append || description_set(&d->append, append) ||
+        description_set(&d->library, image->library) ||
         description_set(&d->kernel, image->kernel) || description_set(&d->initrd, image->initrd) ||
         (!d->name && description_set(&d->name, image->name)))
         return error_set(error, ENOMEM, "cannot boot \"%s\": out of memory", image->name);

@@ -240,6 +240,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"region us", c.region_ns / 1000},
         {"units dropped", c.units_dropped},
         {"units of profile", c.units_profiled},
+        {"units of library", c.units_shared},
         {"pages hashed", c.pages_hashed},
         {"segments evicted", c.segments_evicted},
         {"window fills", c.window_fills},

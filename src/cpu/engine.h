@@ -26,6 +26,7 @@
 
 struct engine;     /* one a machine */
 struct engine_cpu; /* one a CPU */
+struct library;
 struct profile;
 
 /* Why run() came back. */
@@ -46,6 +47,9 @@ struct engine_config {
     /* What was executed often in earlier runs, and learns of this one; NULL: nobody wants to know.
      * It is the engine's alone while a CPU runs. */
     struct profile *profile;
+    /* Translated code that machines share (cpu/translate/library.h), which outlives the engine;
+     * NULL: none. One that does not fit is not used. */
+    const struct library *library;
     /* For threads of the engine's own; NULL: none. Outlives it. */
     const struct thread_guard *guard;
 };
@@ -65,6 +69,7 @@ struct engine_counters {
     uint64_t translation_ns;
     uint64_t units_dropped;  /* written to, or evicted */
     uint64_t units_profiled; /* translated sooner because a profile knew them */
+    uint64_t units_shared;   /* taken from a library in place of being translated */
     uint64_t pages_hashed;   /* looked up in a profile */
     uint64_t segments_evicted;
     uint64_t regions, region_instructions, region_code_bytes,
@@ -80,6 +85,7 @@ struct engine_footprint {
     uint64_t code, tables; /* shared memory, mapped twice, and private memory */
     uint64_t spare;        /* of both, that trim() would give back now */
     uint64_t lookups;      /* shared memory: what CPUs know of address spaces, at most */
+    uint64_t library;      /* code of a library's units that are in use, which is nobody's own */
 };
 
 /* All hooks are mandatory. */
@@ -134,8 +140,13 @@ struct engine_type {
      * memory back to the host; not what was translated just now. Returns how many bytes; less than
      * `spare` while a CPU is still in it. As footprint(). */
     uint64_t (*trim)(struct engine_cpu *cpu);
+
+    /* Writes a library of what the machine has executed to the file, which is empty. The CPUs do
+     * not run. Asked of the first CPU. -ENOTSUP: the engine has none; -EINVAL: it lacks a profile,
+     * or has options that libraries are not for. */
+    int (*make_library)(struct engine_cpu *cpu, int fd);
 };
 
-#define ENGINE_VERSION 6
+#define ENGINE_VERSION 7
 
 #endif

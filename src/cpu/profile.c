@@ -222,6 +222,15 @@ void profile_note(struct profile *profile, uint32_t number, unsigned place)
     profile->place_count++;
 }
 
+void profile_each_place(const struct profile *profile, uint32_t number,
+                        void (*place)(void *ctx, unsigned place), void *ctx)
+{
+    const struct page *page = &profile->pages[number];
+
+    for (unsigned i = 0; i < page->count; i++)
+        place(ctx, page->places[i]);
+}
+
 bool profile_is_used(const struct profile *profile)
 {
     for (unsigned i = 0; i < profile->count; i++)

@@ -61,6 +61,8 @@ uint32_t profile_add(struct profile *profile, const void *bytes);
 bool profile_has(const struct profile *profile, uint32_t page, unsigned place);
 /* Without room nothing happens. */
 void profile_note(struct profile *profile, uint32_t page, unsigned place);
+void profile_each_place(const struct profile *profile, uint32_t page,
+                        void (*place)(void *ctx, unsigned place), void *ctx);
 /* Whether any page counts as executed in this run. */
 bool profile_is_used(const struct profile *profile);
 unsigned profile_page_count(const struct profile *profile);

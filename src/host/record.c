@@ -149,6 +149,7 @@ int record_check(const struct record *record, const char *directory, struct erro
                                  d->name,
                                  d->engine,
                                  relative(d->profile, directory),
+                                 relative(d->library, directory),
                                  relative(d->firmware, directory),
                                  relative(d->kernel, directory),
                                  relative(d->initrd, directory),
@@ -240,7 +241,7 @@ json_t *record_to_json(const struct record *record, const char *directory)
         (record->cpu_weight && put(json, "cpu_weight", json_integer(record->cpu_weight))) ||
         (record->cpu_cap && put(json, "cpu_cap", json_integer(record->cpu_cap))) ||
         put(json, "paging", json_integer(d->paging)) || put_text(json, "engine", d->engine) ||
-        put_text(json, "code_profile", d->profile) ||
+        put_text(json, "code_profile", d->profile) || put_text(json, "code_library", d->library) ||
         put_text(json, "firmware", relative(d->firmware, directory)) ||
         put_text(json, "kernel", relative(d->kernel, directory)) ||
         put_text(json, "initrd", relative(d->initrd, directory)) ||
@@ -560,7 +561,7 @@ static int take_machine(struct reader *reader, struct record *record)
         {"image", &record->image, false},    {"engine", &d->engine, false},
         {"code_profile", &d->profile, true}, {"firmware", &d->firmware, true},
         {"kernel", &d->kernel, true},        {"initrd", &d->initrd, true},
-        {"append", &d->append, false},
+        {"append", &d->append, false},       {"code_library", &d->library, true},
     };
     int r = take_version(reader);
 

@@ -127,7 +127,7 @@ static int machine_info(void *ctx, const json_t *params, json_t **result, struct
     machine_counters(runner->machine, &counters);
     machine_footprint(runner->machine, &footprint);
     *result =
-        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:i, s:i, s:i, "
+        json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I}, s:i, s:i, s:i, "
                   "s:b, s:o?, s:o?, s:o?, s:o?}",
                   "name", runner->name, "state", runner->paused ? "paused" : "running", "pid",
                   (int)runner->state.pid, "since", runner->state.since, "engine",
@@ -135,7 +135,8 @@ static int machine_info(void *ctx, const json_t *params, json_t **result, struct
                   (json_int_t)counters.instructions, "units", (json_int_t)counters.units, "code",
                   "bytes", (json_int_t)footprint.code, "tables", (json_int_t)footprint.tables,
                   "spare", (json_int_t)footprint.spare, "lookups", (json_int_t)footprint.lookups,
-                  "cpus_running", (int)machine_cpus_running(runner->machine), "cpus_max",
+                  "library", (json_int_t)footprint.library, "cpus_running",
+                  (int)machine_cpus_running(runner->machine), "cpus_max",
                   (int)machine_cpu_count(runner->machine), "cpus_online",
                   (int)machine_cpus_limit(runner->machine), "agent",
                   machine_has_agent(runner->machine), "memory", memory_json(runner), "disks",

@@ -5,6 +5,7 @@
  *   STORE/NAME/disk.raw       the system's disk, which the machine writes to
  *   STORE/NAME/kernel, initrd what a direct boot needs
  *   STORE/NAME/packages       "package version architecture", one a line
+ *   STORE/NAME/code           translated code, of one build of hospes (cpu/translate/library.h)
  *   STORE/NAME/manifest.json  see manifest.h; written last
  *
  * STORE is $HOSPES_IMAGE_DIR, or $XDG_DATA_HOME/hospes/images, or ~/.local/share/hospes/images. An
@@ -40,6 +41,7 @@ struct image {
     char *disk;         /* absolute paths */
     char *kernel;
     char *initrd;
+    char *library;      /* of translated code, see image_translate(); it need not be there */
     char *append;       /* the kernel's command line */
     uint64_t disk_size; /* bytes as the guest sees it */
     uint64_t disk_used; /* bytes taken on the host */
@@ -114,5 +116,11 @@ const char *const *image_recipes(void);
  * back end the build with -EINTR. */
 int image_build(const struct image_store *store, const char *name,
                 const struct image_build_options *options, struct error *error) MUST_CHECK;
+
+/* Boots the image in a machine without a network, whose changes are thrown away, and keeps the code
+ * that it has executed, translated, for all of the image's machines. Takes as long as a boot.
+ * -EBUSY while a machine writes to the image, or it is being built. Signals as image_build(). */
+int image_translate(const struct image_store *store, const char *name,
+                    struct error *error) MUST_CHECK;
 
 #endif

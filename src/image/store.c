@@ -90,6 +90,7 @@ void image_release(struct image *image)
     free(image->disk);
     free(image->kernel);
     free(image->initrd);
+    free(image->library);
     free(image->append);
     *image = (struct image){0};
 }
@@ -138,13 +139,14 @@ int image_find(const struct image_store *store, const char *name, struct image *
     found.disk = text_format("%s/%s/disk.raw", store->directory, name);
     found.kernel = text_format("%s/%s/kernel", store->directory, name);
     found.initrd = text_format("%s/%s/initrd", store->directory, name);
+    found.library = text_format("%s/%s/code", store->directory, name);
     found.architecture = manifest.architecture;
     found.release = manifest.release;
     found.date = manifest.date;
     found.append = manifest.append;
     manifest.architecture = manifest.release = manifest.date = manifest.append = NULL;
     manifest_release(&manifest);
-    if (!found.name || !found.disk || !found.kernel || !found.initrd)
+    if (!found.name || !found.disk || !found.kernel || !found.initrd || !found.library)
         ret = error_set(error, ENOMEM, "out of memory");
     else
         ret = disk_measure(&found, error);

@@ -35,6 +35,8 @@ void description_release(struct machine_description *description)
     free(description->name);
     free(description->engine);
     free(description->profile);
+    free(description->library);
+    free(description->new_library);
     free(description->firmware);
     free(description->kernel);
     free(description->initrd);

@@ -58,6 +58,9 @@ struct machine_description {
     char *name;    /* for messages, threads and the guest's DHCP lease */
     char *engine;  /* "auto" or the name of an engine */
     char *profile; /* the file of the code profile (cpu/profile.h); NULL: none */
+    /* Translated code that machines of one image share (cpu/translate/library.h): the file of it,
+     * which need not be there, and the one to write at the end, which must not; NULL: none. */
+    char *library, *new_library;
     unsigned cpus; /* 1..MACHINE_CPUS_MAX */
     /* As many as it can have while it runs (machine_set_cpus()); 0: cpus. More than cpus only with
      * hospes's own SBI. */

@@ -371,37 +371,6 @@ static int machine_build_board(struct machine *machine, struct stream *console, 
     return r;
 }
 
-/* ---- the code profile ---- */
-
-static void machine_warn(const struct machine *machine, struct error *error)
-{
-    log_say(machine->log, LOG_WARN, "%s", error->message ? error->message : "out of memory");
-    error_release(error);
-}
-
-/* A machine runs as well without. */
-static void machine_load_profile(struct machine *machine)
-{
-    struct error error = ERROR_INIT;
-
-    if (!machine->description.profile)
-        return;
-    if (!machine->profile || profile_load(machine->profile, machine->description.profile, &error))
-        machine_warn(machine, &error);
-}
-
-/* The CPUs have ended. */
-static void machine_save_profile(struct machine *machine)
-{
-    struct error error = ERROR_INIT;
-
-    /* Without a translator nothing was learned, and nothing grows older. */
-    if (!machine->profile || !profile_is_used(machine->profile))
-        return;
-    if (profile_save(machine->profile, machine->description.profile, &error))
-        machine_warn(machine, &error);
-}
-
 /* The engine of `name`, beside the one that there may be. */
 static int machine_make_engine(struct machine *machine, const char *name,
                                struct machine_engine *engine, struct error *error)
@@ -410,6 +379,7 @@ static int machine_make_engine(struct machine *machine, const char *name,
                                    .cpu_count = machine->cpu_count,
                                    .log = machine->log,
                                    .profile = machine->profile,
+                                   .library = machine->library,
                                    .guard = machine_guard(machine)};
     const struct engine_type *type;
     int r = machine_engine_find(name, &type, &config.options, error);
@@ -546,6 +516,7 @@ static int description_copy(struct machine_description *to, const struct machine
 
     *to = *from;
     to->name = to->engine = to->profile = to->firmware = to->kernel = to->initrd = NULL;
+    to->library = to->new_library = NULL;
     to->append = to->networks = to->agent = to->vsock = NULL;
     for (unsigned i = 0; i < from->disk_count; i++)
         to->disks[i].path = to->disks[i].serial = NULL;
@@ -554,6 +525,8 @@ static int description_copy(struct machine_description *to, const struct machine
     r = r ? r : description_set(&to->name, from->name);
     r = r ? r : description_set(&to->engine, from->engine);
     r = r ? r : description_set(&to->profile, from->profile);
+    r = r ? r : description_set(&to->library, from->library);
+    r = r ? r : description_set(&to->new_library, from->new_library);
     r = r ? r : description_set(&to->firmware, from->firmware);
     r = r ? r : description_set(&to->kernel, from->kernel);
     r = r ? r : description_set(&to->initrd, from->initrd);
@@ -594,8 +567,11 @@ static int machine_build(struct machine *machine, struct stream *console, struct
         limits_apply(&machine->description.limits, machine->blocks, machine->nets);
     r = r ? r : machine_build_board(machine, console, error);
     /* Without memory for one there is none, which is told when it is to be loaded. */
-    if (!r && machine->description.profile && profile_new(&machine->profile))
+    if (!r && (machine->description.profile || machine->description.new_library) &&
+        profile_new(&machine->profile))
         machine->profile = NULL;
+    machine_open_library(machine);
+    r = r ? r : machine_open_new_library(machine, error);
     r = r ? r : machine_build_cpus(machine, error);
     debug_init(&machine->debug, machine->cpus, machine->cpu_count, machine->memory);
     return r ? r : machine_open_boot(machine, error);
@@ -639,6 +615,7 @@ int machine_new(struct machine **out, const struct machine_description *descript
     timer_init(&machine->reload, loop, machine_reload, machine);
     throttle_init(&machine->throttle, loop, machine_hold, machine);
     machine->firmware.fd = machine->kernel.fd = machine->initrd.fd = -1;
+    machine->new_library = -1;
     machine->loop = loop;
     machine->log = log;
     machine->events = *events;
@@ -684,6 +661,9 @@ void machine_free(struct machine *machine)
     boot_close(&machine->kernel);
     boot_close(&machine->initrd);
     profile_free(machine->profile);
+    library_close(machine->library);
+    if (machine->new_library >= 0)
+        close(machine->new_library);
     address_space_free(machine->memory);
     free(machine->cpus);
     free(machine->sbi_harts);
@@ -844,6 +824,7 @@ static void machine_end(struct machine *machine, enum machine_end why, int statu
     throttle_run(&machine->throttle, false);
     vcpu_gate_end(&machine->gate, machine->cpus, machine->cpu_count);
     machine_save_profile(machine);
+    machine_save_library(machine);
     if (machine->events.ended)
         machine->events.ended(machine->events.ctx, why, status);
 }

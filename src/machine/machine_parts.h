@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "board/virt.h"
 #include "cpu/profile.h"
+#include "cpu/translate/library.h"
 #include "machine/engines.h"
 #include "machine/machine.h"
 #include "machine/throttle.h"
@@ -31,6 +32,8 @@ struct machine {
     struct machine_engine engine;
     struct engine_counters counted; /* by engines that it had before */
     struct profile *profile;        /* NULL: none; the engine's while a CPU runs */
+    struct library *library;        /* NULL: none */
+    int new_library;                /* the file to write one to; -1: none */
     struct vcpu *cpus;
     unsigned cpu_count;
     struct vcpu_gate gate;
@@ -69,6 +72,16 @@ struct machine {
     enum machine_request request GUARDED_BY(lock);
     int request_status GUARDED_BY(lock);
 };
+
+/* ---- machine_code.c ---- */
+
+void machine_load_profile(struct machine *machine);
+void machine_open_library(struct machine *machine);
+/* The file of a new one, if it is wanted. */
+int machine_open_new_library(struct machine *machine, struct error *error) MUST_CHECK;
+/* When the CPUs have ended. */
+void machine_save_profile(struct machine *machine);
+void machine_save_library(struct machine *machine);
 
 /* machine.c: lets the CPUs run, unless one of them has asked for something that comes first. */
 void machine_open_gate(struct machine *machine);

@@ -156,7 +156,12 @@ struct pair_counters {
     struct engine_counters engine; /* the translator's, added up */
 };
 
-struct pair *pair_new(const char *options, bool noise);
+/* The translator's `profile` and `library`; NULL: none. */
+struct pair *pair_new(const char *options, bool noise, struct profile *profile,
+                      const struct library *library);
+/* The translator's library of what it has executed, at `path`. False: it counts instructions, as
+ * the guest has wanted, and libraries do not. */
+bool pair_make_library(struct pair *pair, const char *path);
 void pair_free(struct pair *pair, struct pair_counters *counters);
 void pair_write(struct pair *pair, gpa at, const void *bytes, size_t size);
 void pair_write64(struct pair *pair, gpa at, uint64_t value);

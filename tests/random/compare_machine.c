@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two machines of a comparison. */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/thread.h"
@@ -52,9 +55,10 @@ static const struct io_ops device = {.widths = 8, .read = device_read, .write = 
 
 /* ---- making ---- */
 
-static void side_make(struct side *side, const struct engine_type *type, const char *options)
+static void side_make(struct side *side, const struct engine_type *type,
+                      const struct engine_config *wanted)
 {
-    struct engine_config config = {.cpu_count = 1, .options = options};
+    struct engine_config config = *wanted;
     uint8_t rom[2 * PAGE_SIZE];
 
     side->type = type;
@@ -72,15 +76,20 @@ static void side_make(struct side *side, const struct engine_type *type, const c
            type->cpu_create(side->engine, 0, &side->hart, &side->cpu, NULL));
 }
 
-struct pair *pair_new(const char *options, bool noise)
+struct pair *pair_new(const char *options, bool noise, struct profile *profile,
+                      const struct library *library)
 {
+    struct engine_config plain = {.cpu_count = 1}, wanted = {.cpu_count = 1,
+                                                             .options = options,
+                                                             .profile = profile,
+                                                             .library = library};
     struct pair *pair = calloc(1, sizeof(*pair));
     uint64_t begin;
 
     BUG_ON(!pair);
     pair->noise = noise;
-    side_make(&pair->side[0], &riscv_interpreter, NULL);
-    side_make(&pair->side[1], &riscv_translator, options);
+    side_make(&pair->side[0], &riscv_interpreter, &plain);
+    side_make(&pair->side[1], &riscv_translator, &wanted);
     begin = firmware_write(pair);
     for (unsigned i = 0; i < 2; i++) {
         struct riscv_hart *hart = &pair->side[i].hart;
@@ -96,6 +105,7 @@ struct pair *pair_new(const char *options, bool noise)
 static void counters_add(struct engine_counters *to, const struct engine_counters *from)
 {
     to->units += from->units;
+    to->units_shared += from->units_shared;
     to->units_dropped += from->units_dropped;
     to->segments_evicted += from->segments_evicted;
     to->window_fills += from->window_fills;
@@ -103,6 +113,15 @@ static void counters_add(struct engine_counters *to, const struct engine_counter
     to->helped_loads += from->helped_loads;
     to->helped_stores += from->helped_stores;
     to->helped_instructions += from->helped_instructions;
+}
+
+bool pair_make_library(struct pair *pair, const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -1 : pair->side[1].type->make_library(pair->side[1].cpu, fd);
+
+    BUG_ON(fd < 0 || close(fd) || (r && r != -EINVAL));
+    return !r;
 }
 
 void pair_free(struct pair *pair, struct pair_counters *counters)

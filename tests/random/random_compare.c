@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../unit/riscv_code.h"
 #include "base/error.h"
 #include "compare.h"
+#include "cpu/profile.h"
 #include "cpu/riscv/privileged.h"
+#include "cpu/translate/library.h"
 
 struct options {
     const char *engine;
@@ -24,7 +27,8 @@ struct options {
     bool counted;   /* instret */
     bool big;
     bool reach;
-    bool wrong; /* the translator's memory is not what it should be, to see that it is found */
+    bool shared; /* each seed with a library of what it executed the first time */
+    bool wrong;  /* the translator's memory is not what it should be, to see that it is found */
 };
 
 static uint64_t page(unsigned number)
@@ -217,14 +221,45 @@ static bool run_seed(struct pair *pair, const struct options *options, uint64_t 
     return same;
 }
 
+/* Twice: the second one has the code of the first one as a library. */
+static bool run_shared(const struct options *options, uint64_t seed, struct pair_counters *counters)
+{
+    struct pair_counters first = {0};
+    struct profile *profile = NULL;
+    struct library *library = NULL;
+    char path[] = "/tmp/hospes-library.XXXXXX";
+    int fd = mkstemp(path);
+    struct pair *pair;
+    bool same, made;
+
+    BUG_ON(fd < 0 || profile_new(&profile));
+    close(fd);
+    pair = pair_new(options->engine, options->noise, profile, NULL);
+    same = run_seed(pair, options, seed, &first);
+    made = pair_make_library(pair, path);
+    pair_free(pair, &first);
+    BUG_ON(made && library_open(&library, path, NULL));
+    unlink(path);
+    if (made) {
+        pair = pair_new(options->engine, options->noise, NULL, library);
+        same = run_seed(pair, options, seed, counters) && same;
+        pair_free(pair, counters);
+    }
+    library_close(library);
+    profile_free(profile);
+    return same;
+}
+
 static void tell(const struct pair_counters *counters)
 {
-    printf("episodes=%llu instructions=%llu too_long=%llu interrupts=%llu units=%llu dropped=%llu "
+    printf("episodes=%llu instructions=%llu too_long=%llu interrupts=%llu units=%llu shared=%llu "
+           "dropped=%llu "
            "evicted=%llu "
            "window_fills=%llu polls=%llu helped=%llu traps=",
            (unsigned long long)counters->episodes, (unsigned long long)counters->instructions,
            (unsigned long long)counters->too_long, (unsigned long long)counters->interrupts,
            (unsigned long long)counters->engine.units,
+           (unsigned long long)counters->engine.units_shared,
            (unsigned long long)counters->engine.units_dropped,
            (unsigned long long)counters->engine.segments_evicted,
            (unsigned long long)counters->engine.window_fills,
@@ -240,7 +275,7 @@ static int usage(void)
 {
     fputs("usage: random_compare [--engine OPTIONS] [--seed N] [--count N] [--episodes N]\n"
           "                      [--limit N] [--noise] [--keep] [--counted] [--big] [--reach] "
-          "[--wrong]\n",
+          "[--shared] [--wrong]\n",
           stderr);
     return 2;
 }
@@ -248,12 +283,19 @@ static int usage(void)
 int main(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"engine", required_argument, NULL, 'e'}, {"seed", required_argument, NULL, 's'},
-        {"count", required_argument, NULL, 'c'},  {"episodes", required_argument, NULL, 'p'},
-        {"limit", required_argument, NULL, 'l'},  {"noise", no_argument, NULL, 'n'},
-        {"keep", no_argument, NULL, 'k'},         {"counted", no_argument, NULL, 'i'},
-        {"big", no_argument, NULL, 'b'},          {"reach", no_argument, NULL, 'r'},
-        {"wrong", no_argument, NULL, 'w'},        {0},
+        {"engine", required_argument, NULL, 'e'},
+        {"seed", required_argument, NULL, 's'},
+        {"count", required_argument, NULL, 'c'},
+        {"episodes", required_argument, NULL, 'p'},
+        {"limit", required_argument, NULL, 'l'},
+        {"noise", no_argument, NULL, 'n'},
+        {"keep", no_argument, NULL, 'k'},
+        {"counted", no_argument, NULL, 'i'},
+        {"big", no_argument, NULL, 'b'},
+        {"reach", no_argument, NULL, 'r'},
+        {"wrong", no_argument, NULL, 'w'},
+        {"shared", no_argument, NULL, 'h'},
+        {0},
     };
     struct options options = {.seed = 1, .count = 1, .episodes = 5};
     struct pair_counters counters = {0};
@@ -292,6 +334,9 @@ int main(int argc, char **argv)
         case 'r':
             options.reach = true;
             break;
+        case 'h':
+            options.shared = true;
+            break;
         case 'w':
             options.wrong = true;
             break;
@@ -311,8 +356,12 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < options.count && failures < 5; i++) {
         uint64_t too_long = counters.too_long;
 
+        if (options.shared) {
+            failures += !run_shared(&options, options.seed + i, &counters);
+            continue;
+        }
         if (!pair)
-            pair = pair_new(options.engine, options.noise);
+            pair = pair_new(options.engine, options.noise, NULL, NULL);
         failures += !run_seed(pair, &options, options.seed + i, &counters);
         if (options.keep && !failures && counters.too_long == too_long)
             continue;

@@ -30,6 +30,7 @@ KINDS = {
     "--noise": 6,  # kicks, flushes and interrupts at any time from another thread
     "--big": 4,
     "--reach": 3,  # U-mode reaches for what is not its own
+    "--shared": 20,  # each twice: the second time with the first one's code as a library
 }
 
 
@@ -49,9 +50,13 @@ def counts(result):
     return {name: int(value) for name, value in fields.items()} | {"traps": {int(k): int(v) for k, v in traps.items()}}
 
 
-@pytest.mark.parametrize("engine", PERMUTATIONS)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.lstrip("-") or "plain")
-def test_compare(engine, kind):
+# There are no libraries with some of the engine's options.
+CASES = [(kind, engine) for kind in KINDS for engine in PERMUTATIONS
+         if kind != "--shared" or ("audit" not in engine and "unit" not in engine)]
+
+
+@pytest.mark.parametrize("kind, engine", CASES, ids=lambda value: value.lstrip("-") or "plain")
+def test_compare(kind, engine):
     machines = KINDS[kind] * TIMES
     seed = os.environ.get("HOSPES_RANDOM_SEED", "1")
     command, result = compare("--engine", engine, "--seed", seed, "--count", str(machines), *kind.split())
@@ -59,6 +64,8 @@ def test_compare(engine, kind):
     n = counts(result)
     # What was run is worth something: translated code, most programs to their end, exceptions of each kind.
     assert n["too_long"] <= machines / 10
+    if kind == "--shared":
+        assert n["shared"] > 10 * machines, n
     # (Pages that are rewritten again and again are translated late, if they are not at once.)
     assert n["units"] > (20 if "heat=0" in engine else 5) * machines, n
     if kind in ("", "--keep"):

@@ -19,7 +19,8 @@ void rig_make_engine(struct rig *rig, const struct engine_type *type, const char
     struct engine_config config = {.memory = rig->as,
                                    .cpu_count = rig->cpu_count,
                                    .options = options,
-                                   .profile = rig->profile};
+                                   .profile = rig->profile,
+                                   .library = rig->library};
 
     rig->type = type;
     assert_int_equal(type->create(&config, &rig->engine, NULL), 0);

@@ -23,7 +23,8 @@ struct rig {
     const struct engine_type *type;
     struct address_space *as;
     struct engine *engine;
-    struct profile *profile; /* of the next engine; NULL, as at first: none */
+    struct profile *profile;       /* of the next engine; NULL, as at first: none */
+    const struct library *library; /* the same */
     unsigned cpu_count;
     struct engine_cpu *cpu[RIG_CPUS];
     struct riscv_hart hart[RIG_CPUS];

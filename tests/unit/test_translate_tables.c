@@ -30,7 +30,7 @@ static void test_regions_are_filled(void **state)
     struct tables tables;
     uint8_t *first[CODE_SEGMENTS];
 
-    assert_int_equal(tables_init(&tables, &memory), 0);
+    assert_int_equal(tables_init(&tables, &memory, 0), 0);
     for (unsigned region = 0; region < CODE_SEGMENTS; region++) {
         unsigned n = 0;
 
@@ -63,7 +63,7 @@ static void test_a_region_is_emptied(void **state)
     struct tables tables;
     uint8_t *kept;
 
-    assert_int_equal(tables_init(&tables, &memory), 0);
+    assert_int_equal(tables_init(&tables, &memory, 0), 0);
     kept = take(&tables, 3, 0, 40);
     while (take(&tables, 2, 0, 1000))
         ;
@@ -79,7 +79,7 @@ static void test_nothing_has_reference_0(void **state)
 {
     struct tables tables;
 
-    assert_int_equal(tables_init(&tables, &memory), 0);
+    assert_int_equal(tables_init(&tables, &memory, 0), 0);
     assert_null(tables_at(&tables, 0));
     assert_int_equal(tables_reference(&tables, NULL), 0);
     assert_int_not_equal(tables_reference(&tables, tables_top(&tables, 0)), 0);

@@ -56,7 +56,12 @@ unsigned emit_link(struct emitter *e, int32_t target, bool polls)
         e->full = true;
         return 0;
     }
-    if (pages) {
+    if (e->runtime->shared) {
+        if (pages || !e->runtime->shared->has(e->runtime->shared->ctx, (unsigned)target))
+            return LINK_NONE;
+        /* Who comes by a link may come from a page that was written since. */
+        polls = true;
+    } else if (pages) {
         edge = e->runtime->edge(e->runtime->edge_ctx, pages);
         if (edge == NATIVE_NO_EDGE)
             return LINK_NONE;
@@ -87,6 +92,12 @@ void emit_count(struct emitter *e, unsigned instructions)
 void emit_exit_link(struct emitter *e, unsigned index)
 {
     e->result->links[index].stub = here(&e->b);
+    /* It leads to its unit from the beginning; but an operation may have two ways out by it, of
+     * which the last one is the link's. */
+    if (e->runtime->shared) {
+        emit_out(e, e->result->links[index].target);
+        return;
+    }
     mov_ri(&e->b, RAX, (uintptr_t)link_record(e->records, index));
     jmp_to(&e->b, e->runtime->parts[e->result->links[index].call ? PART_LINK_CALL : PART_LINK]);
 }
@@ -114,7 +125,14 @@ static void cold_guest(struct emitter *e, const struct cold *cold)
 
 void emit_guest(struct emitter *e, const struct ir_insn *insn, unsigned width)
 {
-    mov_ri(&e->b, RAX, (uintptr_t)insn->fallback);
+    const struct host_shared *shared = e->runtime->shared;
+
+    if (shared)
+        lea(&e->b, OP_W, RAX,
+            at_fixed(shared->machine_records + (uint32_t)((const uint8_t *)insn->fallback -
+                                                          (const uint8_t *)shared->records)));
+    else
+        mov_ri(&e->b, RAX, (uintptr_t)insn->fallback);
     mov_ri(&e->b, RCX, NATIVE_INFO(insn->at, width, 0u, (uint32_t)insn->done));
     call_to(&e->b, e->runtime->parts[PART_GUEST]);
 }
@@ -143,7 +161,7 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
 static bool leaves_for_good(enum cold_kind kind)
 {
     return kind == COLD_STEP || kind == COLD_JUMP || kind == COLD_LINK_OUT || kind == COLD_FAR ||
-           kind == COLD_LOOKUP || kind == COLD_POLL || kind == COLD_RESERVE;
+           kind == COLD_LOOKUP || kind == COLD_POLL || kind == COLD_SPENT || kind == COLD_RESERVE;
 }
 
 /* Those that go on in line, where what is owed is owed still, and have the operation's registers.
@@ -220,6 +238,9 @@ static void emit_cold_part(struct emitter *e, const struct cold *cold)
         break;
     case COLD_POLL:
         emit_exit(e, PART_EXIT_POLL, cold->index);
+        break;
+    case COLD_SPENT:
+        cold_spent(e, cold);
         break;
     case COLD_DIVIDE:
         cold_divide(e, cold);
@@ -378,6 +399,11 @@ static void emit_region_insn(struct emitter *e, struct ir_insn *insn)
 
 void emit_poll(struct emitter *e, unsigned offset)
 {
+    if (e->runtime->shared) {
+        put8(&e->b, 0xf0);                                         /* lock */
+        op(&e->b, 0, 0xff, 1, at_fixed(e->runtime->shared->heat)); /* dec */
+        emit_cold(e, CC_S, COLD_SPENT, NULL, offset);
+    }
     alu_load(&e->b, OP_W, ALU_CMP, RSP, state_place(e->layout->poll_offset));
     emit_cold(e, CC_B, COLD_POLL, NULL, offset);
 }

@@ -205,7 +205,10 @@ static void reserve(struct emitter *e, const struct ir_insn *insn, unsigned widt
 {
     emit_guest(e, insn, width);
     emit_count(e, insn->done + 1u);
-    emit_cold_link(e, link);
+    if (link == LINK_NONE)
+        emit_out(e, insn->next);
+    else
+        emit_cold_link(e, link);
 }
 
 void cold_reserve(struct emitter *e, const struct cold *cold)

@@ -160,7 +160,7 @@ static void emit_branch(struct emitter *e, const struct ir_insn *insn)
 
     cc = int_compare_branch(e, insn);
     index = emit_link(e, (int32_t)insn->imm, is_backward(insn, insn->imm));
-    if (!is_inside(insn->imm)) {
+    if (index == LINK_NONE || !is_inside(insn->imm)) {
         emit_cold(e, cc, index == LINK_NONE ? COLD_LOOKUP : COLD_FAR, insn, index);
         return;
     }
@@ -194,11 +194,36 @@ void cold_far(struct emitter *e, const struct cold *cold)
     op(&e->b, 0, 0xff, 4, in_reg(RAX));
 }
 
+/* On by the code that the machine has made meanwhile; out where the jump cache leads here still. */
+void cold_spent(struct emitter *e, const struct cold *cold)
+{
+    uint8_t *miss, *known;
+
+    load_address(e, cold->index);
+    emit_probe(e);
+    miss = jcc_short(&e->b, CC_NE);
+    lea(&e->b, OP_W, RDX, at_fixed(e->result->start));
+    alu_load(&e->b, OP_W, ALU_CMP, RDX,
+             at_index(R14, RCX, 3, CONTEXT_AT(offsetof(struct native_context, jumps[0].code))));
+    known = jcc_short(&e->b, CC_NE);
+    emit_exit(e, PART_EXIT_POLL, cold->index);
+    jump_here(&e->b, known);
+    emit_known(e, 4);
+    jump_here(&e->b, miss);
+    call_to(&e->b, e->runtime->parts[PART_LOOKUP]);
+    op(&e->b, 0, 0xff, 4, in_reg(RAX));
+}
+
+void emit_out(struct emitter *e, int64_t target)
+{
+    load_address(e, target);
+    emit_lookup_inline(e);
+}
+
 void cold_lookup(struct emitter *e, const struct cold *cold)
 {
     emit_count(e, cold->insn->done + 1);
-    load_address(e, cold->insn->imm);
-    emit_lookup_inline(e);
+    emit_out(e, cold->insn->imm);
 }
 
 static void emit_jump(struct emitter *e, const struct ir_insn *insn)

@@ -84,6 +84,12 @@ void emit_base_check(struct emitter *e, unsigned base)
     alu_load(&e->b, OP_W, ALU_CMP, base, CONTEXT(window_size));
 }
 
+void emit_trap(struct emitter *e)
+{
+    put8(&e->b, 0x0f);
+    put8(&e->b, 0x0b);
+}
+
 void emit_audit(struct emitter *e)
 {
     ir_ref anchor = anchor_of(e);
@@ -95,8 +101,7 @@ void emit_audit(struct emitter *e)
     mov_ri(&e->b, RCX, WINDOW_SIZE + UINT64_C(2) * WINDOW_ANCHOR);
     alu_load(&e->b, OP_W, ALU_CMP, RAX, in_reg(RCX));
     good = jcc_short(&e->b, CC_B);
-    put8(&e->b, 0x0f); /* ud2 */
-    put8(&e->b, 0x0b);
+    emit_trap(e);
     jump_here(&e->b, good);
 }
 

@@ -95,6 +95,7 @@ enum cold_kind {
     COLD_UNFIT,     /* a base is beyond the window */
     COLD_AFTER,     /* the first round of the loop `index` was the last */
     COLD_POLL,      /* at the place `index` */
+    COLD_SPENT,     /* the same, where code of a library is dead or was executed often enough */
     COLD_DIVIDE,    /* by 0 or -1 */
     COLD_DIFFERENT, /* rax: what IR_COMPARE_SWAP found, and did not expect */
     COLD_RESERVE, /* does by its fallback what IR_COMPARE_SWAP begins with, and leaves by a link */
@@ -266,7 +267,7 @@ struct cold *emit_cold_from(struct emitter *e, enum cold_kind kind, const struct
                             unsigned index);
 void cold_back(struct emitter *e, struct cold *cold);
 /* Adds a link to bytes from the start of the unit's page, and returns its index, or LINK_NONE: it
- * leads to another page and there is no edge. */
+ * leads to another page and there is no edge, or to no unit of a library's page. */
 #define LINK_NONE UINT32_MAX
 unsigned emit_link(struct emitter *e, int32_t target, bool polls);
 /* Puts what stands behind so that 4 bytes, `before` bytes from here, can be patched at once. */
@@ -288,7 +289,9 @@ void emit_exit_link(struct emitter *e, unsigned index);
 void knowledge_forget(struct emitter *e);
 /* The anchor, or IR_ZERO in code that does not rely on it. */
 ir_ref anchor_of(const struct emitter *e);
-/* Dies (ud2) unless the anchor is where it has to be; see host_runtime.audit. */
+/* Dies (ud2). */
+void emit_trap(struct emitter *e);
+/* Dies unless the anchor is where it has to be; see host_runtime.audit. */
 void emit_audit(struct emitter *e);
 
 /* ---- emit_region.c ---- */
@@ -414,6 +417,9 @@ bool emit_flow(struct emitter *e, const struct ir_insn *insn);
 void emit_step(struct emitter *e, const struct ir_insn *insn);
 void cold_far(struct emitter *e, const struct cold *cold);
 void cold_lookup(struct emitter *e, const struct cold *cold);
+void cold_spent(struct emitter *e, const struct cold *cold);
+/* In an out-of-line part: on at bytes from the start of the page, without a link. */
+void emit_out(struct emitter *e, int64_t target);
 void cold_edge(struct emitter *e, const struct cold *cold);
 void cold_miss(struct emitter *e, const struct cold *cold);
 void cold_return(struct emitter *e, const struct cold *cold);

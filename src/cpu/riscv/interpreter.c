@@ -553,6 +553,11 @@ static void interpreter_idle(struct engine_cpu *cpu)
     code_cache_trim(cpu);
 }
 
+static int interpreter_make_library(struct engine_cpu *cpu, int fd)
+{
+    return cpu->engine->native ? native_library_make(cpu, fd) : -ENOTSUP;
+}
+
 #define HOOKS                                                                                      \
     .version = ENGINE_VERSION, .free = interpreter_free, .cpu_create = interpreter_cpu_create,     \
     .cpu_free = interpreter_cpu_free, .run = interpreter_run, .kick = interpreter_kick,            \
@@ -560,7 +565,8 @@ static void interpreter_idle(struct engine_cpu *cpu)
     .state_in = interpreter_state_in, .flush_tlb = interpreter_flush_tlb,                          \
     .forget = interpreter_forget, .flush_code = interpreter_flush_code,                            \
     .breakpoint = interpreter_breakpoint, .counters = interpreter_counters,                        \
-    .footprint = interpreter_footprint, .trim = interpreter_trim
+    .footprint = interpreter_footprint, .trim = interpreter_trim,                                  \
+    .make_library = interpreter_make_library
 
 const struct engine_type riscv_interpreter = {
     .name = "interpret",

@@ -130,7 +130,8 @@ static const struct lift_record *add_record(struct lifter *l)
     struct lift_record *record = &l->records[l->record_count++];
 
     code_make_op(record->op, &l->insn, l->unit->guest_count + 1);
-    record->length = l->insn.length;
+    record->length = (uint16_t)l->insn.length;
+    record->at = (uint16_t)l->at;
     return record;
 }
 

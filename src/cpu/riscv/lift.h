@@ -15,7 +15,8 @@ enum { LIFT_GLOBALS = 64, LIFT_INSTRUCTIONS = 320, LIFT_SHORTEST = 4, LIFT_OPERA
 /* A record for an instruction that the interpreter's functions do: two slots, as there. */
 struct lift_record {
     struct op op[2];
-    uint32_t length; /* bytes */
+    uint16_t length; /* bytes */
+    uint16_t at;     /* from the start of the page */
 };
 
 /* Whether there is a unit already for what begins `offset` bytes into the page. */

@@ -318,6 +318,22 @@ static const void *interpret_to_code(struct engine_cpu *cpu)
     return code;
 }
 
+/* The same by all that there is. A library's units have no links, so that more of them are asked
+ * for than the caches hold. */
+static const void *find_shared(struct engine_cpu *cpu, uint64_t pc)
+{
+    struct native *native = cpu->engine->native;
+    struct unit *unit;
+    uint64_t at;
+
+    if (!native->has_library || !is_anchored(cpu) || !native_find_place(cpu, pc, &at))
+        return NULL;
+    mutex_lock(&cpu->engine->native->translator.lock);
+    unit = find_locked(cpu, at, pc);
+    mutex_unlock(&cpu->engine->native->translator.lock);
+    return unit ? unit_poll_entry(&native->translator, unit) : NULL;
+}
+
 /* The code at `pc`, or at where the hart is after a while. A call that came back meanwhile goes on
  * behind itself. */
 static struct native_value code_from(struct engine_cpu *cpu, uint64_t pc, bool call)
@@ -325,6 +341,8 @@ static struct native_value code_from(struct engine_cpu *cpu, uint64_t pc, bool c
     struct native_context *context = context_of(cpu);
     const void *code = find_code(cpu, pc);
 
+    if (!code)
+        code = find_shared(cpu, pc);
     if (!code) {
         cpu->hart->pc = pc;
         code = interpret_to_code(cpu);
@@ -427,7 +445,29 @@ const struct native_helpers native_helpers = {
     .link = help_link,
 };
 
-/* Perhaps the unit is dead; perhaps it is worth a region. */
+static int translate_locked(struct engine_cpu *cpu, const struct unit_source *source, uint64_t pc,
+                            struct unit **unit) REQUIRES(cpu->engine->native->translator.lock);
+
+/* A library's unit that was executed often gets one of the machine's own in its place, with links
+ * to others, if there is room for it. */
+static void replace_spent(struct engine_cpu *cpu, uint64_t pc, uint64_t at)
+{
+    struct native *native = cpu->engine->native;
+    struct translator *t = &native->translator;
+    struct unit_source source = {.page = at >> PAGE_SHIFT, .next = UINT64_MAX};
+    struct unit *unit, *own;
+
+    source.generation = code_mark(cpu, native->ram, source.page);
+    mutex_lock(&cpu->engine->native->translator.lock);
+    translator_check_page(t, source.page, source.generation);
+    unit = translator_find(t, source.page, at & (PAGE_SIZE - 1), native_is_windowed(cpu));
+    if (unit && translator_is_spent(t, unit) &&
+        (native_pressure(cpu) || translate_locked(cpu, &source, pc, &own)) && !unit->dead)
+        translator_renew(t, unit);
+    mutex_unlock(&cpu->engine->native->translator.lock);
+}
+
+/* Perhaps the unit is dead; perhaps it is a library's, and spent; perhaps it is worth a region. */
 static void left_by_poll(struct engine_cpu *cpu)
 {
     uint64_t pc = cpu->hart->pc, at;
@@ -436,6 +476,8 @@ static void left_by_poll(struct engine_cpu *cpu)
     if (!native_find_place(cpu, pc, &at))
         return;
     place_code_of(cpu, at)->place = UINT64_MAX;
+    if (cpu->engine->native->has_library)
+        replace_spent(cpu, pc, at);
     native_region_sample(cpu, at);
 }
 
@@ -464,6 +506,7 @@ bool native_is_hot(struct engine_cpu *cpu, const uint8_t *host, uint32_t generat
     page =
         translator_check_page(t, offset >> PAGE_SHIFT, generation_of(native, offset >> PAGE_SHIFT));
     hot = unit_page_find(t, page, offset & (PAGE_SIZE - 1), native_is_windowed(cpu)) ||
+          native_library_has(native, native_place_key(cpu, offset), generation) ||
           (!native_pressure(cpu) &&
            native_profile_has(native, native_place_key(cpu, offset), generation));
     mutex_unlock(&t->lock);
@@ -522,6 +565,7 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, bool h
 {
     struct native *native = cpu->engine->native;
     struct unit_source source = {.page = at >> PAGE_SHIFT, .next = UINT64_MAX};
+    struct unit *shared = NULL;
     uint64_t next;
     int r = 0;
 
@@ -532,10 +576,12 @@ static int translate_at(struct engine_cpu *cpu, uint64_t pc, uint64_t at, bool h
     }
     mutex_lock(&cpu->engine->native->translator.lock);
     *unit = find_locked(cpu, at, pc);
-    if (!*unit && had && native_pressure(cpu)) {
+    if (!*unit)
+        shared = native_library_take(native, native_place_key(cpu, at), source.generation);
+    if (!*unit && !shared && had && native_pressure(cpu)) {
         r = -EAGAIN;
     } else if (!*unit) {
-        r = translate_locked(cpu, &source, pc, unit);
+        r = shared ? 0 : translate_locked(cpu, &source, pc, unit);
         if (!r) {
             native_profile_note(native, native_place_key(cpu, at), source.generation);
             if (native->regions_at_once)
@@ -751,6 +797,7 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->translation_ns = t->stats.nanoseconds;
     counters->units_dropped = t->stats.killed;
     counters->units_profiled = cpu->engine->native->units_profiled;
+    counters->units_shared = t->shared.units;
     counters->pages_hashed = cpu->engine->native->pages_hashed;
     counters->segments_evicted = t->stats.evicted_segments;
     counters->regions = t->stats.regions;
@@ -766,6 +813,7 @@ void native_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint
 
     mutex_lock(&t->lock);
     translator_footprint(t, &footprint->code, &footprint->tables, &footprint->spare);
+    footprint->library = t->shared.code_bytes;
     mutex_unlock(&t->lock);
 }
 

@@ -57,5 +57,7 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
 /* As engine_type.footprint() and trim(). */
 void native_footprint(struct engine_cpu *cpu, struct engine_footprint *footprint);
 uint64_t native_trim(struct engine_cpu *cpu);
+/* As engine_type.make_library(). */
+int native_library_make(struct engine_cpu *cpu, int fd) MUST_CHECK;
 
 #endif

@@ -149,7 +149,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
         return r;
     native = calloc(1, sizeof(*native));
     r = native ? translator_init(&native->translator, host_native(), &layout, &native_helpers,
-                                 options.code)
+                                 options.code, config->library)
                : -ENOMEM;
     if (r) {
         free(native);
@@ -162,6 +162,11 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     native->ram = memory_main_ram(config->memory);
     if (native_profile_init(native, config->profile))
         log_say(config->log, LOG_WARN, "no memory for the code profile");
+    /* Units of a library are as they were made. */
+    if (options.audit || options.unit < UNIT_INSTRUCTIONS)
+        native->translator.shared.library = NULL;
+    if (native_library_init(native))
+        log_say(config->log, LOG_WARN, "no memory for the library of translated code");
     native->translator.runtime.audit = options.audit != 0;
     native->unit_limit = (unsigned)options.unit;
     native->translator.spare_ns = options.spare * UINT64_C(1000000000);
@@ -193,6 +198,7 @@ void native_free(struct native *native)
     native_regions_stop(native);
     translator_release(&native->translator);
     native_profile_release(native);
+    native_library_release(native);
     free(native);
 }
 

@@ -56,6 +56,9 @@ struct native {
     struct page_known *known GUARDED_BY(translator.lock); /* one a page of main RAM, for it */
     uint64_t units_profiled GUARDED_BY(translator.lock);
     uint64_t pages_hashed GUARDED_BY(translator.lock);
+    bool has_library;
+    struct page_shared *shared GUARDED_BY(translator.lock); /* one a page of main RAM; NULL: there
+                                                             * is no library */
 };
 
 /* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same
@@ -172,8 +175,21 @@ void native_profile_release(struct native *native);
 /* (lock) Whether the place (native_place_key()) was worth a unit in an earlier run, or in this one,
  * if the page of RAM, which is marked (code_mark()), is at this writing. */
 bool native_profile_has(struct native *native, uint64_t at, uint32_t generation);
+/* (lock) What the profile calls the page of RAM as it is now; PROFILE_NONE: nobody has asked. */
+uint32_t native_profile_number(const struct native *native, uint64_t page);
 /* (lock) A unit was made there. */
 void native_profile_note(struct native *native, uint64_t at, uint32_t generation);
+
+/* ---- native_library.c ---- */
+
+/* -ENOMEM. */
+int native_library_init(struct native *native) MUST_CHECK;
+void native_library_release(struct native *native);
+/* (lock) Whether a library has a unit for the place (native_place_key()), if the page of RAM, which
+ * is marked, is at this writing. */
+bool native_library_has(struct native *native, uint64_t at, uint32_t generation);
+/* (lock) That unit, live from now on; NULL: there is none, or it cannot be at the moment. */
+struct unit *native_library_take(struct native *native, uint64_t at, uint32_t generation);
 
 /* ---- native_window.c ---- */
 

@@ -72,6 +72,16 @@ bool native_profile_has(struct native *native, uint64_t at, uint32_t generation)
     return number != UNKNOWN && profile_has(native->profile, number, at & (PAGE_SIZE - 1));
 }
 
+uint32_t native_profile_number(const struct native *native, uint64_t page)
+{
+    const struct page_known *known = &native->known[page];
+
+    return known->asked && known->number != UNKNOWN &&
+                   known->generation == native_generation_of(native, page)
+               ? known->number
+               : PROFILE_NONE;
+}
+
 void native_profile_note(struct native *native, uint64_t at, uint32_t generation)
 {
     uint32_t number;

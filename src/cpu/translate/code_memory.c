@@ -16,23 +16,27 @@ enum { IN_LINE_BEGIN = 10, IN_LINE_LEAST = 8, IN_LINE_MOST = 13, IN_LINE_SMALL =
  * Shared anonymous memory, which a mremap() from a size of 0 maps a second time. A memfd would do
  * as well, but perf asks its map for names only where a mapping is anonymous.
  */
-int code_memory_init(struct code_memory *memory, uint64_t size)
+int code_memory_init(struct code_memory *memory, uint64_t size, uint64_t span)
 {
     void *write, *run;
 
     *memory = (struct code_memory){0};
     if (size < (1u << 20) || size > (1u << 30))
         return -EINVAL;
+    if (span < size)
+        span = size;
     write =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (write == MAP_FAILED)
         return -errno;
-    run = mremap(write, 0, size, MREMAP_MAYMOVE);
-    if (run == MAP_FAILED || mprotect(run, size, PROT_READ | PROT_EXEC)) {
+    run = mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (run == MAP_FAILED ||
+        mremap(write, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, run) == MAP_FAILED ||
+        mprotect(run, size, PROT_READ | PROT_EXEC)) {
         int r = -errno;
 
         if (run != MAP_FAILED)
-            munmap(run, size);
+            munmap(run, span);
         munmap(write, size);
         return r;
     }
@@ -46,6 +50,7 @@ int code_memory_init(struct code_memory *memory, uint64_t size)
     memory->write = write;
     memory->run = run;
     memory->size = size;
+    memory->span = span;
     memory->end = (uint32_t)size;
     return 0;
 }
@@ -55,7 +60,7 @@ void code_memory_release(struct code_memory *memory)
     if (!memory->write)
         return;
     munmap(memory->write, memory->size);
-    munmap((void *)memory->run, memory->size);
+    munmap((void *)memory->run, memory->span);
     memory->write = NULL;
 }
 

@@ -22,6 +22,7 @@ struct code_memory {
     uint8_t *write;     /* the writable view */
     const uint8_t *run; /* the executable one */
     uint64_t size;      /* bytes, of all */
+    uint64_t span;      /* bytes of addresses from `run` on that are the memory's */
     uint32_t fixed;     /* bytes of the runtime */
     uint32_t segment_size;
     unsigned segment;   /* that is being filled */
@@ -31,8 +32,9 @@ struct code_memory {
     uint32_t held[CODE_SEGMENTS];    /* and of both, when it was left */
 };
 
-/* `size`: bytes, at least 1 MiB, at most 1 GiB. Returns 0 or -errno. */
-int code_memory_init(struct code_memory *memory, uint64_t size) MUST_CHECK;
+/* `size`: bytes, at least 1 MiB, at most 1 GiB. `span`: as many addresses from `run` on stay free
+ * for others, if that is more. Returns 0 or -errno. */
+int code_memory_init(struct code_memory *memory, uint64_t size, uint64_t span) MUST_CHECK;
 void code_memory_release(struct code_memory *memory);
 /* What was emitted so far is the runtime; segments begin behind it. */
 void code_memory_fix(struct code_memory *memory);

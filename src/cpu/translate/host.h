@@ -16,6 +16,21 @@ struct link;
 /* The i-th of the records given to compile(): what the helpers `edge` and `link` will be told. */
 struct link *link_record(struct link *records, unsigned i);
 
+/*
+ * Code for a library (library.h), which no machine can write: it names nothing of a machine's but
+ * by its distance, has no links but to other units of the library's page, and its polls count down
+ * a word that is the machine's own, and leave when that is below 0: the unit is dead then, or worth
+ * one that the machine makes for itself.
+ */
+struct host_shared {
+    uint32_t heat;            /* code_memory offset of that word */
+    const void *records;      /* where the fallbacks of the unit point to when it is compiled, */
+    uint32_t machine_records; /* and the code_memory offset where they will be */
+    /* Whether there will be a unit, for the same kind of code, that begins there in the page. */
+    bool (*has)(void *ctx, unsigned offset);
+    void *ctx;
+};
+
 /* The code that all units share, emitted once a machine. */
 struct host_runtime {
     const struct guest_layout *layout;
@@ -26,6 +41,7 @@ struct host_runtime {
     uint64_t parts[24]; /* the emitter's own: addresses of thunks and constants */
     bool counting;      /* units count guest instructions */
     bool audit;         /* for tests: units look whether what they rely on is so, or die */
+    const struct host_shared *shared; /* NULL, but where code for a library is made */
     /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
     uint32_t (*edge)(void *ctx, int64_t pages);
     void *edge_ctx;

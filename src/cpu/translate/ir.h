@@ -202,6 +202,8 @@ struct ir_unit {
 
 /* Can the operation leave the unit or be seen from outside? What stands before it must be done. */
 bool ir_is_visible(const struct ir_insn *insn);
+/* Whether it jumps to its own start. */
+bool ir_loops(const struct ir_unit *unit);
 /* Folds constants, joins address computations, drops what is overwritten unseen. Linear. */
 void ir_optimise(struct ir_unit *unit);
 /* Writes the operation as text, at most `size` bytes with the NUL. */

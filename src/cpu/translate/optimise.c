@@ -364,3 +364,12 @@ void ir_optimise(struct ir_unit *unit)
     forward(unit);
     backward(unit);
 }
+
+bool ir_loops(const struct ir_unit *ir)
+{
+    for (unsigned i = 0; i < ir->count; i++)
+        if ((ir->insns[i].op == IR_BRANCH || ir->insns[i].op == IR_JUMP) &&
+            ir->insns[i].imm == ir->start)
+            return true;
+    return false;
+}

@@ -11,11 +11,12 @@
 
 enum { ALIGNMENT = 8 };
 
-int tables_init(struct tables *tables, const struct code_memory *memory)
+int tables_init(struct tables *tables, const struct code_memory *memory, size_t more)
 {
     *tables = (struct tables){.region_size = memory->segment_size & ~(ALIGNMENT - 1u)};
-    tables->base = mmap(LOW_ADDRESS, (size_t)CODE_SEGMENTS * tables->region_size,
-                        PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    tables->size = (size_t)CODE_SEGMENTS * tables->region_size + more;
+    tables->base = mmap(LOW_ADDRESS, tables->size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (tables->base == MAP_FAILED) {
         tables->base = NULL;
         return -errno;
@@ -28,7 +29,7 @@ int tables_init(struct tables *tables, const struct code_memory *memory)
 void tables_release(struct tables *tables)
 {
     if (tables->base)
-        munmap(tables->base, (size_t)CODE_SEGMENTS * tables->region_size);
+        munmap(tables->base, tables->size);
 }
 
 void tables_empty(struct tables *tables, unsigned region)

@@ -19,6 +19,7 @@
 
 struct tables {
     uint8_t *base;
+    size_t size; /* bytes of all */
     uint32_t region_size;
     struct {
         uint32_t used;  /* bytes from its start */
@@ -26,8 +27,9 @@ struct tables {
     } regions[CODE_SEGMENTS];
 };
 
-/* As many bytes as the code may have, of which what is used is touched. Returns 0 or -errno. */
-int tables_init(struct tables *tables, const struct code_memory *memory) MUST_CHECK;
+/* As many bytes as the code may have, of which what is used is touched, and `more` behind them that
+ * have references, too, and are the caller's (tables_more()). Returns 0 or -errno. */
+int tables_init(struct tables *tables, const struct code_memory *memory, size_t more) MUST_CHECK;
 void tables_release(struct tables *tables);
 void tables_empty(struct tables *tables, unsigned region);
 /* The same, and its memory goes back to the host. */
@@ -39,6 +41,11 @@ void *tables_top(const struct tables *tables, unsigned region);
 bool tables_have_room(const struct tables *tables, unsigned region, const void *end) MUST_CHECK;
 /* Takes what was written up to `end`, and adds the unit that lies in it to the list. */
 void tables_take(struct tables *tables, unsigned region, const void *unit, const void *end);
+
+static inline void *tables_more(const struct tables *tables)
+{
+    return tables->base + (size_t)CODE_SEGMENTS * tables->region_size;
+}
 
 static inline unsigned tables_units(const struct tables *tables, unsigned region)
 {

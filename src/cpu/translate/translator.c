@@ -2,8 +2,6 @@
 #include "cpu/translate/translator.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,9 +124,10 @@ uint32_t translator_next_edge(const struct translator *t, uint64_t page, uint64_
 
 int translator_init(struct translator *t, const struct host_type *host,
                     const struct guest_layout *layout, const struct native_helpers *helpers,
-                    uint64_t size)
+                    uint64_t size, const struct library *library)
 {
-    int r = code_memory_init(&t->memory, size);
+    bool shares = library && size <= LIBRARY_AT;
+    int r = code_memory_init(&t->memory, size, shares ? LIBRARY_SPAN : 0);
 
     if (r)
         return r;
@@ -142,7 +141,8 @@ int translator_init(struct translator *t, const struct host_type *host,
     r = host->make_runtime(&t->memory, &t->runtime);
     if (!r) {
         code_memory_fix(&t->memory);
-        r = tables_init(&t->tables, &t->memory);
+        r = tables_init(&t->tables, &t->memory,
+                        shares ? library_header(library)->units * sizeof(struct unit) : 0);
     }
     t->edges = calloc(EDGES_MAX, sizeof(*t->edges));
     if (!r && !t->edges)
@@ -154,6 +154,9 @@ int translator_init(struct translator *t, const struct host_type *host,
         mutex_release(&t->lock);
         return r;
     }
+    /* Without it is as well. */
+    if (shares && shared_attach(&t->shared, library, &t->memory, &t->runtime))
+        t->shared.library = NULL;
     atomic_init(&t->epoch, 1);
     return 0;
 }
@@ -174,6 +177,7 @@ void translator_release(struct translator *t)
     if (t->perf_map >= 0)
         close(t->perf_map);
     tables_release(&t->tables);
+    shared_release(&t->shared);
     code_memory_release(&t->memory);
     mutex_release(&t->lock);
 }
@@ -291,15 +295,50 @@ struct unit *unit_page_find(struct translator *t, const struct unit_page *page, 
     return translator_find(t, page->page, offset, windowed);
 }
 
+/* ---- units of a library ---- */
+
+static struct unit *shared_unit(const struct translator *t, uint32_t number)
+{
+    return (struct unit *)tables_more(&t->tables) + number;
+}
+
+static bool is_shared(const struct translator *t, const struct unit *unit)
+{
+    return shared_has(&t->shared, unit->start);
+}
+
+static uint32_t shared_number(const struct translator *t, const struct unit *unit)
+{
+    return (uint32_t)(unit - shared_unit(t, 0));
+}
+
+bool translator_is_spent(const struct translator *t, const struct unit *unit)
+{
+    return is_shared(t, unit) && shared_is_spent(&t->shared, shared_number(t, unit));
+}
+
+void translator_renew(struct translator *t, const struct unit *unit)
+{
+    shared_renew(&t->shared, shared_number(t, unit));
+}
+
 /* ---- accesses that failed ---- */
 
 /* The unit whose code holds `offset`, in line or out of line; NULL: none. Dead ones are there as
  * long as CPUs may be in them. */
 static const struct unit *unit_at(const struct translator *t, uint32_t offset)
 {
-    unsigned segment = code_memory_segment_of(&t->memory, offset);
-    bool in_line = code_memory_is_in_line(&t->memory, offset);
-    unsigned low = 0, high = tables_units(&t->tables, segment);
+    unsigned segment, low = 0, high;
+    bool in_line;
+
+    if (shared_has(&t->shared, offset)) {
+        uint32_t number = library_unit_at(t->shared.library, offset);
+
+        return number == LIBRARY_NONE ? NULL : shared_unit(t, number);
+    }
+    segment = code_memory_segment_of(&t->memory, offset);
+    in_line = code_memory_is_in_line(&t->memory, offset);
+    high = tables_units(&t->tables, segment);
 
     while (low < high) {
         unsigned mid = (low + high) / 2;
@@ -317,15 +356,26 @@ static const struct unit *unit_at(const struct translator *t, uint32_t offset)
     return NULL;
 }
 
+/* Of a unit of the machine's own. */
 static struct host_access *accesses_of(const struct unit *unit)
 {
     return (struct host_access *)(uintptr_t)&unit->links[unit->link_count];
 }
 
-/* The access of the instruction at `offset`. */
-static const struct host_access *access_at(const struct unit *unit, uint32_t offset)
+static const struct host_access *any_accesses_of(const struct translator *t,
+                                                 const struct unit *unit)
 {
-    const struct host_access *accesses = accesses_of(unit);
+    if (!is_shared(t, unit))
+        return accesses_of(unit);
+    return library_accesses(t->shared.library,
+                            library_unit(t->shared.library, shared_number(t, unit)));
+}
+
+/* The access of the instruction at `offset`. */
+static const struct host_access *access_at(const struct translator *t, const struct unit *unit,
+                                           uint32_t offset)
+{
+    const struct host_access *accesses = any_accesses_of(t, unit);
 
     for (unsigned i = 0; i < unit->access_count; i++)
         if (accesses[i].at == offset - unit->start)
@@ -334,14 +384,14 @@ static const struct host_access *access_at(const struct unit *unit, uint32_t off
 }
 
 /* The access whose check's call ends at `offset`. */
-static const struct host_access *access_called(const struct unit *unit, uint32_t offset,
-                                               unsigned check_size)
+static const struct host_access *access_called(const struct translator *t, const struct unit *unit,
+                                               uint32_t offset)
 {
-    const struct host_access *accesses = accesses_of(unit);
+    const struct host_access *accesses = any_accesses_of(t, unit);
     uint32_t end = unit->cold_start;
 
     for (unsigned i = 0; i < unit->access_count; i++) {
-        end += accesses[i].checked ? check_size : 0;
+        end += accesses[i].checked ? t->host->check_size : 0;
         if (accesses[i].checked && end == offset)
             return &accesses[i];
     }
@@ -350,8 +400,15 @@ static const struct host_access *access_called(const struct unit *unit, uint32_t
 
 static bool is_of_unit(const struct translator *t, uint64_t offset)
 {
-    return offset >= t->memory.fixed &&
-           offset < t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS;
+    return (offset >= t->memory.fixed &&
+            offset < t->memory.fixed + (uint64_t)t->memory.segment_size * CODE_SEGMENTS) ||
+           (offset < LIBRARY_SPAN && shared_has(&t->shared, (uint32_t)offset));
+}
+
+static bool is_in_line(const struct translator *t, uint32_t offset)
+{
+    return shared_has(&t->shared, offset) ? offset < LIBRARY_COLD_AT
+                                          : code_memory_is_in_line(&t->memory, offset);
 }
 
 uint64_t translator_fault(struct translator *t, uint64_t pc)
@@ -364,7 +421,7 @@ uint64_t translator_fault(struct translator *t, uint64_t pc)
         return 0;
     mutex_lock(&t->lock);
     unit = unit_at(t, (uint32_t)offset);
-    access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+    access = unit ? access_at(t, unit, (uint32_t)offset) : NULL;
     if (access && access->own_code)
         to = (uintptr_t)code_memory_run(&t->memory, unit->cold_start + (uint32_t)access->imm);
     else if (access)
@@ -381,13 +438,13 @@ struct host_access translator_access(struct translator *t, uint64_t where, uint6
     struct host_access found;
 
     mutex_lock(&t->lock);
-    if (is_of_unit(t, offset - 1) && code_memory_is_in_line(&t->memory, (uint32_t)offset - 1)) {
+    if (is_of_unit(t, offset - 1) && is_in_line(t, (uint32_t)offset - 1)) {
         unit = unit_at(t, (uint32_t)offset);
-        access = unit ? access_at(unit, (uint32_t)offset) : NULL;
+        access = unit ? access_at(t, unit, (uint32_t)offset) : NULL;
     } else if (is_of_unit(t, offset - 1)) {
         /* Behind the unit's last byte, perhaps. */
         unit = unit_at(t, (uint32_t)offset - 1);
-        access = unit ? access_called(unit, (uint32_t)offset, t->host->check_size) : NULL;
+        access = unit ? access_called(t, unit, (uint32_t)offset) : NULL;
     }
     BUG_ON(!access || access->own_code);
     found = *access;
@@ -476,7 +533,10 @@ static void unit_kill(struct translator *t, struct unit *unit)
         if (unit->links[i].to)
             incoming_remove(t, &unit->links[i]);
     hash_remove(t, unit);
-    t->host->close_entry(&t->memory, unit->start);
+    if (is_shared(t, unit))
+        shared_closed(&t->shared, shared_number(t, unit));
+    else
+        t->host->close_entry(&t->memory, unit->start);
     unit->dead = true;
     t->stats.killed++;
 }
@@ -542,15 +602,19 @@ static void segment_retire(struct translator *t, unsigned segment)
     t->stats.evicted_segments++;
 }
 
+/* Each CPU has left translated code since. */
+static bool is_left_since(const struct translator *t, uint64_t epoch)
+{
+    for (const struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next)
+        if (atomic_load(&cpu->seen) < epoch)
+            return false;
+    return true;
+}
+
 /* Nobody is in it any more. */
 static bool segment_is_free(const struct translator *t, unsigned segment)
 {
-    if (!tables_units(&t->tables, segment))
-        return true;
-    for (const struct translator_cpu *cpu = t->cpus; cpu; cpu = cpu->next)
-        if (atomic_load(&cpu->seen) < t->retired[segment])
-            return false;
-    return true;
+    return !tables_units(&t->tables, segment) || is_left_since(t, t->retired[segment]);
 }
 
 /* The one that was left longest ago, if that is long enough; that being filled, if not. */
@@ -649,16 +713,6 @@ static int segment_next(struct translator *t)
     return 0;
 }
 
-/* Whether it jumps to its own start. */
-static bool is_loop(const struct ir_unit *ir)
-{
-    for (unsigned i = 0; i < ir->count; i++)
-        if ((ir->insns[i].op == IR_BRANCH || ir->insns[i].op == IR_JUMP) &&
-            ir->insns[i].imm == ir->start)
-            return true;
-    return false;
-}
-
 /* The records' addresses go into the code, so that there must be enough before it is made. */
 static unsigned links_wanted(const struct ir_unit *ir, bool loops)
 {
@@ -711,7 +765,7 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
                         struct unit_fallbacks *fallbacks, struct unit **out)
 {
     struct host_unit *compiled = &t->compiled;
-    bool loops = is_loop(&t->scratch);
+    bool loops = ir_loops(&t->scratch);
     unsigned segment = t->memory.segment, links = links_wanted(&t->scratch, loops);
     uint8_t *top = tables_top(&t->tables, segment);
     struct unit *unit = (struct unit *)(void *)(top + round_up(fallbacks->size, 8));
@@ -746,55 +800,24 @@ static int unit_compile(struct translator *t, const struct unit_source *source,
     return 0;
 }
 
-/* A map that is not complete is of use too. */
-static void perf_map_add(struct translator *t, const struct unit *unit, uint64_t vaddr)
+static void unit_list(struct translator *t, struct unit *unit, struct unit_page *page)
 {
-    const char *kind = unit->region     ? unit->windowed ? "-windowed-region" : "-region"
-                       : unit->windowed ? "-windowed"
-                                        : "";
-    char line[160];
-    int length;
+    uint32_t *slot = &t->hash[unit_hash(unit->page, unit->offset)];
 
-    if (t->perf_map < 0)
-        return;
-    length = snprintf(line, sizeof(line), "%llx %x guest-%llx%s\n%llx %x guest-%llx%s-cold\n",
-                      (unsigned long long)(uintptr_t)unit_poll_entry(t, unit), unit->size,
-                      (unsigned long long)vaddr, kind,
-                      (unsigned long long)(uintptr_t)code_memory_run(&t->memory, unit->cold_start),
-                      unit->cold_size, (unsigned long long)vaddr, kind);
-    if (write(t->perf_map, line, (size_t)length) != length) {
-        close(t->perf_map);
-        t->perf_map = -1;
-    }
-}
-
-int translator_open_perf_map(struct translator *t)
-{
-    char path[48];
-    int r = 0;
-
-    snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
-    mutex_lock(&t->lock);
-    t->perf_map = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (t->perf_map < 0)
-        r = -errno;
-    mutex_unlock(&t->lock);
-    return r;
+    unit->hash_next = *slot;
+    *slot = reference(t, unit);
+    page_add(t, page, unit);
 }
 
 /* The lists that it is in. */
 static void unit_enter(struct translator *t, struct unit *unit, struct unit_page *page,
                        struct unit_page *next)
 {
-    uint32_t *slot = &t->hash[unit_hash(unit->page, unit->offset)];
-
     uint32_t filled = tables_filled(&t->tables, t->memory.segment);
 
     tables_take(&t->tables, t->memory.segment, unit, accesses_of(unit) + unit->access_count);
     t->stats.table_bytes += tables_filled(&t->tables, t->memory.segment) - filled;
-    unit->hash_next = *slot;
-    *slot = reference(t, unit);
-    page_add(t, page, unit);
+    unit_list(t, unit, page);
     if (next) {
         unit->next_next = next->reaching;
         next->reaching = reference(t, unit);
@@ -877,7 +900,58 @@ int translator_make(struct translator *t, const struct unit_source *source, uint
     if (old)
         unit_replace(t, old, unit);
     stats_add(t, unit, monotonic_ns() - began);
-    perf_map_add(t, unit, vaddr);
+    translator_perf_add(t, unit, vaddr);
     *out = unit;
     return 0;
+}
+
+/* ---- taking a library's units ---- */
+
+/* Since when its code may be executed for another page: once that was asked for, no CPU finds what
+ * it knew of the library's page any more when it has passed translator_enter(). */
+static bool shared_page_is_free(struct translator *t, struct shared_page *shared)
+{
+    if (shared->page == NO_PAGE)
+        return true;
+    if (shared->live)
+        return false;
+    if (!shared->retired)
+        shared->retired = atomic_fetch_add(&t->epoch, 1) + 1;
+    return is_left_since(t, shared->retired);
+}
+
+struct unit *translator_take(struct translator *t, uint64_t number, uint32_t generation,
+                             uint32_t taken)
+{
+    const struct library_unit *from = library_unit(t->shared.library, taken);
+    struct shared_page *shared = &t->shared.pages[from->page];
+    struct unit *unit = shared_unit(t, taken);
+    struct unit_page *page;
+
+    if (number >= NO_PAGE || (unit->size && !unit->dead))
+        return NULL;
+    if ((shared->page != number || shared->generation != generation) &&
+        !shared_page_is_free(t, shared))
+        return NULL;
+    page = page_get(t, number, generation);
+    if (!page)
+        return NULL;
+    page_check(t, page, generation);
+    shared->page = (uint32_t)number;
+    shared->generation = generation;
+    *unit = (struct unit){.page = (uint32_t)number,
+                          .next = NO_PAGE,
+                          .offset = from->place & ~1u,
+                          .windowed = from->place & 1,
+                          .loops = from->loops,
+                          .start = from->start,
+                          .entry = from->entry,
+                          .size = from->size,
+                          .cold_start = from->cold_start,
+                          .cold_size = from->cold_size,
+                          .access_count = from->access_count};
+    unit_list(t, unit, page);
+    shared_opened(&t->shared, taken);
+    atomic_fetch_add_explicit(&t->published, 1, memory_order_release);
+    return unit;
 }

@@ -26,6 +26,7 @@
 
 #include "base/thread.h"
 #include "cpu/translate/host.h"
+#include "cpu/translate/shared.h"
 #include "cpu/translate/tables.h"
 
 enum { UNIT_HASH_SIZE = 1 << 16, PAGE_HASH_SIZE = 1 << 14, EDGE_HASH_SIZE = 1 << 16 };
@@ -110,6 +111,7 @@ struct translator {
     struct host_runtime runtime;
     struct code_memory memory;
     struct tables tables GUARDED_BY(lock);
+    struct shared shared GUARDED_BY(lock);
     _Atomic uint64_t epoch;
     /* Moves on when a unit was made. Translated code leads a CPU into units that another one made;
      * the helpers acquire what was written for them (fallbacks) by reading this. */
@@ -137,14 +139,17 @@ struct translator {
     struct host_unit compiled GUARDED_BY(lock);
 };
 
-/* `size`: bytes of code and of the tables for it. Returns 0 or -errno. */
+/* `size`: bytes of code and of the tables for it. `library`, which outlives it: NULL, or what is
+ * used if it fits (shared_attach()). Returns 0 or -errno. */
 int translator_init(struct translator *t, const struct host_type *host,
                     const struct guest_layout *layout, const struct native_helpers *helpers,
-                    uint64_t size) MUST_CHECK;
+                    uint64_t size, const struct library *library) MUST_CHECK;
 void translator_release(struct translator *t);
 /* Writes a line a unit to /tmp/perf-PID.map from now on, where perf looks for names: the guest's
  * virtual address when it was translated. Returns 0 or -errno. */
 int translator_open_perf_map(struct translator *t) MUST_CHECK;
+/* (lock) A line for the unit, if there is such a file. */
+void translator_perf_add(struct translator *t, const struct unit *unit, uint64_t vaddr);
 
 /* The pressure of now, 0 to TRANSLATOR_PRESSURE: it fades while nothing is evicted. Any thread. */
 enum { TRANSLATOR_PRESSURE = 8 };
@@ -191,6 +196,15 @@ struct unit_fallbacks {
 int translator_make(struct translator *t, const struct unit_source *source, uint64_t vaddr,
                     const struct native_context *context, struct unit_fallbacks fallbacks,
                     struct unit **unit) MUST_CHECK;
+/* (lock) The library's unit is live from now on, in the page, of whose bytes it was made. NULL:
+ * the library's page is another one's at the moment, or it is live already. */
+struct unit *translator_take(struct translator *t, uint64_t page, uint32_t generation,
+                             uint32_t shared_unit);
+/* (lock) Whether the unit is a library's, and was executed so often that one of the machine's own
+ * is better; and that it may be executed as often again. */
+bool translator_is_spent(const struct translator *t, const struct unit *unit);
+void translator_renew(struct translator *t, const struct unit *unit);
+
 /* (lock) Whether the link, gone along from its unit's page to the page of memory `to`, can be led
  * there: that is its unit's own page, or where its edge leads, which is known from now on. */
 bool translator_can_link(struct translator *t, const struct link *link, uint64_t to) MUST_CHECK;
