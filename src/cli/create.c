@@ -29,11 +29,13 @@ enum {
     CREATE_USER_DATA,
     CREATE_MERGE,
     CREATE_MERGE_DOMAIN,
+    CREATE_CODE_LIBRARY,
 };
 
 struct create {
     struct record record;
-    const char *image; /* its name; NULL: none */
+    const char *image;   /* its name; NULL: none */
+    const char *library; /* "auto", "none" or a file; NULL: not given */
     uint64_t disk_size;
     struct seed seed;
     char *texts[SEED_KEYS_MAX + 1]; /* what the seed's texts are, if they came from files; owned */
@@ -106,6 +108,11 @@ static int create_option(struct create *create, const struct option_walk *walk, 
         return 0;
     case CREATE_MERGE_DOMAIN:
         return machine_option_text(&create->record.merge_domain, walk->value, error);
+    case CREATE_CODE_LIBRARY:
+        create->library = walk->value;
+        return *walk->value ? 0
+                            : error_usage(error, "'--code-library' names no file; use auto, none "
+                                                 "or a file");
     case CREATE_DRIVE:
         return spec_disk(walk->value, &create->record.description, error);
     }
@@ -144,6 +151,9 @@ static int create_parse(struct create *create, const struct command *command, in
                         "the image \"%s\" brings its own kernel; leave out '--image' or "
                         "'--kernel'",
                         create->image);
+    if (!r && !create->image && create->library && !strcmp(create->library, "auto"))
+        r = error_usage(error, "'--code-library auto' goes with '--image'; use --code-library "
+                               "FILE");
     if (!r && !create->image && !d->kernel && !d->firmware)
         r = error_usage(error, "nothing to boot; give --image NAME, --kernel FILE or --bios FILE");
     return r;
@@ -174,6 +184,11 @@ static int create_resolve(struct create *create, struct error *error)
         r = make_absolute(&d->initrd, error);
     if (!r)
         r = make_absolute(&d->firmware, error);
+    if (!r && create->library && strcmp(create->library, "auto") != 0 &&
+        strcmp(create->library, "none") != 0)
+        r = machine_option_text(&d->library, create->library, error);
+    if (!r)
+        r = make_absolute(&d->library, error);
     for (unsigned i = 0; !r && i < d->disk_count; i++)
         r = make_absolute(&d->disks[i].path, error);
     return r;
@@ -191,7 +206,8 @@ static int create_image(struct create *create, struct image *image, struct error
         r = profile_path_find(image->disk, &create->record.description.profile, error);
     if (!r && create->record.description.profile)
         profile_path_prepare(create->record.description.profile);
-    if (!r && description_set(&create->record.description.library, image->library))
+    if (!r && create->library && !strcmp(create->library, "auto") &&
+        description_set(&create->record.description.library, image->library))
         r = error_set(error, ENOMEM, "out of memory");
     image_store_release(&store);
     return r;
@@ -250,6 +266,9 @@ static const struct option create_options[] = {
      "what is merged can be noticed by timing"},
     {CREATE_MERGE_DOMAIN, "--merge-domain", NULL, "NAME", false,
      "merge with machines of this domain only (those without one)"},
+    {CREATE_CODE_LIBRARY, "--code-library", NULL, "FILE", false,
+     "translated code that is shared with other machines: auto (the image's, see 'hospes image "
+     "translate'), none or a file (none)"},
     {CREATE_CPU_WEIGHT, "--cpu-weight", NULL, "N", false,
      "its share of CPUs that others want too, 1 to 10000 (100)"},
     {CREATE_CPU_CAP, "--cpu-cap", NULL, "N%", false,

@@ -6,7 +6,7 @@
 #include "cli/command.h"
 #include "cli/option.h"
 
-#define NAME_COLUMN 14
+#define NAME_COLUMN 17
 #define HELP_COLUMN 28
 #define LINE_WIDTH  80
 

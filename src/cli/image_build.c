@@ -102,19 +102,6 @@ static int guard_enter(void *ctx, const char *const *directories, bool network)
     return jail_enter_program(*(const enum jail_mode *)ctx, directories, network);
 }
 
-/* An image is as good without what its machines would share. */
-static void build_translate(const struct image_store *store, struct progress *progress)
-{
-    struct error error = ERROR_INIT;
-
-    progress_show(progress, "translating what its machines share", 0, 0, "booting");
-    if (image_translate(store, progress->name, &error)) {
-        progress_end(progress);
-        fprintf(stderr, "hospes: %s\n", error.message ? error.message : "out of memory");
-    }
-    error_release(&error);
-}
-
 static int build_image(const char *name, struct image_build_options *options, bool if_missing,
                        struct error *error)
 {
@@ -140,8 +127,6 @@ static int build_image(const char *name, struct image_build_options *options, bo
     options->guard = &guard;
     child_hold_stops(&before);
     r = image_build(&store, name, options, error);
-    if (!r)
-        build_translate(&store, &progress);
     progress_end(&progress);
     /* Ctrl-C ends us here, with nothing half made left behind. */
     sigprocmask(SIG_SETMASK, &before, NULL);

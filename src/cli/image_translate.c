@@ -69,8 +69,9 @@ const struct command command_image_translate = {
     .usage = "image translate NAME",
     .about =
         "The image is booted once, without a network, and what that writes is thrown away.\n"
-        "'hospes image build' does the same at its end; after an update of hospes it is to be\n"
-        "done again, and machines translate for themselves until then.",
+        "Machines that are made or run with '--code-library auto' take the code from then on.\n"
+        "After an update of hospes it is to be made again, and they translate for themselves\n"
+        "until then.",
     .options = image_translate_options,
     .examples = image_translate_examples,
     .run = image_translate_run,

@@ -144,9 +144,9 @@ static int run_library(struct run_request *request, struct error *error)
     const char *library = request->library;
     int r = 0;
 
-    if (library && strcmp(library, "auto") != 0) {
+    if (!library || strcmp(library, "auto") != 0) {
         r = description_set(&d->library, NULL);
-        if (!r && strcmp(library, "none") != 0)
+        if (!r && library && strcmp(library, "none") != 0)
             r = machine_option_text(&d->library, library, error);
     }
     return r;
@@ -170,6 +170,9 @@ static int run_complete(struct run_request *request, struct error *error)
     if (!request->image && request->profile && !strcmp(request->profile, "auto"))
         return error_usage(error, "'--code-profile auto' goes with an image; use "
                                   "--code-profile FILE");
+    if (!request->image && request->library && !strcmp(request->library, "auto"))
+        return error_usage(error, "'--code-library auto' goes with an image; use "
+                                  "--code-library FILE");
     if (request->image)
         r = run_image_resolve(request->image, d, error);
     if (!r && !d->name)
@@ -241,8 +244,8 @@ static const struct option run_options[] = {
     {RUN_CODE_PROFILE, "--code-profile", NULL, "FILE", false,
      "where it is kept what was executed often: auto, none or a file (auto with an image)"},
     {RUN_CODE_LIBRARY, "--code-library", NULL, "FILE", false,
-     "translated code that is shared with other machines: auto, none or a file (auto with an "
-     "image; see 'hospes image translate')"},
+     "translated code that is shared with other machines: auto (the image's, see 'hospes image "
+     "translate'), none or a file (none)"},
     {RUN_NEW_LIBRARY, "--write-code-library", NULL, "FILE", false,
      "when the machine ends, write the code that it has executed, translated, to FILE, which must "
      "not be there"},

@@ -38,7 +38,7 @@ void machine_save_profile(struct machine *machine)
 
 /* ---- the library of translated code ---- */
 
-/* A machine runs as well without; that there is none, or one of another build, is no news. */
+/* A machine runs as well without. */
 void machine_open_library(struct machine *machine)
 {
     struct error error = ERROR_INIT;
@@ -47,9 +47,10 @@ void machine_open_library(struct machine *machine)
     if (!machine->description.library)
         return;
     r = library_open(&machine->library, machine->description.library, &error);
-    if (r && r != -ENOENT && r != -ESTALE)
+    if (r == -ENOENT || r == -ESTALE)
+        error_wrap(&error, "no translated code to share, make it with: hospes image translate");
+    if (r)
         machine_warn(machine, &error);
-    error_release(&error);
 }
 
 int machine_open_new_library(struct machine *machine, struct error *error)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = ["run", "create", "start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "set", "delete", "ls", "info", "console", "shell", "cp", "vsock", "ssh-config", "logs", "events"]
-COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "net ls", "net capture", "doctor", "help"]
+COMMANDS += ["pool", "balance", "top", "image build", "image ls", "image rm", "image translate", "net ls", "net capture", "doctor", "help"]
 # Those whose only operand is a named machine.
 OF_A_MACHINE = ["start", "stop", "restart", "kill", "pause", "resume", "freeze", "thaw", "delete", "info", "console", "logs"]
 
@@ -108,6 +108,12 @@ USAGE = [
     (["run", "--kernel", ""], "'--kernel' names no file"),
     (["run", "--code-profile", "", "debian"], "'--code-profile' names no file"),
     (["run", "--code-profile", "auto", "--kernel", "k"], "'--code-profile auto' goes with an image"),
+    (["run", "--code-library", "", "debian"], "'--code-library' names no file"),
+    (["run", "--code-library", "auto", "--kernel", "k"], "'--code-library auto' goes with an image"),
+    (["create", "--code-library", "", "web"], "'--code-library' names no file"),
+    (["create", "--code-library", "auto", "--kernel", "k", "web"], "'--code-library auto' goes with '--image'"),
+    (["image", "translate"], "no image named"),
+    (["image", "translate", "a", "b"], "unexpected argument"),
     (["run", "--initrd", "i"], "nothing to boot"),
     (["run", "--bios", "b", "--initrd", "i"], "'--initrd' needs a kernel; add --kernel FILE"),
     (["run", "--bios", "b", "--append", "quiet"], "'--append' needs a kernel; add --kernel FILE"),
@@ -245,7 +251,7 @@ def test_help_of_a_command(home, command):
 def test_help_of_a_group(home):
     result = home.run("image", "--help")
     assert result.returncode == 0
-    assert re.findall(r"^  image (\w+)", result.stdout, re.MULTILINE) == ["build", "ls", "rm"]
+    assert re.findall(r"^  image (\w+)", result.stdout, re.MULTILINE) == ["build", "ls", "rm", "translate"]
 
 
 def test_help_into_a_full_disk(home):
@@ -323,6 +329,7 @@ MAN = {
     "image build": ("hospes-image.1.scd", "OPTIONS OF BUILD"),
     "image ls": ("hospes-image.1.scd", "OPTIONS OF LS"),
     "image rm": ("hospes-image.1.scd", "OPTIONS OF RM"),
+    "image translate": ("hospes-image.1.scd", "OPTIONS OF TRANSLATE"),
     "net ls": ("hospes-net.1.scd", "OPTIONS OF LS"),
     "net capture": ("hospes-net.1.scd", "OPTIONS OF CAPTURE"),
     "doctor": ("hospes-doctor.1.scd", "OPTIONS"),
@@ -375,6 +382,7 @@ def test_completion_of_commands_and_values():
     assert complete(["hospes", "run", "--kernel", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--vsock", "/et"]) == {"/etc"}
     assert complete(["hospes", "run", "--code-profile", "n"]) == {"none"}
+    assert complete(["hospes", "run", "--code-library", "n"]) == {"none"}
     assert complete(["hospes", "run", "--code-profile", "/et"]) == {"/etc"}
     assert complete(["hospes", "image", "build", "d"]) == {"debian"}
 

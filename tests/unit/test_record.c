@@ -221,11 +221,11 @@ static int read_with(const char *text, struct error *error)
 static void wrong_types(void **state)
 {
     static const char *const keys[] = {
-        "version",    "name",         "created",       "image",    "cpus",     "memory",
-        "paging",     "engine",       "code_profile",  "firmware", "cpus_max", "memory_min",
-        "merge",      "merge_domain", "cpu_weight",    "cpu_cap",  "kernel",   "initrd",
-        "append",     "disks",        "networks",      "network",  "forwards", "console",
-        "memory_max", "cpus_min",     "memory_balloon"};
+        "version",    "name",       "created",      "image",         "cpus",     "memory",
+        "paging",     "engine",     "code_profile", "code_library",  "firmware", "cpus_max",
+        "memory_min", "merge",      "merge_domain", "cpu_weight",    "cpu_cap",  "kernel",
+        "initrd",     "append",     "disks",        "networks",      "network",  "forwards",
+        "console",    "memory_max", "cpus_min",     "memory_balloon"};
     static const char *const texts[] = {"true", "null", "1.5",          "{}",
                                         "[1]",  "-1",   "\"\\u0001?\"", "18446744073709551616.0"};
     static const char *const inner[] = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Libraries of translated code: what one machine has executed others take as it is, wherever the
- * page lies and whichever page it is, as long as its bytes are the same; what is executed often they
- * make for themselves; and no file that is not one is taken for one.
+ * page lies and whichever page it is, as long as its bytes are the same; what is executed often
+ * they make for themselves; and no file that is not one is taken for one.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -400,9 +400,12 @@ static void emit_region_insn(struct emitter *e, struct ir_insn *insn)
 void emit_poll(struct emitter *e, unsigned offset)
 {
     if (e->runtime->shared) {
-        put8(&e->b, 0xf0);                                         /* lock */
-        op(&e->b, 0, 0xff, 1, at_fixed(e->runtime->shared->heat)); /* dec */
+        uint32_t word = e->runtime->shared->word;
+
+        op(&e->b, 0, 0xff, 1, at_fixed(word + offsetof(struct host_word, heat))); /* dec */
         emit_cold(e, CC_S, COLD_SPENT, NULL, offset);
+        alu_load(&e->b, OP_W, ALU_CMP, RSP, at_fixed(word + offsetof(struct host_word, dead)));
+        emit_cold(e, CC_B, COLD_SPENT, NULL, offset);
     }
     alu_load(&e->b, OP_W, ALU_CMP, RSP, state_place(e->layout->poll_offset));
     emit_cold(e, CC_B, COLD_POLL, NULL, offset);

@@ -189,7 +189,7 @@ static int make_unit(struct native *native, struct library_maker *maker, struct 
     struct library_record records[LIFT_INSTRUCTIONS];
     struct host_runtime runtime = t->runtime;
     struct host_shared shared = {
-        .heat = LIBRARY_HEAT_AT + 4 * maker->header.units,
+        .word = LIBRARY_WORDS_AT + (uint32_t)sizeof(struct host_word) * maker->header.units,
         .records = native->records,
         .machine_records =
             LIBRARY_RECORDS_AT + maker->header.records * (uint32_t)sizeof(struct lift_record),

@@ -18,12 +18,19 @@ struct link *link_record(struct link *records, unsigned i);
 
 /*
  * Code for a library (library.h), which no machine can write: it names nothing of a machine's but
- * by its distance, has no links but to other units of the library's page, and its polls count down
- * a word that is the machine's own, and leave when that is below 0: the unit is dead then, or worth
- * one that the machine makes for itself.
+ * by its distance, has no links but to other units of the library's page, and looks at a word of
+ * the machine's own where it polls.
  */
+struct host_word {
+    uint64_t dead; /* all ones: it leaves; 0 */
+    /* Counted down, by all CPUs at once and not exactly; below 0 it leaves: it is worth a unit that
+     * the machine makes for itself. */
+    _Atomic int32_t heat;
+    uint32_t zero;
+};
+
 struct host_shared {
-    uint32_t heat;            /* code_memory offset of that word */
+    uint32_t word;            /* code_memory offset */
     const void *records;      /* where the fallbacks of the unit point to when it is compiled, */
     uint32_t machine_records; /* and the code_memory offset where they will be */
     /* Whether there will be a unit, for the same kind of code, that begins there in the page. */

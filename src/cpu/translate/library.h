@@ -31,9 +31,9 @@ enum {
     LIBRARY_IN_LINE = 160 << 20,
     LIBRARY_COLD_AT = LIBRARY_AT + LIBRARY_IN_LINE,
     LIBRARY_COLD = 96 << 20,
-    LIBRARY_HEAT_AT = LIBRARY_COLD_AT + LIBRARY_COLD, /* 4 bytes a unit, the machine's own */
+    LIBRARY_WORDS_AT = LIBRARY_COLD_AT + LIBRARY_COLD, /* a host_word a unit, the machine's own */
     LIBRARY_UNITS = 1 << 20,
-    LIBRARY_RECORDS_AT = LIBRARY_HEAT_AT + 4 * LIBRARY_UNITS, /* the machine's own, too */
+    LIBRARY_RECORDS_AT = LIBRARY_WORDS_AT + 16 * LIBRARY_UNITS, /* the machine's own, too */
     LIBRARY_RECORDS_SIZE = 64 << 20,
     LIBRARY_SPAN = LIBRARY_RECORDS_AT + LIBRARY_RECORDS_SIZE,
     LIBRARY_PAGES = 1 << 16,
@@ -73,6 +73,8 @@ struct library_unit {
 struct library_record {
     uint16_t at, count;
 };
+
+_Static_assert(sizeof(struct host_word) == 16, "LIBRARY_RECORDS_AT is behind the words");
 
 struct library;
 

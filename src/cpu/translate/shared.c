@@ -6,16 +6,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* So far below 0 that no CPU counts it up to there again. */
-enum { DEAD = INT32_MIN / 2 };
-
 int shared_attach(struct shared *shared, const struct library *library,
                   const struct code_memory *memory, const struct host_runtime *runtime)
 {
     const struct library_header *h = library_header(library);
     struct hash128 hash = library_runtime_hash(runtime);
-    uint8_t *own = (uint8_t *)(uintptr_t)memory->run + LIBRARY_HEAT_AT;
-    size_t size = LIBRARY_SPAN - LIBRARY_HEAT_AT;
+    uint8_t *own = (uint8_t *)(uintptr_t)memory->run + LIBRARY_WORDS_AT;
+    size_t size = LIBRARY_SPAN - LIBRARY_WORDS_AT;
     int r;
 
     if (memcmp(&hash, &h->runtime, sizeof(hash)) != 0)
@@ -36,8 +33,8 @@ int shared_attach(struct shared *shared, const struct library *library,
     }
     madvise(own, size, MADV_DONTFORK);
     shared->library = library;
-    shared->heat = (void *)own;
-    shared->records = own + (LIBRARY_RECORDS_AT - LIBRARY_HEAT_AT);
+    shared->words = (void *)own;
+    shared->records = own + (LIBRARY_RECORDS_AT - LIBRARY_WORDS_AT);
     for (uint32_t i = 0; i < h->pages; i++)
         shared->pages[i].live = 0;
     return 0;
@@ -51,7 +48,7 @@ void shared_release(struct shared *shared)
 
 void shared_renew(struct shared *shared, uint32_t unit)
 {
-    atomic_store_explicit(&shared->heat[unit], SHARED_HEAT, memory_order_relaxed);
+    atomic_store_explicit(&shared->words[unit].heat, SHARED_HEAT, memory_order_relaxed);
 }
 
 static uint64_t code_size(const struct library_unit *unit)
@@ -64,6 +61,7 @@ void shared_opened(struct shared *shared, uint32_t number)
     const struct library_unit *unit = library_unit(shared->library, number);
 
     shared_renew(shared, number);
+    __atomic_store_n(&shared->words[number].dead, 0, __ATOMIC_RELEASE);
     shared->pages[unit->page].live++;
     shared->code_bytes += code_size(unit);
     shared->units++;
@@ -73,7 +71,7 @@ void shared_closed(struct shared *shared, uint32_t number)
 {
     const struct library_unit *unit = library_unit(shared->library, number);
 
-    atomic_store_explicit(&shared->heat[number], DEAD, memory_order_release);
+    __atomic_store_n(&shared->words[number].dead, UINT64_MAX, __ATOMIC_RELEASE);
     shared->code_bytes -= code_size(unit);
     if (!--shared->pages[unit->page].live)
         shared->pages[unit->page].retired = 0;

@@ -26,7 +26,7 @@ struct shared_page {
 
 struct shared {
     const struct library *library; /* NULL: none; all else is then */
-    _Atomic int32_t *heat;
+    struct host_word *words;
     uint8_t *records;
     struct shared_page *pages;
     uint64_t code_bytes; /* of live units */
@@ -41,13 +41,13 @@ void shared_release(struct shared *shared);
 
 static inline bool shared_has(const struct shared *shared, uint32_t offset)
 {
-    return shared->library && offset >= LIBRARY_AT && offset < LIBRARY_HEAT_AT;
+    return shared->library && offset >= LIBRARY_AT && offset < LIBRARY_WORDS_AT;
 }
 
-/* Whether the unit has been executed so often as is good, or is dead. */
+/* Whether the unit has been executed so often as is good. */
 static inline bool shared_is_spent(const struct shared *shared, uint32_t unit)
 {
-    return atomic_load_explicit(&shared->heat[unit], memory_order_relaxed) < 0;
+    return atomic_load_explicit(&shared->words[unit].heat, memory_order_relaxed) < 0;
 }
 
 /* It may be executed as often again. */
