@@ -25,7 +25,14 @@
 
 #define RAM_SIZE (UINT64_C(8) << 20)
 
-enum { CALLER = 0x1000, CALLEE = 0x4000, ELSEWHERE = 0x57000, OFTEN = 100, ONCE = 1 };
+enum {
+    CALLER = 0x1000,
+    CALLEE = 0x4000,
+    ELSEWHERE = 0x57000,
+    OTHER = 0x100,
+    OFTEN = 100,
+    ONCE = 1
+};
 
 static char path[] = "/tmp/hospes-test-library.XXXXXX";
 
@@ -59,6 +66,7 @@ static void put_callee(struct rig *rig, unsigned at, int amount)
 {
     PUT(rig, at, BEQZ(A1, 20), ADDI(T0, RA, 0), JAL(RA, 16), ADDI(RA, T0, 0), RET, RET,
         ADDI(A0, A0, amount), RET);
+    PUT(rig, at + OTHER, ADDI(A0, A0, amount), RET);
     PUT(rig, at + 0xff8, amount);
 }
 
@@ -118,6 +126,7 @@ static struct library *learned(int amount)
     rig = rig_with(profile, NULL, NULL, 1);
     put_callee(rig, CALLEE, amount);
     call(rig, OFTEN, CALLEE, amount);
+    call(rig, OFTEN, CALLEE + OTHER, amount);
     make(rig);
     rig_free(rig);
     profile_free(profile);
@@ -201,6 +210,52 @@ static void test_two_pages_with_the_same_bytes(void **state)
     rig->type->flush_code(rig->cpu[0]);
     call(rig, OFTEN, CALLEE, 9);
     call(rig, OFTEN, ELSEWHERE, 5);
+    rig_free(rig);
+    library_close(library);
+}
+
+/* A jump that is known leads to where the page's units were, and they are another page's meanwhile.
+ */
+static void test_moved_behind_a_known_jump(void **state)
+{
+    struct library *library = learned(5);
+    struct rig *rig = rig_with(NULL, library, NULL, 1);
+    uint64_t shared;
+
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned from = i % 2 ? ELSEWHERE : CALLEE, to = i % 2 ? CALLEE : ELSEWHERE;
+
+        put_callee(rig, from, 5);
+        rig->type->flush_code(rig->cpu[0]);
+        call(rig, OFTEN, from, 5);
+        put_callee(rig, from, 7);
+        put_callee(rig, to, 5);
+        rig->type->flush_code(rig->cpu[0]);
+        shared = counters_of(rig).units_shared;
+        call(rig, ONCE, to, 5);
+        assert_true(counters_of(rig).units_shared > shared);
+        call(rig, OFTEN, from, 7);
+        call(rig, OFTEN, to, 5);
+    }
+    rig_free(rig);
+    library_close(library);
+}
+
+/* Some of the page's units were spent: the others are no other page's. */
+static void test_page_that_is_spent_in_part(void **state)
+{
+    struct library *library = learned(5);
+    struct rig *rig = rig_with(NULL, library, NULL, 1);
+    uint64_t shared;
+
+    put_callee(rig, CALLEE, 5);
+    put_callee(rig, ELSEWHERE, 5);
+    call(rig, 2 * SHARED_HEAT, CALLEE, 5);
+    assert_true(counters_of(rig).units > 0 && in_use(rig) > 0);
+    shared = counters_of(rig).units_shared;
+    call(rig, OFTEN, ELSEWHERE, 5);
+    call(rig, OFTEN, ELSEWHERE, 5);
+    assert_int_equal(counters_of(rig).units_shared, shared);
     rig_free(rig);
     library_close(library);
 }
@@ -454,6 +509,31 @@ static void test_damaged(void **state)
     free(data);
 }
 
+/* All of a page's bytes are compared, and not its hash alone. */
+static void test_bytes_are_compared(void **state)
+{
+    struct library *library;
+    struct library_layout layout;
+    uint8_t *data;
+    struct rig *rig;
+    size_t size;
+
+    library_close(learned(5));
+    data = contents(&size);
+    layout = library_layout((const struct library_header *)(void *)data);
+    for (size_t at = layout.bytes + 0x800; at < layout.in_line; at += LIBRARY_PAGE_SIZE)
+        data[at] ^= 1;
+    put(data, size);
+    free(data);
+    library = opened();
+    rig = rig_with(NULL, library, NULL, 1);
+    put_callee(rig, CALLEE, 5);
+    call(rig, OFTEN, CALLEE, 5);
+    assert_int_equal(counters_of(rig).units_shared, 0);
+    rig_free(rig);
+    library_close(library);
+}
+
 static void test_who_may_write(void **state)
 {
     library_close(learned(5));
@@ -503,6 +583,8 @@ int main(void)
         cmocka_unit_test(test_other_bytes_are_another_page),
         cmocka_unit_test(test_rewritten),
         cmocka_unit_test(test_two_pages_with_the_same_bytes),
+        cmocka_unit_test(test_moved_behind_a_known_jump),
+        cmocka_unit_test(test_page_that_is_spent_in_part),
         cmocka_unit_test(test_page_that_writes_itself),
         cmocka_unit_test(test_spent),
         cmocka_unit_test(test_spent_loop),
@@ -510,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_windowed_code_is_a_kind_of_its_own),
         cmocka_unit_test(test_nothing_to_make_it_of),
         cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_bytes_are_compared),
         cmocka_unit_test(test_who_may_write),
         cmocka_unit_test(test_for_another_runtime),
     };
