@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "board/virt.h"
+#include "cpu/library.h"
 #include "cpu/profile.h"
-#include "cpu/translate/library.h"
 #include "machine/engines.h"
 #include "machine/machine.h"
 #include "machine/throttle.h"

@@ -21,8 +21,8 @@
 #ifndef HOSPES_CPU_TRANSLATE_LIBRARY_H
 #define HOSPES_CPU_TRANSLATE_LIBRARY_H
 
-#include "base/error.h"
 #include "base/hash.h"
+#include "cpu/library.h"
 #include "cpu/translate/host.h"
 
 /* Where things are, from the first address of the machine's code memory on. */
@@ -76,17 +76,12 @@ struct library_record {
 
 _Static_assert(sizeof(struct host_word) == 16, "LIBRARY_RECORDS_AT is behind the words");
 
-struct library;
-
 /* NULL: this build has no name by which a library could be known, or the emitter's code differs
  * from run to run. LIBRARY_BUILD_SIZE bytes. */
 const uint8_t *library_build(void);
 /* Of a runtime that is made. */
 struct hash128 library_runtime_hash(const struct host_runtime *runtime);
 
-/* -ENOENT: there is none; -ESTALE: of another build; -EPERM: others may write to it. */
-int library_open(struct library **library, const char *path, struct error *error) MUST_CHECK;
-void library_close(struct library *library);
 const struct library_header *library_header(const struct library *library);
 
 /* The number of the page with these bytes, or LIBRARY_NONE. */
