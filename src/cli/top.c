@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/size.h"
@@ -44,9 +45,20 @@ static uint64_t line_number(const char *text, const char *key)
     return at ? strtoull(at + strlen(key), NULL, 10) : 0;
 }
 
+/* By the clock of its CPU time, in ns: /proc has it in hundredths of a second, of which one that
+ * comes to an end makes half a per cent of a look of two seconds. 0: it is gone. */
+static uint64_t process_cpu_ns(pid_t pid)
+{
+    struct timespec time;
+    clockid_t clock;
+
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &time))
+        return 0;
+    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+}
+
 static void sample_take(struct sample *sample, const struct pool_machine *machine, json_t *info)
 {
-    uint64_t tick = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
     pid_t members[FAMILY_MAX];
     size_t count = family_find(machine->pid, members);
     char text[4096];
@@ -54,10 +66,8 @@ static void sample_take(struct sample *sample, const struct pool_machine *machin
     sample->cpu_ns = 0;
     snprintf(sample->name, sizeof(sample->name), "%s", machine->name);
     sample->pid = machine->pid;
-    for (size_t i = 0; i < count; i++) {
-        process_text(members[i], "stat", text, sizeof(text));
-        sample->cpu_ns += (process_stat(text, 14) + process_stat(text, 15)) * tick;
-    }
+    for (size_t i = 0; i < count; i++)
+        sample->cpu_ns += process_cpu_ns(members[i]);
     process_text(machine->pid, "io", text, sizeof(text));
     sample->read = line_number(text, "\nread_bytes: ");
     sample->written = line_number(text, "\nwrite_bytes: ");
