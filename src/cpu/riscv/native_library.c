@@ -39,7 +39,6 @@ void native_library_release(struct native *native)
 
 /* (lock) The number of the library's page whose bytes are those of the page of RAM, or UNKNOWN. */
 static uint32_t number_of(struct native *native, uint64_t page, uint32_t generation)
-    REQUIRES(native->translator.lock)
 {
     struct page_shared *shared = &native->shared[page];
     uint8_t bytes[PAGE_SIZE];
@@ -61,7 +60,6 @@ static uint32_t number_of(struct native *native, uint64_t page, uint32_t generat
 
 /* (lock) The library's unit for the place, or LIBRARY_NONE. */
 static uint32_t unit_of(struct native *native, uint64_t at, uint32_t generation)
-    REQUIRES(native->translator.lock)
 {
     uint32_t number;
 
@@ -78,9 +76,8 @@ bool native_library_has(struct native *native, uint64_t at, uint32_t generation)
     return unit_of(native, at, generation) != LIBRARY_NONE;
 }
 
-/* The records that the unit's code points to, from the bytes that it was made of. */
+/* (lock) The records that the unit's code points to, from the bytes that it was made of. */
 static void records_fill(struct native *native, const struct library_unit *unit)
-    REQUIRES(native->translator.lock)
 {
     const struct shared *shared = &native->translator.shared;
     const struct library_record *from = library_records(shared->library, unit);
@@ -312,7 +309,7 @@ int native_library_make(struct engine_cpu *cpu, int fd)
             ? -EINVAL
             : library_maker_init(&maker, &t->runtime);
     if (!r) {
-        r = make_pages(native, &maker);
+        r = make_pages(cpu->engine->native, &maker);
         r = r ? r : library_write(&maker, fd);
         library_maker_release(&maker);
     }
