@@ -326,7 +326,7 @@ static const void *find_shared(struct engine_cpu *cpu, uint64_t pc)
     struct unit *unit;
     uint64_t at;
 
-    if (!native->has_library || !is_anchored(cpu) || !native_find_place(cpu, pc, &at))
+    if (!native->shared || !is_anchored(cpu) || !native_find_place(cpu, pc, &at))
         return NULL;
     mutex_lock(&cpu->engine->native->translator.lock);
     unit = find_locked(cpu, at, pc);
@@ -476,7 +476,7 @@ static void left_by_poll(struct engine_cpu *cpu)
     if (!native_find_place(cpu, pc, &at))
         return;
     place_code_of(cpu, at)->place = UINT64_MAX;
-    if (cpu->engine->native->has_library)
+    if (cpu->engine->native->shared)
         replace_spent(cpu, pc, at);
     native_region_sample(cpu, at);
 }

@@ -10,26 +10,12 @@
 #include "cpu/profile.h"
 #include "cpu/riscv/native_parts.h"
 
-/* As in native_profile.c. */
-enum { WRITINGS_MAX = 24 };
-
-/* What the library calls the page of RAM. */
-struct page_shared {
-    uint32_t generation; /* of which writing, if `asked` */
-    uint32_t number : 31, asked : 1;
-};
-
-#define UNKNOWN 0x7fffffffu
-
 int native_library_init(struct native *native)
 {
     if (!native->translator.shared.library)
         return 0;
     native->shared = calloc(native->ram->size >> PAGE_SHIFT, sizeof(*native->shared));
-    if (!native->shared)
-        return -ENOMEM;
-    native->has_library = true;
-    return 0;
+    return native->shared ? 0 : -ENOMEM;
 }
 
 void native_library_release(struct native *native)
@@ -37,22 +23,23 @@ void native_library_release(struct native *native)
     free(native->shared);
 }
 
-/* (lock) The number of the library's page whose bytes are those of the page of RAM, or UNKNOWN. */
+/* (lock) The number of the library's page whose bytes are those of the page of RAM, or
+ * PAGE_UNKNOWN. */
 static uint32_t number_of(struct native *native, uint64_t page, uint32_t generation)
 {
-    struct page_shared *shared = &native->shared[page];
+    struct page_known *shared = &native->shared[page];
     uint8_t bytes[PAGE_SIZE];
     uint32_t number;
 
     if (generation > WRITINGS_MAX)
-        return UNKNOWN;
+        return PAGE_UNKNOWN;
     if (shared->asked && shared->generation == generation)
         return shared->number;
     guest_copy_in(bytes, native->ram->host + (page << PAGE_SHIFT), PAGE_SIZE);
     number = library_find(native->translator.shared.library, bytes);
-    *shared = (struct page_shared){
+    *shared = (struct page_known){
         .generation = generation,
-        .number = number == LIBRARY_NONE ? UNKNOWN : number,
+        .number = number == LIBRARY_NONE ? PAGE_UNKNOWN : number,
         .asked = true,
     };
     return shared->number;
@@ -66,7 +53,7 @@ static uint32_t unit_of(struct native *native, uint64_t at, uint32_t generation)
     if (!native->shared || native->translator.runtime.counting)
         return LIBRARY_NONE;
     number = number_of(native, at >> PAGE_SHIFT, generation);
-    return number == UNKNOWN
+    return number == PAGE_UNKNOWN
                ? LIBRARY_NONE
                : library_unit_find(native->translator.shared.library, number, at & (PAGE_SIZE - 1));
 }
@@ -208,7 +195,6 @@ static int make_unit(struct native *native, struct library_maker *maker, struct 
     t->scratch.windowed = place & 1;
     ir_optimise(&t->scratch);
     unit.loops = ir_loops(&t->scratch);
-    unit.guest_count = (uint8_t)t->scratch.guest_count;
     r = t->host->compile(&runtime, &t->scratch, &maker->memory, NULL, &t->compiled);
     r = r ? r : links_add(links, &t->compiled, place & 1);
     if (r)

@@ -41,6 +41,18 @@ struct region_sample {
     unsigned count, unfit;
 };
 
+/* A page that is written so often while it has code is no program's, but made at run time. */
+enum { WRITINGS_MAX = 24 };
+
+/* What a profile, or a library, calls a page of RAM. */
+struct page_known {
+    uint32_t generation; /* of which writing, if `asked` */
+    uint32_t number : 31, asked : 1;
+};
+
+/* A number that says that it does not know the page. */
+#define PAGE_UNKNOWN 0x7fffffffu
+
 struct native {
     struct translator translator;
     struct regions regions;
@@ -56,9 +68,7 @@ struct native {
     struct page_known *known GUARDED_BY(translator.lock); /* one a page of main RAM, for it */
     uint64_t units_profiled GUARDED_BY(translator.lock);
     uint64_t pages_hashed GUARDED_BY(translator.lock);
-    bool has_library;
-    struct page_shared *shared GUARDED_BY(translator.lock); /* one a page of main RAM; NULL: there
-                                                             * is no library */
+    struct page_known *shared; /* the same for a library; NULL: there is none */
 };
 
 /* Where code that begins at a place of main RAM is: behind the contexts' jump caches, and the same

@@ -12,18 +12,6 @@
 #include "cpu/profile.h"
 #include "cpu/riscv/native_parts.h"
 
-/* A page that is written so often while it has code is no program's, but made at run time. */
-enum { WRITINGS_MAX = 24 };
-
-/* What the profile calls the page of RAM. */
-struct page_known {
-    uint32_t generation; /* of which writing, if `asked` */
-    uint32_t number : 31, asked : 1;
-};
-
-/* In the place of PROFILE_NONE. */
-#define UNKNOWN 0x7fffffffu
-
 int native_profile_init(struct native *native, struct profile *profile)
 {
     if (!profile)
@@ -40,7 +28,7 @@ void native_profile_release(struct native *native)
     free(native->known);
 }
 
-/* (lock) The page's number, or UNKNOWN; `adds`: known from now on, if there is room. */
+/* (lock) The page's number, or PAGE_UNKNOWN; `adds`: known from now on, if there is room. */
 static uint32_t number_of(struct native *native, uint64_t page, uint32_t generation, bool adds)
 {
     struct page_known *known = &native->known[page];
@@ -48,14 +36,14 @@ static uint32_t number_of(struct native *native, uint64_t page, uint32_t generat
     uint32_t number;
 
     if (generation > WRITINGS_MAX)
-        return UNKNOWN;
-    if (known->asked && known->generation == generation && (known->number != UNKNOWN || !adds))
+        return PAGE_UNKNOWN;
+    if (known->asked && known->generation == generation && (known->number != PAGE_UNKNOWN || !adds))
         return known->number;
     guest_copy_in(bytes, native->ram->host + (page << PAGE_SHIFT), PAGE_SIZE);
     number = adds ? profile_add(native->profile, bytes) : profile_find(native->profile, bytes);
     *known = (struct page_known){
         .generation = generation,
-        .number = number == PROFILE_NONE ? UNKNOWN : number,
+        .number = number == PROFILE_NONE ? PAGE_UNKNOWN : number,
         .asked = true,
     };
     native->pages_hashed++;
@@ -69,14 +57,14 @@ bool native_profile_has(struct native *native, uint64_t at, uint32_t generation)
     if (!native->profile)
         return false;
     number = number_of(native, at >> PAGE_SHIFT, generation, false);
-    return number != UNKNOWN && profile_has(native->profile, number, at & (PAGE_SIZE - 1));
+    return number != PAGE_UNKNOWN && profile_has(native->profile, number, at & (PAGE_SIZE - 1));
 }
 
 uint32_t native_profile_number(const struct native *native, uint64_t page)
 {
     const struct page_known *known = &native->known[page];
 
-    return known->asked && known->number != UNKNOWN &&
+    return known->asked && known->number != PAGE_UNKNOWN &&
                    known->generation == native_generation_of(native, page)
                ? known->number
                : PROFILE_NONE;
@@ -89,7 +77,7 @@ void native_profile_note(struct native *native, uint64_t at, uint32_t generation
     if (!native->profile)
         return;
     number = number_of(native, at >> PAGE_SHIFT, generation, true);
-    if (number == UNKNOWN)
+    if (number == PAGE_UNKNOWN)
         return;
     if (profile_has(native->profile, number, at & (PAGE_SIZE - 1)))
         native->units_profiled++;

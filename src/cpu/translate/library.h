@@ -65,7 +65,7 @@ struct library_unit {
     uint32_t page, access, record;                      /* the first of each */
     uint16_t access_count, record_count;
     uint16_t place; /* offset in the page, which is even, and 1 more for windowed code */
-    uint8_t loops, guest_count;
+    uint8_t loops, zero;
 };
 
 /* An instruction that the guest's side does itself: bytes into the page, and how many of the unit's

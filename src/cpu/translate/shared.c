@@ -22,7 +22,8 @@ int shared_attach(struct shared *shared, const struct library *library,
     shared->pages = calloc(h->pages + 1, sizeof(*shared->pages));
     if (!shared->pages)
         return -ENOMEM;
-    memset(shared->pages, 0xff, h->pages * sizeof(*shared->pages));
+    for (uint32_t i = 0; i < h->pages; i++)
+        shared->pages[i].page = UINT32_MAX;
     r = library_map(library, memory->run);
     if (!r && mmap(own, size, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -35,8 +36,6 @@ int shared_attach(struct shared *shared, const struct library *library,
     shared->library = library;
     shared->words = (void *)own;
     shared->records = own + (LIBRARY_RECORDS_AT - LIBRARY_WORDS_AT);
-    for (uint32_t i = 0; i < h->pages; i++)
-        shared->pages[i].live = 0;
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine's use of a library: which of its pages are which of the machine's, and, beside the
- * code, the two things that are the machine's own: what a unit's polls count down (struct
- * host_shared), and the records of what the guest's side does itself. Under the translator's lock.
+ * code, the two things that are the machine's own: the words that units' polls look at (struct
+ * host_word), and the records of what the guest's side does itself. Under the translator's lock.
  *
  * A page of the library is taken by one page of the guest's memory at a time, at one writing of it.
  * When all of its units are dead, another one may take it once each CPU has emptied its jump caches
