@@ -161,7 +161,8 @@ static void cold_link_out(struct emitter *e, const struct cold *cold)
 static bool leaves_for_good(enum cold_kind kind)
 {
     return kind == COLD_STEP || kind == COLD_JUMP || kind == COLD_LINK_OUT || kind == COLD_FAR ||
-           kind == COLD_LOOKUP || kind == COLD_POLL || kind == COLD_SPENT || kind == COLD_RESERVE;
+           kind == COLD_LOOKUP || kind == COLD_POLL || kind == COLD_SPENT || kind == COLD_RESERVE ||
+           kind == COLD_UNFIT;
 }
 
 /* Those that go on in line, where what is owed is owed still, and have the operation's registers.
@@ -379,7 +380,7 @@ static void emit_region_insn(struct emitter *e, struct ir_insn *insn)
     if (insn->op == IR_LABEL) {
         emit_label(e, insn);
     } else if (insn->inside) {
-        debts_before(e, insn);
+        debts_before_compare(e, insn);
         owed = label_owed(e, insn->imm);
         debts_pay_beyond(e, insn, &owed);
         emit_inside(e, insn, insn + 1);
@@ -571,10 +572,13 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
             return false;
     e->guarded = guarded;
     emit_loop_end(e, back, &head, top);
-    debts_pay_beyond(e, back, NULL);
+    /* Who leaves before has paid, which changes nothing for who pays again. */
+    if (!unit->region)
+        debts_pay_beyond(e, back, NULL);
     e->afters[loop] = here(&e->b);
     hold_nothing(e);
-    knowledge_forget(e);
+    if (!unit->region)
+        knowledge_forget(e);
     return true;
 }
 
@@ -607,6 +611,7 @@ static bool emit_region(struct emitter *e, struct ir_unit *unit)
     }
     borrow_begin(e, unit, unit->count - 1);
     region_owe(e, unit);
+    region_check_floats(e);
     for (unsigned i = 0; i < unit->count; i++) {
         const struct ir_insn *insn = &unit->insns[i];
         unsigned last = 0;

@@ -45,9 +45,33 @@ static void facts_forget(struct facts *facts)
     memset(facts->slack, 0xff, sizeof(facts->slack));
 }
 
+static uint64_t bit_of(ir_ref ref)
+{
+    return is_global(ref) && ref < 64 ? UINT64_C(1) << ref : 0;
+}
+
+/* The bytes of a float whose NaN, if it is one, is the canonical one or owed; 0: any bits. */
+static unsigned result_width(const struct facts *facts, const struct ir_insn *insn)
+{
+    switch (insn->op) {
+    case IR_FADD ... IR_FMAX:
+    case IR_ITOF:
+        return insn->width;
+    case IR_FTOF:
+        return insn->scale;
+    case IR_BITSF:
+        return insn->width == 8 && insn->a == IR_ZERO ? 8 : 0;
+    case IR_FSGNJ:
+        return insn->width == 8 && insn->a == insn->b && (facts->doubles & bit_of(insn->a)) ? 8 : 0;
+    default:
+        return 0;
+    }
+}
+
 static void facts_step(struct facts *facts, const struct ir_insn *insn)
 {
-    uint64_t bit = is_global(insn->dst) && insn->dst < 64 ? UINT64_C(1) << insn->dst : 0;
+    uint64_t bit = bit_of(insn->dst);
+    unsigned width = result_width(facts, insn);
 
     if (is_extended(facts->extended, insn))
         facts->extended |= bit;
@@ -55,8 +79,8 @@ static void facts_step(struct facts *facts, const struct ir_insn *insn)
         facts->extended &= ~bit;
     facts->doubles &= ~bit;
     facts->singles &= ~bit;
-    if (insn->op >= IR_FADD && insn->op <= IR_FNMADD)
-        *(insn->width == 4 ? &facts->singles : &facts->doubles) |= bit;
+    if (width)
+        *(width == 4 ? &facts->singles : &facts->doubles) |= bit;
     slack_step(facts->slack, insn);
 }
 
@@ -142,6 +166,45 @@ static void hoist(struct emitter *e, const struct ir_unit *unit, struct facts *a
     hold_nothing(e);
 }
 
+/* ---- floats that are looked at once ---- */
+
+/*
+ * Where a loop begins, a register has what the loop's last round left there, or what it held before
+ * the region. If the latter is no NaN it may owe as the former may. Those of which this is asked:
+ * that get results of 8 bytes, and none of 4. Of a region that is often entered, none.
+ */
+static uint64_t floats_to_check(const struct ir_unit *unit)
+{
+    uint64_t results = 0, others = 0;
+
+    for (unsigned i = 0; i < unit->count && !unit->calls; i++) {
+        const struct ir_insn *insn = &unit->insns[i];
+
+        if (insn->op >= IR_FADD && insn->op <= IR_FSQRT && insn->width == 8)
+            results |= bit_of(insn->dst);
+        else if (insn->width == 4)
+            others |= bit_of(insn->dst);
+    }
+    return results & ~others;
+}
+
+void region_check_floats(struct emitter *e)
+{
+    uint64_t left = e->owed.nans & e->checked_floats;
+
+    if (left)
+        mov_ri(&e->b, RCX, UINT64_C(0xffe) << 52); /* infinity without its sign */
+    for (; left; left &= left - 1) {
+        unsigned reg = e->map->reg[__builtin_ctzll(left)];
+
+        /* Not by a comparison of floats: that of a signalling NaN raises a flag. */
+        vex(&e->b, OP_66 | OP_W, 0x7e, reg, 0, in_reg(RAX)); /* vmovq */
+        alu_load(&e->b, OP_W, ALU_ADD, RAX, in_reg(RAX));
+        alu_load(&e->b, OP_W, ALU_CMP, RAX, in_reg(RCX));
+        emit_cold(e, CC_A, COLD_UNFIT, NULL, 0);
+    }
+}
+
 /* ---- polls: one on each way around ---- */
 
 _Static_assert(IR_LABELS_MAX <= 64, "a bit each");
@@ -219,6 +282,7 @@ bool region_begin(struct emitter *e, const struct ir_unit *unit)
     if (anchor_of(e) != IR_ZERO)
         at_entry.slack[anchor_of(e)] = e->slack[anchor_of(e)];
     hoist(e, unit, &at_entry);
+    e->checked_floats = at_entry.doubles = floats_to_check(unit);
     for (unsigned pass = 0; facts_pass(e, unit, &at_entry, pass < PASSES_EXACT); pass++)
         ;
     return true;
@@ -286,10 +350,12 @@ void emit_label(struct emitter *e, const struct ir_insn *insn)
 void region_after(struct emitter *e, unsigned label, unsigned last)
 {
     struct facts facts = e->labels[label_find(e, e->unit->insns[label].imm)].facts;
+    struct debts debts = e->debts;
 
     for (unsigned i = label + 1; i <= last; i++)
         facts_step(&facts, &e->unit->insns[i]);
     facts_load(e, &facts);
+    e->debts = debts;
 }
 
 static void fixup_add(struct emitter *e, unsigned label)

@@ -92,7 +92,7 @@ enum cold_kind {
     COLD_MISS,      /* rax: where to; the jump cache does not know it */
     COLD_RETURN,    /* rax: where to; not where the last call came from */
     COLD_UNREADY,   /* at the unit's start: floating point is not ready */
-    COLD_UNFIT,     /* a base is beyond the window */
+    COLD_UNFIT,     /* a base is beyond the window, a float is a NaN */
     COLD_AFTER,     /* the first round of the loop `index` was the last */
     COLD_POLL,      /* at the place `index` */
     COLD_SPENT,     /* the same, where code of a library is dead or was executed often enough */
@@ -147,7 +147,7 @@ struct borrow {
 enum { BORROW_MAX = 12, FIXUPS_MAX = 256, LOOPS_MAX = 64 };
 
 /* What is known of globals: of integers see emitter.extended and emitter.slack; floats are results
- * of arithmetic of 8 bytes, or of 4. */
+ * of 8 bytes, or of 4, so that a NaN is the canonical one or owed. */
 struct facts {
     uint64_t extended, doubles, singles;
     uint32_t slack[IR_GLOBALS];
@@ -205,7 +205,8 @@ struct emitter {
     struct borrow borrows[BORROW_MAX];
     unsigned access_count;
     struct access accesses[IR_UNIT_MAX];
-    struct debts owed; /* what may be owed at labels, where it is known to be such a result */
+    struct debts owed;       /* what may be owed at labels, where it is known to be such a result */
+    uint64_t checked_floats; /* of a region, those that are no NaNs where it begins */
     unsigned label_count, fixup_count;
     struct label labels[IR_LABELS_MAX];
     struct fixup fixups[FIXUPS_MAX];
@@ -304,6 +305,8 @@ unsigned find_inner_loop(const struct ir_unit *unit, unsigned label);
 bool region_begin(struct emitter *e, const struct ir_unit *unit);
 /* When registers are given: finds what may be owed at labels. */
 void region_owe(struct emitter *e, const struct ir_unit *unit);
+/* Then, where floats are in their registers: out if one of those is a NaN that must be none. */
+void region_check_floats(struct emitter *e);
 void emit_label(struct emitter *e, const struct ir_insn *insn);
 /* Behind the loop of the label at `label` that ends with `last`: what is known there. */
 void region_after(struct emitter *e, unsigned label, unsigned last);
