@@ -238,6 +238,7 @@ static void stats_print(struct session *session, uint64_t ns)
         {"region instructions", c.region_instructions},
         {"region code bytes", c.region_code_bytes},
         {"region us", c.region_ns / 1000},
+        {"loops by vectors", c.streams},
         {"units dropped", c.units_dropped},
         {"units of profile", c.units_profiled},
         {"units of library", c.units_shared},

@@ -74,6 +74,7 @@ struct engine_counters {
     uint64_t segments_evicted;
     uint64_t regions, region_instructions, region_code_bytes,
         region_ns;         /* the second tier's of these */
+    uint64_t streams;      /* loops that are done by vectors */
     uint64_t window_fills; /* faults that were answered by mapping pages */
     uint64_t exits_jump, exits_poll, exits_step, exits_helper;
     uint64_t helped_loads, helped_stores, helped_instructions, helped_lookups, helped_edges,
@@ -147,6 +148,6 @@ struct engine_type {
     int (*make_library)(struct engine_cpu *cpu, int fd);
 };
 
-#define ENGINE_VERSION 7
+#define ENGINE_VERSION 8
 
 #endif

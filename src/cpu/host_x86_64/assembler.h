@@ -124,6 +124,7 @@ enum {
     OP_0F38 = 32,
     OP_0F3A = 64,
     OP_BYTE = 128, /* operands are byte registers: spl to dil want a REX prefix */
+    OP_256 = 256,  /* of vex(): vectors of 32 bytes */
 };
 
 static inline void put_modrm(struct buffer *b, unsigned reg, struct place p)
@@ -219,7 +220,7 @@ static inline void vex(struct buffer *b, unsigned how, unsigned opcode, unsigned
         put8(b, 0x65);
     put8(b, 0xc4);
     put8(b, (is_high(reg) ? 0 : 0x80) | (x ? 0 : 0x40) | (high ? 0 : 0x20) | map);
-    put8(b, (how & OP_W ? 0x80 : 0) | (~second & 15) << 3 | prefix);
+    put8(b, (how & OP_W ? 0x80 : 0) | (~second & 15) << 3 | (how & OP_256 ? 4 : 0) | prefix);
     put8(b, opcode);
     put_modrm(b, reg, p);
 }

@@ -552,7 +552,7 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
     unsigned loop = e->loop_count, rounds = rounds_of(unit, from, last);
     bool guarded = e->guarded;
     struct knowledge head;
-    uint32_t top;
+    uint32_t top, again;
 
     if (loop == LOOPS_MAX) {
         e->full = true;
@@ -562,6 +562,8 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
     if (!emit_round(e, unit, from, last, loop, true))
         return false;
     knowledge_save(e, &head);
+    if (!emit_stream(e, &unit->insns[from], last - from, back, &again))
+        return false;
     nops(&e->b, -here(&e->b) & 63);
     top = here(&e->b);
     hold_nothing(e);
@@ -571,7 +573,7 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
         if (!emit_round(e, unit, from, last, loop, i < rounds))
             return false;
     e->guarded = guarded;
-    emit_loop_end(e, back, &head, top);
+    emit_loop_end(e, back, &head, again ? again : top);
     /* Who leaves before has paid, which changes nothing for who pays again. */
     if (!unit->region)
         debts_pay_beyond(e, back, NULL);
@@ -667,6 +669,7 @@ int host_compile(const struct host_runtime *runtime, struct ir_unit *unit,
     hold_nothing(&e);
     knowledge_forget(&e);
     result->link_count = 0;
+    result->streams = 0;
     result->start = here(&e.b);
     if (!has_room(&e))
         return -ENOSPC;

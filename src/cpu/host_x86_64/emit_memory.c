@@ -363,7 +363,7 @@ static void load_float(struct emitter *e, const struct ir_insn *insn, struct pla
     float_store_boxed(e, insn->dst, 4);
 }
 
-static void load_from(struct emitter *e, const struct ir_insn *insn, struct place from)
+void emit_load_from(struct emitter *e, const struct ir_insn *insn, struct place from)
 {
     if (is_float(e, insn->dst))
         load_float(e, insn, from);
@@ -377,13 +377,13 @@ static void emit_load(struct emitter *e, const struct ir_insn *insn)
         struct access *access = emit_window(e, insn);
 
         access->at = here(&e->b);
-        load_from(e, insn, window_place(e, insn));
+        emit_load_from(e, insn, window_place(e, insn));
         access->back = here(&e->b);
         if (is_pinned(e, insn->dst))
             keep_base(e, access);
         return;
     }
-    load_from(e, insn, emit_row(e, insn, e->layout->tlb_read, COLD_LOAD));
+    emit_load_from(e, insn, emit_row(e, insn, e->layout->tlb_read, COLD_LOAD));
     row_after(e, insn);
 }
 
@@ -453,7 +453,7 @@ static unsigned store_value(struct emitter *e, const struct ir_insn *insn)
     return int_operand(e, insn->b, 0, RDX);
 }
 
-static void store_reg(struct emitter *e, unsigned width, struct place to, unsigned reg)
+void emit_store_int(struct emitter *e, unsigned width, struct place to, unsigned reg)
 {
     if (width == 1)
         op(&e->b, OP_BYTE, 0x88, reg, to);
@@ -485,7 +485,7 @@ static void store_to(struct emitter *e, const struct ir_insn *insn, struct place
     else if (is_float(e, insn->b) && is_pinned(e, insn->b))
         vex(&e->b, insn->width == 8 ? OP_F2 : OP_F3, 0x11, e->map->reg[insn->b], 0, to);
     else
-        store_reg(e, insn->width, to, value);
+        emit_store_int(e, insn->width, to, value);
 }
 
 static bool store_wants_value(const struct emitter *e, const struct ir_insn *insn)
@@ -545,7 +545,7 @@ void cold_store(struct emitter *e, const struct cold *cold)
 
 static bool wants_code(const struct access *access)
 {
-    return access->borrowing || access->debts.words || access->debts.nans ||
+    return access->away || access->borrowing || access->debts.words || access->debts.nans ||
            !fits32(access->insn->imm) || access->insn->done > 127 || is_atomic(access->insn);
 }
 
@@ -582,6 +582,10 @@ static struct host_access record(struct emitter *e, const struct access *access)
 
 static void access_code(struct emitter *e, const struct access *access)
 {
+    if (access->away) {
+        jmp_to(&e->b, access->away);
+        return;
+    }
     if (access->check)
         patch_here(&e->b, access->check);
     if (access->unaligned)

@@ -8,6 +8,7 @@
  *   emit_int.c     integer operations
  *   emit_memory.c  loads, stores, the guest's state
  *   emit_atomic.c  atomics
+ *   emit_vector.c  several rounds of a loop at a time
  *   emit_float.c   floating point
  *   emit_flow.c    branches, calls, returns
  *
@@ -130,6 +131,7 @@ struct access {
     bool again;         /* another instruction of the access before it */
     uint32_t check;     /* behind the jump of the base's check; 0: none */
     uint32_t unaligned; /* the same of an atomic's alignment */
+    uint32_t away;      /* of a vector: where it goes on instead; 0: none */
     uint32_t at, back;
     unsigned link; /* of IR_COMPARE_SWAP, by which it is left */
     const struct ir_insn *insn;
@@ -396,6 +398,19 @@ struct access *access_add(struct emitter *e, const struct ir_insn *insn);
 bool is_base_known(const struct emitter *e, const struct ir_insn *insn);
 /* Goes out of line if what the register holds is beyond the window. */
 void access_check(struct emitter *e, struct access *access, unsigned base);
+
+/* What an IR_LOAD has loaded from there, to its register. */
+void emit_load_from(struct emitter *e, const struct ir_insn *insn, struct place from);
+/* Bytes of a register of the host's. */
+void emit_store_int(struct emitter *e, unsigned width, struct place to, unsigned reg);
+
+/* ---- emit_vector.c ---- */
+
+/* Behind the first round of the loop of `count` operations, in front of its head: rounds by
+ * vectors, if it is a stream. *again: where the loop's jump back leads then; else 0. False: there
+ * is no room. */
+bool emit_stream(struct emitter *e, const struct ir_insn *insns, unsigned count,
+                 const struct ir_insn *back, uint32_t *again);
 
 /* ---- emit_atomic.c ---- */
 

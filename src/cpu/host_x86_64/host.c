@@ -53,6 +53,8 @@ static const char *host_missing(void)
         return "POPCNT";
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_BMI) || !(b & bit_BMI2))
         return "BMI2";
+    if (!(b & bit_AVX2))
+        return "AVX2";
     if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(c & bit_LZCNT))
         return "LZCNT";
     return NULL;

@@ -804,6 +804,7 @@ void native_counters(const struct engine_cpu *cpu, struct engine_counters *count
     counters->region_instructions = t->stats.region_instructions;
     counters->region_code_bytes = t->stats.region_code_bytes;
     counters->region_ns = t->stats.region_nanoseconds;
+    counters->streams = t->stats.streams;
     mutex_unlock(&t->lock);
 }
 

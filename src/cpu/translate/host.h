@@ -97,6 +97,7 @@ struct host_unit {
     uint32_t entry;                 /* and of the entry behind the poll */
     uint32_t size;                  /* of what is in line */
     uint32_t cold_start, cold_size; /* what is out of line, elsewhere */
+    unsigned streams;               /* loops that are done by vectors */
     unsigned link_count;
     struct host_link links[HOST_LINKS_MAX];
     unsigned access_count;

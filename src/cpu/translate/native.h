@@ -40,6 +40,7 @@ enum {
     NATIVE_EDGES = 4096,
     NATIVE_PINNED_INT = 16,
     NATIVE_PINNED_FLOAT = 16,
+    NATIVE_VECTORS = 8,
     /* The stack of return addresses. A poll finds it low and empties it; between two polls a unit
      * calls forward within its page at most once an instruction, 16 bytes each. */
     NATIVE_STACK_SIZE = 64 << 10,
@@ -105,6 +106,12 @@ struct native_context {
     uint32_t zero_ready;   /* IR_ZERO_BLOCK is allowed */
     uint32_t float_ready;  /* floats are in the host's registers, and its rounding is the guest's */
     uint32_t float_wanted; /* for the guest's side: they may be */
+    /* The host's, for loops that it does by vectors: what registers hold, what was in others, the
+     * floating-point control and status, rounds, how many turns to wait before the next try. */
+    _Alignas(32) uint8_t vectors[NATIVE_VECTORS][32];
+    uint64_t vector_saved[16];
+    uint32_t vector_control, vector_rounds;
+    int32_t vector_wait;
     struct native_jump jumps[NATIVE_JUMPS];
     uint64_t edges[NATIVE_EDGES]; /* the virtual page plus the tag; UINT64_MAX: none */
 };

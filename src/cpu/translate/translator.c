@@ -846,6 +846,7 @@ static void stats_add(struct translator *t, const struct unit *unit, uint64_t ns
     stats->guest_bytes += t->scratch.bytes;
     stats->code_bytes += unit->size + unit->cold_size;
     stats->cold_bytes += unit->cold_size;
+    stats->streams += t->compiled.streams;
     stats->nanoseconds += ns;
     if (!unit->region)
         return;

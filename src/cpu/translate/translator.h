@@ -103,6 +103,7 @@ struct translator_stats {
         table_bytes; /* in all */
     uint64_t nanoseconds;
     uint64_t regions, region_instructions, region_code_bytes, region_nanoseconds; /* of all these */
+    uint64_t streams; /* loops that the host does by vectors */
     uint64_t killed, evicted_segments;
 };
 
