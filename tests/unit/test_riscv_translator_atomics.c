@@ -38,6 +38,8 @@ static const struct way ways[] = {
     {"heat=3,windows=2", false},
     {"heat=0", true},
     {"heat=0,windows=2", true},
+    {"heat=0,locks=2", false},
+    {"heat=0,windows=2,locks=2", false},
 };
 
 static uint64_t nothing_read(void *ctx, uint64_t offset, unsigned width)

@@ -253,6 +253,85 @@ static void test_many_pages(void **state)
         assert_int_equal(spread(&riscv_translator, permutations[i]), wanted);
 }
 
+/* ---- what a device sees of a machine of one CPU, which does without locks mostly ---- */
+
+enum {
+    ROUNDS = 100000,
+    TURNS_MOST = 8000000,
+    LOG = 0x200000, /* of RAM */
+    LOG_PAGES = ROUNDS * 8 / 0x1000 + 1,
+    LOG_AT = 0x10000, /* behind VIRTUAL */
+};
+
+/* Each with acquire and release at once, between a store and a load. */
+static const struct {
+    const char *name;
+    uint32_t insns[4];
+} orders[] = {
+    {"a fence", {FENCE(FENCE_RW, FENCE_RW), NOP, NOP, NOP}},
+    {"amoswap", {AMOSWAP_D(A2, A0, S1, 3), NOP, NOP, NOP}},
+    {"amoadd", {INSN_R(0x2f, 3, 3, A2, S1, A0), NOP, NOP, NOP}},
+    {"amoor, whose result nobody wants", {INSN_R(0x2f, 2, 0x23, 0, S1, A0), NOP, NOP, NOP}},
+    {"amoand", {INSN_R(0x2f, 2, 0x33, A2, S1, A0), NOP, NOP, NOP}},
+    {"lr and sc, of which lr orders",
+     {LR_D(A2, S1, 3), BNE(A2, 0, 12), SC_D(A5, 0, S1, 0), BNEZ(A5, -12)}},
+    {"lr and sc, of which sc orders",
+     {LR_D(A2, S1, 0), BNE(A2, 0, 12), SC_D(A5, 0, S1, 3), BNEZ(A5, -12)}},
+};
+
+/* The device's turns: tells turn m, and then looks how far the guest is. */
+static unsigned take_turns(struct rig *rig, uint32_t *seen)
+{
+    uint64_t *data = (uint64_t *)(memory_main_ram(rig->as)->host + 0x30000);
+    unsigned turn = 0;
+
+    while (turn < TURNS_MOST - 1 && (!turn || seen[turn] != ROUNDS)) {
+        __atomic_store_n(&data[8], ++turn, __ATOMIC_RELAXED);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        seen[turn] = (uint32_t)__atomic_load_n(&data[0], __ATOMIC_RELAXED);
+    }
+    return turn;
+}
+
+/* If round n did not see turn m, then turn m saw round n. */
+static void order_is_seen(const char *options, unsigned which)
+{
+    struct rig *rig = translated(options);
+    uint32_t *seen = calloc(TURNS_MOST, sizeof(seen[0]));
+    const uint32_t *order = orders[which].insns;
+    pthread_t thread;
+    unsigned turns;
+
+    assert_non_null(seen);
+    for (unsigned i = 0; i < LOG_PAGES; i++)
+        rig_put64(rig, leaf(LOG_AT / 0x1000 + i), PTE(LOG + i * 0x1000) | LEAF_U);
+    PUT(rig, 0, ADDI(A0, A0, 1), SD(A0, S0, 0), order[0], order[1], order[2], order[3],
+        LD(A3, S0, 64), SD(A3, S2, 0), ADDI(S2, S2, 8), BNE(A0, A4, -36), SD(A0, S0, 256), J(0));
+    rig->hart[0].x[S0] = VIRTUAL + 0x2000;
+    rig->hart[0].x[S1] = VIRTUAL + 0x2080;
+    rig->hart[0].x[S2] = VIRTUAL + LOG_AT;
+    rig->hart[0].x[A4] = ROUNDS;
+    rig_start(rig, &thread);
+    turns = take_turns(rig, seen);
+    wait_for_change(rig, 0x30100, 0);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        uint64_t turn = rig_get64(rig, LOG + 8 * (round - 1)) + 1;
+
+        if (turn <= turns && seen[turn] < round)
+            fail_msg("%s, %s: round %u and turn %u saw nothing of each other", options,
+                     orders[which].name, round, (unsigned)turn);
+    }
+    free(seen);
+    end(rig, thread);
+}
+
+static void test_orders(void **state)
+{
+    for (unsigned i = 1; i < ARRAY_SIZE(permutations); i++)
+        for (unsigned which = 0; which < ARRAY_SIZE(orders); which++)
+            order_is_seen(permutations[i], which);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_protected_while_written),
         cmocka_unit_test(test_code_of_another_hart),
         cmocka_unit_test(test_many_pages),
+        cmocka_unit_test(test_orders),
     };
 
     if (riscv_translator_missing()) {

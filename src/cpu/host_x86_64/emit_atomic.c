@@ -52,9 +52,17 @@ static void spot_accessed(struct emitter *e, const struct spot *spot)
     access->at = here(&e->b);
 }
 
-static void put_lock(struct emitter *e)
+/* Other threads of the host's are devices then, which do no atomics: one instruction, or a load and
+ * a store between which no interrupt is taken, are as good. A locked one is a fence besides. */
+static bool wants_lock(const struct emitter *e, const struct ir_insn *insn)
 {
-    put8(&e->b, 0xf0);
+    return !e->runtime->alone || e->runtime->shared || insn->ordered;
+}
+
+static void put_lock(struct emitter *e, const struct ir_insn *insn)
+{
+    if (wants_lock(e, insn))
+        put8(&e->b, 0xf0);
 }
 
 /* With what rax holds. */
@@ -62,7 +70,7 @@ static void compare_exchange(struct emitter *e, const struct ir_insn *insn, cons
                              unsigned value)
 {
     spot_accessed(e, spot);
-    put_lock(e);
+    put_lock(e, insn);
     op(&e->b, width_flag(insn) | OP_0F, 0xb1, value, spot->place);
 }
 
@@ -80,10 +88,16 @@ static void emit_exchange(struct emitter *e, const struct ir_insn *insn, const s
 
     int_load(e, RDX, insn->b, 0);
     spot_accessed(e, spot);
-    if (insn->op == IR_ATOMIC_SWAP) {
-        op(&e->b, w, 0x87, RDX, spot->place);
+    if (insn->op == IR_ATOMIC_SWAP && wants_lock(e, insn)) {
+        op(&e->b, w, 0x87, RDX, spot->place); /* xchg, which locks by itself */
+    } else if (insn->op == IR_ATOMIC_SWAP) {
+        mov_load(&e->b, w, RAX, spot->place);
+        spot_accessed(e, spot);
+        mov_store(&e->b, w, spot->place, RDX);
+        store_result(e, insn, RAX);
+        return;
     } else {
-        put_lock(e);
+        put_lock(e, insn);
         op(&e->b, w | OP_0F, 0xc1, RDX, spot->place); /* xadd */
     }
     store_result(e, insn, RDX);
@@ -100,7 +114,7 @@ static void emit_logic(struct emitter *e, const struct ir_insn *insn, const stru
     if (insn->dst == IR_ZERO) {
         int_load(e, RDX, insn->b, 0);
         spot_accessed(e, spot);
-        put_lock(e);
+        put_lock(e, insn);
         alu_store(&e->b, w, alu, spot->place, RDX);
         return;
     }
@@ -109,9 +123,14 @@ static void emit_logic(struct emitter *e, const struct ir_insn *insn, const stru
     loop = e->b.at;
     int_load(e, RDX, insn->b, 0);
     alu_load(&e->b, w, alu, RDX, in_reg(RAX));
-    compare_exchange(e, insn, spot, RDX);
-    put8(&e->b, 0x70 | CC_NE);
-    put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
+    if (wants_lock(e, insn)) {
+        compare_exchange(e, insn, spot, RDX);
+        put8(&e->b, 0x70 | CC_NE);
+        put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
+    } else {
+        spot_accessed(e, spot);
+        mov_store(&e->b, w, spot->place, RDX);
+    }
     store_result(e, insn, RAX);
 }
 

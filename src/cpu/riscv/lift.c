@@ -278,6 +278,12 @@ static bool lift_csr(struct lifter *l)
     return false;
 }
 
+/* Acquire and release at once: what is before it is seen before what is behind it. */
+static bool is_ordered(const struct riscv_insn *insn)
+{
+    return (insn->imm & RISCV_ACQUIRE) && (insn->imm & RISCV_RELEASE);
+}
+
 static void add_atomic(struct lifter *l, enum ir_op op, unsigned width)
 {
     struct ir_insn *insn;
@@ -286,6 +292,7 @@ static void add_atomic(struct lifter *l, enum ir_op op, unsigned width)
     if (op == IR_LOAD_RESERVED && (l->insn.imm & RISCV_RELEASE))
         add(l, IR_FENCE);
     insn = add_rr(l, op, width);
+    insn->ordered = is_ordered(&l->insn);
     insn->fallback = add_record(l);
 }
 
@@ -807,6 +814,7 @@ static bool lift_compare_swap(struct lifter *l)
     insn = add_rr(l, IR_COMPARE_SWAP, swap.width);
     insn->b = x(swap.expected);
     insn->c = x(swap.store.rs2);
+    insn->ordered = is_ordered(&l->insn) || is_ordered(&swap.store);
     insn->fallback = add_record(l);
     go_on(l, &swap.branch);
     add_branch(l, IR_NE);

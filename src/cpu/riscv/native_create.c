@@ -79,7 +79,7 @@ _Static_assert((int)NATIVE_RESERVED_PHYSICAL == (int)RISCV_RESERVED_PHYSICAL &&
 /* ---- options, machines, CPUs ---- */
 
 struct options {
-    uint64_t heat, unit, code, windows, regions, perf, spare, audit;
+    uint64_t heat, unit, code, windows, regions, perf, spare, audit, locks;
 };
 
 static int options_read(struct options *options, const char *text, struct error *error)
@@ -88,9 +88,11 @@ static int options_read(struct options *options, const char *text, struct error 
         const char *name;
         uint64_t *value;
     } known[] = {
-        {"heat=", &options->heat},       {"unit=", &options->unit},       {"code=", &options->code},
-        {"windows=", &options->windows}, {"regions=", &options->regions}, {"perf=", &options->perf},
+        {"heat=", &options->heat},       {"unit=", &options->unit},
+        {"code=", &options->code},       {"windows=", &options->windows},
+        {"regions=", &options->regions}, {"perf=", &options->perf},
         {"spare=", &options->spare},     {"audit=", &options->audit},
+        {"locks=", &options->locks},
     };
 
     while (text && *text) {
@@ -114,7 +116,7 @@ static int options_read(struct options *options, const char *text, struct error 
     }
     if (options->heat > INT16_MAX || !options->unit || options->unit > UNIT_INSTRUCTIONS ||
         options->code < (1 << 20) || options->code > (1 << 30) || options->windows > 2 ||
-        options->regions > 2 || options->spare > 3600)
+        options->regions > 2 || options->locks < 1 || options->locks > 2 || options->spare > 3600)
         return error_usage(error, "the translator takes heat up to 32767, unit from 1 to 64, code "
                                   "from 1M to 1G, windows and regions up to 2");
     return 0;
@@ -135,6 +137,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
                               .code = CODE_MEMORY,
                               .windows = 1,
                               .regions = 1,
+                              .locks = 1,
                               .spare = SPARE_SECONDS};
     const char *missing = riscv_translator_missing();
     struct native *native;
@@ -168,6 +171,7 @@ int native_engine_create(const struct engine_config *config, struct engine **eng
     if (native_library_init(native))
         log_say(config->log, LOG_WARN, "no memory for the library of translated code");
     native->translator.runtime.audit = options.audit != 0;
+    native->translator.runtime.alone = config->cpu_count == 1 && options.locks != 2;
     native->unit_limit = (unsigned)options.unit;
     native->translator.spare_ns = options.spare * UINT64_C(1000000000);
     native->windows_of_cpu = WINDOWS_ALL / config->cpu_count;

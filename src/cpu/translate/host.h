@@ -48,6 +48,7 @@ struct host_runtime {
     uint64_t parts[24]; /* the emitter's own: addresses of thunks and constants */
     bool counting;      /* units count guest instructions */
     bool audit;         /* for tests: units look whether what they rely on is so, or die */
+    bool alone;         /* the machine has one CPU: only devices see the order of its accesses */
     const struct host_shared *shared; /* NULL, but where code for a library is made */
     /* The edge from the unit's page that leads `pages` on, or NATIVE_NO_EDGE. */
     uint32_t (*edge)(void *ctx, int64_t pages);

@@ -88,8 +88,9 @@ enum ir_op {
      * global takes 8 bytes, or 4 that are boxed in ones above. */
     IR_LOAD,
     IR_STORE, /* b */
-    /* Atomic, at address a, naturally aligned or an exception; fully ordered. dst = the old value,
-     * sign-extended; memory = old op b. */
+    /* Atomic, at address a, naturally aligned or an exception; fully ordered, which in a machine of
+     * one CPU only those have to be that are `ordered`, since only devices see the difference. dst
+     * = the old value, sign-extended; memory = old op b. */
     IR_ATOMIC_SWAP,
     IR_ATOMIC_ADD,
     IR_ATOMIC_AND,
@@ -175,6 +176,7 @@ struct ir_insn {
     uint8_t scale;
     bool sign;
     bool inside;
+    bool ordered; /* of an atomic: what is before it, and what is behind it */
     ir_ref dst, a, b, c;
     uint16_t at;   /* bytes from the start of the page to the guest's instruction */
     uint16_t next; /* and to the one behind it; may be the page's size */
