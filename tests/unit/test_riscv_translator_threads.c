@@ -332,6 +332,54 @@ static void test_orders(void **state)
             order_is_seen(permutations[i], which);
 }
 
+/* ---- loads of one place, in a loop that is done by vectors ---- */
+
+enum { WORDS = 64, PASSES = 30000 };
+
+/* The guest loads each word twice, in one round as the next one and in the following round as the
+ * first, and stores both. Here they only grow, so that what is loaded later is no smaller. */
+static void loads_in_order(const char *options, bool two_registers)
+{
+    struct rig *rig = translated(options);
+    uint64_t *data = (uint64_t *)(memory_main_ram(rig->as)->host + 0x30000);
+    struct engine_counters counters;
+    pthread_t thread;
+    uint64_t turn = 0, pass = 0;
+
+    PUT(rig, 0, ADDI(A0, A0, 1), MV(A4, S0), ADDI(S3, S0, 8), ADDI(A2, S0, 1024), LD(A5, A4, 0),
+        two_registers ? LD(A3, S3, 0) : LD(A3, A4, 8), SLLI(A5, A5, 32), OR(A5, A5, A3),
+        SD(A5, A2, 0), ADDI(A4, A4, 8), ADDI(A2, A2, 8), ADDI(S3, S3, 8), BNE(A4, S1, -32),
+        SD(A0, S0, 768), LD(A5, S0, 776), BNE(A5, A0, -4), J(-64));
+    rig->hart[0].x[S0] = VIRTUAL + 0x2000;
+    rig->hart[0].x[S1] = VIRTUAL + 0x2000 + WORDS * 8;
+    rig_start(rig, &thread);
+    while (pass < PASSES) {
+        for (unsigned i = 0; i < WORDS + 1; i++)
+            __atomic_store_n(&data[i], turn, __ATOMIC_RELAXED);
+        turn++;
+        if (told(rig, 0x30300) == pass)
+            continue;
+        pass++;
+        for (unsigned i = 0; i + 1 < WORDS; i++)
+            if ((data[128 + i] & UINT32_MAX) > data[128 + i + 1] >> 32)
+                fail_msg("%s: word %u was %u, and then %u", options, i + 1, (unsigned)data[128 + i],
+                         (unsigned)(data[128 + i + 1] >> 32));
+        __atomic_store_n(&data[97], pass, __ATOMIC_SEQ_CST);
+    }
+    rig->type->counters(rig->cpu[0], &counters);
+    assert_int_equal(counters.streams != 0,
+                     strstr(options, "windows=2") && !strstr(options, "unit"));
+    end(rig, thread);
+}
+
+static void test_loads(void **state)
+{
+    for (unsigned i = 1; i < ARRAY_SIZE(permutations); i++) {
+        loads_in_order(permutations[i], false);
+        loads_in_order(permutations[i], true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_code_of_another_hart),
         cmocka_unit_test(test_many_pages),
         cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_loads),
     };
 
     if (riscv_translator_missing()) {

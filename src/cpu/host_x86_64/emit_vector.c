@@ -17,7 +17,8 @@
  * begun, but for the host's flags, which are put back where that could be seen; the loop does those
  * rounds one by one.
  * Elements are loaded and stored in another order than the guest's, where no access of the
- * loop's own can tell; for other harts RVWMO orders none of them. The elements of a vector are each
+ * loop's own can tell; for other harts RVWMO orders none of them but loads of one place, which stay
+ * in order. The elements of a vector are each
  * read and written as a whole if they are aligned.
  *
  * Sources: RISC-V volume I, "RVWMO Memory Consistency Model"; Intel SDM volume 2 (instructions),
@@ -33,6 +34,8 @@ enum {
     VECTOR = 32, /* bytes */
     VALUES_MAX = 24,
     OPS_MAX = 16,
+    LOADS_MAX = 5,
+    MEETINGS_MAX = LOADS_MAX + LOADS_MAX * (LOADS_MAX - 1) / 2,
     STEPS_MAX = 8,
     ROUNDS_LEAST = 2, /* for which it is worth beginning */
     ROOM = 4096,
@@ -67,6 +70,7 @@ struct operation {
     const struct ir_insn *insn;
     int32_t offset; /* of an access, from its base at the round's start */
     uint8_t a, b, c, dst;
+    uint8_t at; /* its place among the operations of the guest's */
 };
 
 struct step {
@@ -77,7 +81,7 @@ struct step {
 struct stream {
     unsigned width; /* of an element */
     bool floats;    /* has arithmetic that raises flags */
-    unsigned op_count, value_count, step_count;
+    unsigned op_count, load_count, value_count, step_count;
     struct operation ops[OPS_MAX];
     const struct operation *store;
     struct value values[VALUES_MAX];
@@ -292,8 +296,12 @@ static bool take(struct stream *s, const struct emitter *e, const struct ir_insn
         return take_move(s, e, insn, insn->a);
     if (s->op_count == OPS_MAX)
         return false;
-    *o = (struct operation){
-        .insn = insn, .a = NO_VALUE, .b = NO_VALUE, .c = NO_VALUE, .dst = NO_VALUE};
+    *o = (struct operation){.insn = insn,
+                            .a = NO_VALUE,
+                            .b = NO_VALUE,
+                            .c = NO_VALUE,
+                            .dst = NO_VALUE,
+                            .at = (uint8_t)s->op_count};
     switch (insn->op) {
     case IR_LOAD:
     case IR_STORE:
@@ -359,10 +367,44 @@ static bool meets_itself(const struct stream *s)
 
         if (o->insn->op != IR_LOAD || o->insn->a != s->store->insn->a)
             continue;
-        if (o < s->store ? ahead > 0 && ahead < VECTOR : ahead > -VECTOR && ahead < VECTOR)
+        if (o->at < s->store->at ? ahead > 0 && ahead < VECTOR : ahead > -VECTOR && ahead < VECTOR)
             return true;
     }
     return false;
+}
+
+static bool comes_first(const struct operation *a, const struct operation *b)
+{
+    return a->offset > b->offset || (a->offset == b->offset && a->at < b->at);
+}
+
+/*
+ * Loads to the front, and of one register those that are further on first: what a later round loads
+ * from the same place is loaded later. False: there are too many.
+ */
+static bool sort_loads(struct stream *s)
+{
+    struct operation ops[OPS_MAX];
+    unsigned store = s->store->at, count = 0;
+
+    memcpy(ops, s->ops, sizeof(ops));
+    for (unsigned i = 0; i < s->op_count; i++) {
+        unsigned to = count;
+
+        if (ops[i].insn->op != IR_LOAD)
+            continue;
+        for (; to && comes_first(&ops[i], &s->ops[to - 1]); to--)
+            s->ops[to] = s->ops[to - 1];
+        s->ops[to] = ops[i];
+        count++;
+    }
+    s->load_count = count;
+    for (unsigned i = 0; i < s->op_count; i++)
+        if (ops[i].insn->op != IR_LOAD) {
+            s->store = i == store ? &s->ops[count] : s->store;
+            s->ops[count++] = ops[i];
+        }
+    return s->load_count <= LOADS_MAX;
 }
 
 static void note_use(struct stream *s, unsigned value, unsigned op)
@@ -444,7 +486,7 @@ static bool stream_find(struct stream *s, const struct emitter *e, const struct 
     for (unsigned i = 0; i < count; i++)
         if (!take(s, e, &insns[i], moved))
             return false;
-    if (!s->store || meets_itself(s) || count_results(s) > NATIVE_VECTORS)
+    if (!s->store || meets_itself(s) || count_results(s) > NATIVE_VECTORS || !sort_loads(s))
         return false;
     find_lives(s);
     return find_registers(s);
@@ -492,40 +534,49 @@ static void emit_left(struct emitter *e, const struct stream *s)
     shift_imm(&e->b, OP_W, 5, RCX, s->shift);
 }
 
-/* Out by the jump that is returned if the store meets what the load of a later round wants. */
-static void emit_meeting(struct emitter *e, const struct stream *s, const struct operation *load,
-                         uint32_t *from)
+static uint32_t emit_jump_away(struct emitter *e)
 {
-    int32_t ahead = s->store->offset - load->offset;
-    bool behind = load > s->store;
-
-    int_load(e, RAX, s->store->insn->a, 0);
-    alu_load(&e->b, OP_W, ALU_SUB, RAX, global_place(e, load->insn->a));
-    alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), ahead + (behind ? VECTOR - 1 : -1));
-    alu_imm(&e->b, OP_W, ALU_CMP, in_reg(RAX), behind ? 2 * VECTOR - 1 : VECTOR - 1);
-    jcc_to(&e->b, CC_B, 0);
-    *from = here(&e->b);
+    jmp_to(&e->b, 0);
+    return here(&e->b);
 }
 
-static bool looked_at_before(const struct stream *s, unsigned op)
+static uint32_t emit_branch_away(struct emitter *e, enum x86_cc cc)
 {
-    const struct operation *load = &s->ops[op];
-
-    for (unsigned i = 0; i < op; i++)
-        if (s->ops[i].insn->op == IR_LOAD && s->ops[i].insn->a == load->insn->a &&
-            s->ops[i].offset == load->offset && (&s->ops[i] > s->store) == (load > s->store))
-            return true;
-    return false;
+    jcc_to(&e->b, cc, 0);
+    return here(&e->b);
 }
 
+/* Out by the jump whose end is returned if `y` is from `low` to VECTOR - 1 bytes behind `x`. */
+static uint32_t emit_meeting(struct emitter *e, const struct operation *x,
+                             const struct operation *y, int32_t low)
+{
+    int_load(e, RAX, y->insn->a, 0);
+    alu_load(&e->b, OP_W, ALU_SUB, RAX, global_place(e, x->insn->a));
+    alu_imm(&e->b, OP_W, ALU_ADD, in_reg(RAX), y->offset - x->offset - low);
+    alu_imm(&e->b, OP_W, ALU_CMP, in_reg(RAX), VECTOR - low);
+    return emit_branch_away(e, CC_B);
+}
+
+/*
+ * Where two accesses by different registers would be done in the wrong order: a load that is to
+ * find what is stored in a round before it, or is not to find what is stored behind it; and two
+ * loads of one place, which other harts may store to meanwhile (RVWMO, rule 2). Ends of the jumps
+ * out to `from`; their number.
+ */
 static unsigned emit_meetings(struct emitter *e, const struct stream *s, uint32_t *from)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < s->op_count; i++)
-        if (s->ops[i].insn->op == IR_LOAD && s->ops[i].insn->a != s->store->insn->a &&
-            !looked_at_before(s, i))
-            emit_meeting(e, s, &s->ops[i], &from[count++]);
+    for (unsigned i = 0; i < s->load_count; i++) {
+        const struct operation *load = &s->ops[i];
+
+        if (load->insn->a != s->store->insn->a)
+            from[count++] =
+                emit_meeting(e, load, s->store, load->at > s->store->at ? 1 - VECTOR : 1);
+        for (unsigned j = i + 1; j < s->load_count; j++)
+            if (s->ops[j].insn->a != load->insn->a)
+                from[count++] = emit_meeting(e, load, &s->ops[j], s->ops[j].at < load->at ? 0 : 1);
+    }
     return count;
 }
 
@@ -727,18 +778,6 @@ static void emit_results(struct emitter *e, const struct stream *s)
             saved_place((unsigned)__builtin_ctz(left)));
 }
 
-static uint32_t emit_jump_away(struct emitter *e)
-{
-    jmp_to(&e->b, 0);
-    return here(&e->b);
-}
-
-static uint32_t emit_branch_away(struct emitter *e, enum x86_cc cc)
-{
-    jcc_to(&e->b, cc, 0);
-    return here(&e->b);
-}
-
 /*
  * rcx: how many rounds are left, and then of those how many stay in the page that the first one
  * stores to last. Behind that one no store of them faults as the guest sees it, whose translations
@@ -814,7 +853,7 @@ bool emit_stream(struct emitter *e, const struct ir_insn *insns, unsigned count,
                  const struct ir_insn *back, uint32_t *again)
 {
     uint64_t boxed[IR_GLOBALS / 64];
-    uint32_t from[OPS_MAX], few, first, to_loop, to_top;
+    uint32_t from[MEETINGS_MAX], few, first, to_loop, to_top;
     unsigned meetings;
     struct stream s;
 
