@@ -33,12 +33,15 @@ enum {
     CODE_WORDS = 32,
     /* Registers. Pointers, limits, what is loaded: some the host has, some it has not. */
     POINTERS = 3,
-    COUNTER = 26, /* s10 */
-    LIMIT = 27,   /* s11 */
-    OUTER = 25,   /* s9 */
+    S10 = 26,
+    LIMIT = 27, /* s11 */
+    OUTER = 25, /* s9 */
 };
 
-static const uint8_t pointers[POINTERS] = {A4, S4, A2};
+static unsigned counter = S10;
+
+/* The stack pointer is one that translated code relies on (WINDOW_ANCHOR). */
+static uint8_t pointers[POINTERS] = {A4, S4, A2};
 static const uint8_t ints[] = {A5, A3, S5, 22, T4};
 static const uint8_t floats[] = {15, 14, 12, 21, 3};
 /* Not written in the loop. */
@@ -248,30 +251,30 @@ static void put_end(struct maker *m, unsigned begin, unsigned rounds)
 
     switch (below(7)) {
     case 3: /* down by threes */
-        p->x[COUNTER] = 3 * rounds;
-        put(p, ADDI(COUNTER, COUNTER, -3));
+        p->x[counter] = 3 * rounds;
+        put(p, ADDI(counter, counter, -3));
         back = -4 * (int)(p->length - begin);
-        put(p, BNEZ(COUNTER, back));
+        put(p, BNEZ(counter, back));
         break;
     case 0: /* a counter down to 0 */
-        p->x[COUNTER] = rounds;
-        put(p, ADDI(COUNTER, COUNTER, -1));
+        p->x[counter] = rounds;
+        put(p, ADDI(counter, counter, -1));
         back = -4 * (int)(p->length - begin);
-        put(p, BNEZ(COUNTER, back));
+        put(p, BNEZ(counter, back));
         break;
     case 1: /* down by fours, while it is not below a limit */
         p->x[LIMIT] = one_in(2) ? 100 : 0;
-        p->x[COUNTER] = p->x[LIMIT] + 4 * rounds - below(4);
-        put(p, ADDI(COUNTER, COUNTER, -4));
+        p->x[counter] = p->x[LIMIT] + 4 * rounds - below(4);
+        put(p, ADDI(counter, counter, -4));
         back = -4 * (int)(p->length - begin);
-        put(p, INSN_B(one_in(2) && p->x[LIMIT] ? 7 : 5, COUNTER, LIMIT, back));
+        put(p, INSN_B(one_in(2) && p->x[LIMIT] ? 7 : 5, counter, LIMIT, back));
         break;
     case 2: /* down while the limit is less */
         p->x[LIMIT] = 50;
-        p->x[COUNTER] = 50 + 2 * rounds;
-        put(p, ADDI(COUNTER, COUNTER, -2));
+        p->x[counter] = 50 + 2 * rounds;
+        put(p, ADDI(counter, counter, -2));
         back = -4 * (int)(p->length - begin);
-        put(p, INSN_B(one_in(2) ? 4 : 6, LIMIT, COUNTER, back));
+        put(p, INSN_B(one_in(2) ? 4 : 6, LIMIT, counter, back));
         break;
     default:
         cond = conds[below(4)];
@@ -311,6 +314,8 @@ static void make(struct program *p)
     unsigned out, outer;
     bool nested = one_in(4), fails = one_in(2);
 
+    counter = one_in(6) ? SP : S10;
+    pointers[0] = counter != SP && one_in(4) ? SP : A4;
     memset(p, 0, sizeof(*p));
     for (unsigned i = 1; i < 32; i++) {
         p->x[i] = random64() >> below(64);
@@ -520,18 +525,19 @@ static void make_near(struct program *p, unsigned i)
     unsigned loop = i % ARRAY_SIZE(loops), back = 0, width;
     unsigned at = i / ARRAY_SIZE(loops) % SPECIALS_AT, rest = i / ARRAY_SIZE(loops) / SPECIALS_AT;
 
+    counter = S10;
     memset(p, 0, sizeof(*p));
     width = loop < 8 ? 8 : 4;
     while (loops[loop][back])
         put(p, loops[loop][back++]);
     put(p, ADDI(A4, A4, (int)width));
     put(p, ADDI(A2, A2, (int)width));
-    put(p, ADDI(COUNTER, COUNTER, -1));
-    put(p, BNEZ(COUNTER, -4 * (int)(back + 3)));
+    put(p, ADDI(counter, counter, -1));
+    put(p, BNEZ(counter, -4 * (int)(back + 3)));
     put(p, ECALL);
     p->special = specials[rest % ARRAY_SIZE(specials)];
     p->f[FA3] = addends[rest / ARRAY_SIZE(specials) % ARRAY_SIZE(addends)];
-    p->x[COUNTER] = 100;
+    p->x[counter] = 100;
     p->x[OUTER] = 1;
     if (i >= NEAR_KIND) {
         p->x[A4] = DATA_AT + END - width * (48 + at / 8);

@@ -373,6 +373,25 @@ static bool meets_itself(const struct stream *s)
     return false;
 }
 
+static bool is_base(const struct stream *s, ir_ref ref)
+{
+    for (unsigned i = 0; i < s->op_count; i++)
+        if ((s->ops[i].insn->op == IR_LOAD || s->ops[i].insn->op == IR_STORE) &&
+            s->ops[i].insn->a == ref)
+            return true;
+    return false;
+}
+
+/* What is known of where registers are stays so as they move: each that it is known of is a base,
+ * which each round finds in the window. */
+static bool stays_known(const struct stream *s, const struct emitter *e)
+{
+    for (unsigned i = 0; i < s->step_count; i++)
+        if (e->slack[s->steps[i].ref] != UINT32_MAX && !is_base(s, s->steps[i].ref))
+            return false;
+    return true;
+}
+
 static bool comes_first(const struct operation *a, const struct operation *b)
 {
     return a->offset > b->offset || (a->offset == b->offset && a->at < b->at);
@@ -486,7 +505,8 @@ static bool stream_find(struct stream *s, const struct emitter *e, const struct 
     for (unsigned i = 0; i < count; i++)
         if (!take(s, e, &insns[i], moved))
             return false;
-    if (!s->store || meets_itself(s) || count_results(s) > NATIVE_VECTORS || !sort_loads(s))
+    if (!s->store || meets_itself(s) || count_results(s) > NATIVE_VECTORS || !stays_known(s, e) ||
+        !sort_loads(s))
         return false;
     find_lives(s);
     return find_registers(s);
