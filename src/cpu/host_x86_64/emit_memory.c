@@ -206,11 +206,6 @@ static void keep_base(struct emitter *e, struct access *access)
     hold(e, insn->a);
 }
 
-static bool is_float(const struct emitter *e, ir_ref ref)
-{
-    return is_global(ref) && e->layout->is_float(ref);
-}
-
 /* ---- rows of accesses by the guest's translations ---- */
 
 /*

@@ -9,6 +9,7 @@
  *   emit_memory.c  loads, stores, the guest's state
  *   emit_atomic.c  atomics
  *   emit_vector.c  several rounds of a loop at a time
+ *   stream.c       of which loops
  *   emit_float.c   floating point
  *   emit_flow.c    branches, calls, returns
  *
@@ -257,6 +258,11 @@ static inline bool is_held(const struct emitter *e, ir_ref ref)
 static inline bool is_global(ir_ref ref)
 {
     return ref != IR_ZERO && ref < IR_GLOBALS;
+}
+
+static inline bool is_float(const struct emitter *e, ir_ref ref)
+{
+    return is_global(ref) && e->layout->is_float(ref);
 }
 
 /* ---- emit.c ---- */
