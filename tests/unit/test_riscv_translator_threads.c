@@ -372,6 +372,37 @@ static void loads_in_order(const char *options, bool two_registers)
     end(rig, thread);
 }
 
+/* The guest copies words that change from all zeros to all ones meanwhile, and what it stores is
+ * looked at meanwhile: each is one or the other. */
+static void words_are_whole(const char *options, unsigned odd)
+{
+    struct rig *rig = translated(options);
+    uint64_t *data = (uint64_t *)(memory_main_ram(rig->as)->host + 0x30000) + odd;
+    pthread_t thread;
+
+    PUT(rig, 0, MV(A4, S0), ADDI(A2, S0, 1024), LD(A5, A4, 0), SD(A5, A2, 0), ADDI(A4, A4, 8),
+        ADDI(A2, A2, 8), BNE(A4, S1, -16), J(-28));
+    rig->hart[0].x[S0] = VIRTUAL + 0x2000 + 8 * odd;
+    rig->hart[0].x[S1] = VIRTUAL + 0x2000 + 8 * odd + WORDS * 8;
+    rig_start(rig, &thread);
+    for (unsigned turn = 0; turn < 20000; turn++)
+        for (unsigned i = 0; i < WORDS; i++) {
+            uint64_t copy = __atomic_load_n(&data[128 + i], __ATOMIC_RELAXED);
+
+            __atomic_store_n(&data[i], turn & 1 ? UINT64_MAX : 0, __ATOMIC_RELAXED);
+            if (copy && copy != UINT64_MAX)
+                fail_msg("%s: a word of %#llx", options, (unsigned long long)copy);
+        }
+    end(rig, thread);
+}
+
+static void test_whole(void **state)
+{
+    for (unsigned i = 1; i < ARRAY_SIZE(permutations); i++)
+        for (unsigned odd = 0; odd < 4; odd++)
+            words_are_whole(permutations[i], odd);
+}
+
 static void test_loads(void **state)
 {
     for (unsigned i = 1; i < ARRAY_SIZE(permutations); i++) {
@@ -389,6 +420,7 @@ int main(void)
         cmocka_unit_test(test_many_pages),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_loads),
+        cmocka_unit_test(test_whole),
     };
 
     if (riscv_translator_missing()) {
