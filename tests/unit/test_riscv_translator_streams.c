@@ -368,9 +368,11 @@ static void make(struct program *p)
         p->pages[i] = (uint8_t)flags;
     }
     /* The page behind where an array begins, for certain. */
-    if (fails)
-        p->pages[(p->x[pointers[below(POINTERS)]] - DATA_AT) / PAGE + 1] =
-            one_in(2) ? 0 : (PTE_RWX & ~PTE_W) | PTE_U;
+    if (fails) {
+        uint64_t at = p->x[pointers[below(POINTERS)]] - DATA_AT;
+
+        p->pages[at < 5 * PAGE ? at / PAGE + 1 : 0] = one_in(2) ? 0 : (PTE_RWX & ~PTE_W) | PTE_U;
+    }
 }
 
 /* ---- running it ---- */
