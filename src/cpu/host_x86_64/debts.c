@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu/host_x86_64/emitter.h"
 
-static uint64_t bit_of(ir_ref ref)
-{
-    return is_global(ref) && ref < 64 ? UINT64_C(1) << ref : 0;
-}
-
 /* The anchor is looked at where a unit is left, as it is. */
 static bool can_owe(const struct emitter *e, ir_ref ref)
 {
@@ -152,7 +147,7 @@ static void pay_sources(struct emitter *e, const struct ir_insn *insn)
     const ir_ref sources[] = {insn->a, insn->b, insn->c};
 
     for (unsigned i = 0; i < 3; i++) {
-        uint64_t bit = is_global(sources[i]) ? bit_of(sources[i]) : 0;
+        uint64_t bit = bit_of(sources[i]);
 
         if ((e->debts.words & bit) && !takes_words(insn, sources[i])) {
             pay_word(e, sources[i]);
@@ -212,7 +207,7 @@ bool is_extended(uint64_t extended, const struct ir_insn *insn)
 
 void debts_after(struct emitter *e, const struct ir_insn *insn)
 {
-    uint64_t bit = is_global(insn->dst) ? bit_of(insn->dst) : 0;
+    uint64_t bit = bit_of(insn->dst);
 
     if (insn->op == IR_GUEST || insn->op == IR_STATE_GUARD) {
         e->extended = 0; /* any may have been written */

@@ -574,13 +574,14 @@ static bool emit_loop(struct emitter *e, struct ir_unit *unit, unsigned from, un
             return false;
     e->guarded = guarded;
     emit_loop_end(e, back, &head, again ? again : top);
-    /* Who leaves before has paid, which changes nothing for who pays again. */
-    if (!unit->region)
+    /* In a region what is owed is owed still: who leaves before has paid, which changes nothing for
+     * who pays again. */
+    if (!unit->region) {
         debts_pay_beyond(e, back, NULL);
+        knowledge_forget(e);
+    }
     e->afters[loop] = here(&e->b);
     hold_nothing(e);
-    if (!unit->region)
-        knowledge_forget(e);
     return true;
 }
 

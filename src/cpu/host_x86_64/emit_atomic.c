@@ -88,14 +88,8 @@ static void emit_exchange(struct emitter *e, const struct ir_insn *insn, const s
 
     int_load(e, RDX, insn->b, 0);
     spot_accessed(e, spot);
-    if (insn->op == IR_ATOMIC_SWAP && wants_lock(e, insn)) {
+    if (insn->op == IR_ATOMIC_SWAP) {
         op(&e->b, w, 0x87, RDX, spot->place); /* xchg, which locks by itself */
-    } else if (insn->op == IR_ATOMIC_SWAP) {
-        mov_load(&e->b, w, RAX, spot->place);
-        spot_accessed(e, spot);
-        mov_store(&e->b, w, spot->place, RDX);
-        store_result(e, insn, RAX);
-        return;
     } else {
         put_lock(e, insn);
         op(&e->b, w | OP_0F, 0xc1, RDX, spot->place); /* xadd */
@@ -103,11 +97,14 @@ static void emit_exchange(struct emitter *e, const struct ir_insn *insn, const s
     store_result(e, insn, RDX);
 }
 
+static enum x86_alu logic_of(const struct ir_insn *insn)
+{
+    return insn->op == IR_ATOMIC_AND ? ALU_AND : insn->op == IR_ATOMIC_OR ? ALU_OR : ALU_XOR;
+}
+
 static void emit_logic(struct emitter *e, const struct ir_insn *insn, const struct spot *spot)
 {
-    enum x86_alu alu = insn->op == IR_ATOMIC_AND  ? ALU_AND
-                       : insn->op == IR_ATOMIC_OR ? ALU_OR
-                                                  : ALU_XOR;
+    enum x86_alu alu = logic_of(insn);
     unsigned w = width_flag(insn);
     uint8_t *loop;
 
@@ -123,14 +120,33 @@ static void emit_logic(struct emitter *e, const struct ir_insn *insn, const stru
     loop = e->b.at;
     int_load(e, RDX, insn->b, 0);
     alu_load(&e->b, w, alu, RDX, in_reg(RAX));
-    if (wants_lock(e, insn)) {
-        compare_exchange(e, insn, spot, RDX);
-        put8(&e->b, 0x70 | CC_NE);
-        put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
-    } else {
-        spot_accessed(e, spot);
-        mov_store(&e->b, w, spot->place, RDX);
-    }
+    compare_exchange(e, insn, spot, RDX);
+    put8(&e->b, 0x70 | CC_NE);
+    put8(&e->b, (unsigned)(loop - (e->b.at + 1)));
+    store_result(e, insn, RAX);
+}
+
+/* What no instruction without a lock does by itself: the exchange, which always has one, and logic
+ * whose old value is wanted. */
+static bool is_load_and_store(const struct emitter *e, const struct ir_insn *insn)
+{
+    return !wants_lock(e, insn) &&
+           (insn->op == IR_ATOMIC_SWAP ||
+            (insn->op >= IR_ATOMIC_AND && insn->op <= IR_ATOMIC_XOR && insn->dst != IR_ZERO));
+}
+
+static void emit_load_and_store(struct emitter *e, const struct ir_insn *insn,
+                                const struct spot *spot)
+{
+    unsigned w = width_flag(insn);
+
+    spot_accessed(e, spot);
+    mov_load(&e->b, w, RAX, spot->place);
+    int_load(e, RDX, insn->b, 0);
+    if (insn->op != IR_ATOMIC_SWAP)
+        alu_load(&e->b, w, logic_of(insn), RDX, in_reg(RAX));
+    spot_accessed(e, spot);
+    mov_store(&e->b, w, spot->place, RDX);
     store_result(e, insn, RAX);
 }
 
@@ -284,6 +300,10 @@ void cold_different(struct emitter *e, const struct cold *cold)
 
 static void emit_at(struct emitter *e, const struct ir_insn *insn, const struct spot *spot)
 {
+    if (is_load_and_store(e, insn)) {
+        emit_load_and_store(e, insn, spot);
+        return;
+    }
     switch (insn->op) {
     case IR_ATOMIC_SWAP:
     case IR_ATOMIC_ADD:

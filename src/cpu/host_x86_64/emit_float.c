@@ -119,12 +119,20 @@ static void make_canonical(struct emitter *e, const struct ir_insn *insn, unsign
     emit_cold(e, CC_P, insn->width == 4 ? COLD_NAN32 : COLD_NAN64, insn, reg);
 }
 
+unsigned float_opcode(const struct ir_insn *insn)
+{
+    /* vfmadd213, vfmsub213, vfnmadd213, vfnmsub213: first = second * first op third */
+    static const uint8_t opcodes[] = {
+        [IR_FADD - IR_FADD] = 0x58,  [IR_FSUB - IR_FADD] = 0x5c,   [IR_FMUL - IR_FADD] = 0x59,
+        [IR_FDIV - IR_FADD] = 0x5e,  [IR_FSQRT - IR_FADD] = 0x51,  [IR_FMADD - IR_FADD] = 0xa8,
+        [IR_FMSUB - IR_FADD] = 0xaa, [IR_FNMSUB - IR_FADD] = 0xac, [IR_FNMADD - IR_FADD] = 0xae,
+    };
+
+    return opcodes[insn->op - IR_FADD];
+}
+
 static void emit_arithmetic(struct emitter *e, const struct ir_insn *insn)
 {
-    static const uint8_t opcodes[] = {[IR_FADD - IR_FADD] = 0x58,
-                                      [IR_FSUB - IR_FADD] = 0x5c,
-                                      [IR_FMUL - IR_FADD] = 0x59,
-                                      [IR_FDIV - IR_FADD] = 0x5e};
     unsigned to = float_target(e, insn->dst, XMM14), a;
     struct exits exits = {.count = 0};
 
@@ -132,7 +140,7 @@ static void emit_arithmetic(struct emitter *e, const struct ir_insn *insn)
     check_box(e, &exits, insn, insn->b);
     a = float_operand(e, insn->a, XMM14);
     /* The upper half, and so the box, comes from the first operand. */
-    vex(&e->b, scalar(insn), opcodes[insn->op - IR_FADD], to, a, float_place(e, insn->b));
+    vex(&e->b, scalar(insn), float_opcode(insn), to, a, float_place(e, insn->b));
     make_canonical(e, insn, to);
     float_store(e, insn, insn->width, to);
     exits_back(e, &exits);
@@ -145,7 +153,7 @@ static void emit_sqrt(struct emitter *e, const struct ir_insn *insn)
 
     check_box(e, &exits, insn, insn->a);
     a = float_operand(e, insn->a, XMM14);
-    vex(&e->b, scalar(insn), 0x51, to, a, in_reg(a));
+    vex(&e->b, scalar(insn), float_opcode(insn), to, a, in_reg(a));
     make_canonical(e, insn, to);
     float_store(e, insn, insn->width, to);
     exits_back(e, &exits);
@@ -153,11 +161,6 @@ static void emit_sqrt(struct emitter *e, const struct ir_insn *insn)
 
 static void emit_fma(struct emitter *e, const struct ir_insn *insn)
 {
-    /* vfmadd213, vfmsub213, vfnmadd213, vfnmsub213: first = second * first op third */
-    static const uint8_t opcodes[] = {[IR_FMADD - IR_FMADD] = 0xa9,
-                                      [IR_FMSUB - IR_FMADD] = 0xab,
-                                      [IR_FNMSUB - IR_FMADD] = 0xad,
-                                      [IR_FNMADD - IR_FMADD] = 0xaf};
     struct exits exits = {.count = 0};
     unsigned b;
 
@@ -169,8 +172,8 @@ static void emit_fma(struct emitter *e, const struct ir_insn *insn)
     else
         float_operand(e, insn->a, XMM15);
     b = float_operand(e, insn->b, XMM14);
-    vex(&e->b, OP_66 | OP_0F38 | (insn->width == 8 ? OP_W : 0), opcodes[insn->op - IR_FMADD], XMM15,
-        b, float_place(e, insn->c));
+    vex(&e->b, OP_66 | OP_0F38 | (insn->width == 8 ? OP_W : 0), float_opcode(insn) | 1, XMM15, b,
+        float_place(e, insn->c));
     compare(e, insn, true, XMM15, in_reg(XMM15));
     exit_if(e, &exits, CC_P, insn);
     float_store(e, insn, insn->width, XMM15);

@@ -217,11 +217,6 @@ static void keep_base(struct emitter *e, struct access *access)
 
 enum { ROW_BYTES = 512 };
 
-static bool owes(const struct emitter *e, ir_ref ref)
-{
-    return is_global(ref) && (e->debts.words | e->debts.nans) >> ref & 1;
-}
-
 static bool may_stand_in_row(const struct emitter *e, const struct ir_insn *insn)
 {
     return insn->op == IR_LOAD ? !is_float(e, insn->dst) : !owes(e, insn->b);
@@ -448,7 +443,7 @@ static unsigned store_value(struct emitter *e, const struct ir_insn *insn)
     return int_operand(e, insn->b, 0, RDX);
 }
 
-void emit_store_int(struct emitter *e, unsigned width, struct place to, unsigned reg)
+static void store_reg(struct emitter *e, unsigned width, struct place to, unsigned reg)
 {
     if (width == 1)
         op(&e->b, OP_BYTE, 0x88, reg, to);
@@ -480,7 +475,7 @@ static void store_to(struct emitter *e, const struct ir_insn *insn, struct place
     else if (is_float(e, insn->b) && is_pinned(e, insn->b))
         vex(&e->b, insn->width == 8 ? OP_F2 : OP_F3, 0x11, e->map->reg[insn->b], 0, to);
     else
-        emit_store_int(e, insn->width, to, value);
+        store_reg(e, insn->width, to, value);
 }
 
 static bool store_wants_value(const struct emitter *e, const struct ir_insn *insn)
@@ -488,26 +483,24 @@ static bool store_wants_value(const struct emitter *e, const struct ir_insn *ins
     return insn->b != IR_ZERO && !(is_float(e, insn->b) && is_pinned(e, insn->b));
 }
 
+void emit_store_to(struct emitter *e, const struct ir_insn *insn, struct place to)
+{
+    store_to(e, insn, to, store_wants_value(e, insn) ? store_value(e, insn) : RDX);
+}
+
 static void emit_store(struct emitter *e, const struct ir_insn *insn)
 {
-    unsigned value = RDX;
-    struct place to;
-
     if (e->unit->windowed) {
         struct access *access = emit_window(e, insn);
+        unsigned value = store_wants_value(e, insn) ? store_value(e, insn) : RDX;
 
-        if (store_wants_value(e, insn))
-            value = store_value(e, insn);
         access->at = here(&e->b);
         store_to(e, insn, window_place(e, insn), value);
         access->back = here(&e->b);
         keep_base(e, access);
         return;
     }
-    to = emit_row(e, insn, e->layout->tlb_write, COLD_STORE);
-    if (store_wants_value(e, insn))
-        value = store_value(e, insn);
-    store_to(e, insn, to, value);
+    emit_store_to(e, insn, emit_row(e, insn, e->layout->tlb_write, COLD_STORE));
     row_after(e, insn);
 }
 

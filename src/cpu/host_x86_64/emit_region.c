@@ -45,11 +45,6 @@ static void facts_forget(struct facts *facts)
     memset(facts->slack, 0xff, sizeof(facts->slack));
 }
 
-static uint64_t bit_of(ir_ref ref)
-{
-    return is_global(ref) && ref < 64 ? UINT64_C(1) << ref : 0;
-}
-
 /* The bytes of a float whose NaN, if it is one, is the canonical one or owed; 0: any bits. */
 static unsigned result_width(const struct facts *facts, const struct ir_insn *insn)
 {

@@ -134,17 +134,10 @@ static void emit_aside(struct emitter *e, const struct stream *s)
         if (s->saved >> reg & 1)
             vex(&e->b, OP_F2, 0x11, reg, 0, saved_place(reg)); /* vmovsd */
     for (unsigned ref = 0; ref < IR_GLOBALS; ref++) {
-        if (s->now[ref] == NO_VALUE)
-            continue;
-        if (is_float(e, (ir_ref)ref) && is_pinned(e, (ir_ref)ref))
-            vex(&e->b, s->width == 8 ? OP_F2 : OP_F3, 0x11, e->map->reg[ref], 0,
-                result_last(s, result));
-        else if (is_float(e, (ir_ref)ref))
-            mov_load(&e->b, OP_W, RAX, global_place(e, (ir_ref)ref));
-        if (!is_float(e, (ir_ref)ref) || !is_pinned(e, (ir_ref)ref))
-            emit_store_int(e, s->width, result_last(s, result),
-                           is_float(e, (ir_ref)ref) ? RAX : int_operand(e, (ir_ref)ref, 0, RAX));
-        result++;
+        const struct ir_insn store = {.op = IR_STORE, .width = (uint8_t)s->width, .b = (ir_ref)ref};
+
+        if (s->now[ref] != NO_VALUE)
+            emit_store_to(e, &store, result_last(s, result++));
     }
 }
 
@@ -165,9 +158,9 @@ static void emit_spread(struct emitter *e, const struct stream *s, const struct 
         from = global_place(e, value->ref);
     } else if (is_float(e, value->ref)) {
         /* Its own may hold another constant by now. */
-        from = saved_place(e->map->reg[value->ref]);
-        if (!(s->saved >> e->map->reg[value->ref] & 1))
-            from = in_reg(e->map->reg[value->ref]);
+        unsigned reg = e->map->reg[value->ref];
+
+        from = s->saved >> reg & 1 ? saved_place(reg) : in_reg(reg);
     } else {
         vex(&e->b, OP_66 | OP_W, 0x6e, value->reg, 0, in_reg(e->map->reg[value->ref]));
     }
@@ -192,12 +185,7 @@ static void emit_vector_access(struct emitter *e, struct stream *s, const struct
 
 static void emit_vector_float(struct emitter *e, const struct stream *s, const struct stream_op *o)
 {
-    static const uint8_t opcodes[] = {
-        [IR_FADD - IR_FADD] = 0x58,  [IR_FSUB - IR_FADD] = 0x5c,   [IR_FMUL - IR_FADD] = 0x59,
-        [IR_FDIV - IR_FADD] = 0x5e,  [IR_FSQRT - IR_FADD] = 0x51,  [IR_FMADD - IR_FADD] = 0xa8,
-        [IR_FMSUB - IR_FADD] = 0xaa, [IR_FNMSUB - IR_FADD] = 0xac, [IR_FNMADD - IR_FADD] = 0xae,
-    };
-    unsigned opcode = opcodes[o->insn->op - IR_FADD], how = s->width == 8 ? OP_66 : 0;
+    unsigned opcode = float_opcode(o->insn), how = s->width == 8 ? OP_66 : 0;
     unsigned to = s->values[o->dst].reg, a = s->values[o->a].reg;
 
     if (o->insn->op >= IR_FMADD) {

@@ -260,6 +260,17 @@ static inline bool is_global(ir_ref ref)
     return ref != IR_ZERO && ref < IR_GLOBALS;
 }
 
+/* A global's among those of sets of 64. */
+static inline uint64_t bit_of(ir_ref ref)
+{
+    return is_global(ref) && ref < 64 ? UINT64_C(1) << ref : 0;
+}
+
+static inline bool owes(const struct emitter *e, ir_ref ref)
+{
+    return (e->debts.words | e->debts.nans) & bit_of(ref);
+}
+
 static inline bool is_float(const struct emitter *e, ir_ref ref)
 {
     return is_global(ref) && e->layout->is_float(ref);
@@ -407,8 +418,8 @@ void access_check(struct emitter *e, struct access *access, unsigned base);
 
 /* What an IR_LOAD has loaded from there, to its register. */
 void emit_load_from(struct emitter *e, const struct ir_insn *insn, struct place from);
-/* Bytes of a register of the host's. */
-void emit_store_int(struct emitter *e, unsigned width, struct place to, unsigned reg);
+/* What an IR_STORE stores, to there; rdx is lost. */
+void emit_store_to(struct emitter *e, const struct ir_insn *insn, struct place to);
 
 /* ---- emit_vector.c ---- */
 
@@ -430,6 +441,9 @@ void cold_different(struct emitter *e, const struct cold *cold);
 /* ---- emit_float.c ---- */
 
 bool emit_float(struct emitter *e, const struct ir_insn *insn);
+/* The opcode of arithmetic on vectors; the scalar one but for FMA, where that has the lowest bit
+ * set. */
+unsigned float_opcode(const struct ir_insn *insn);
 void cold_flags(struct emitter *e, const struct cold *cold);
 void float_store_boxed(struct emitter *e, ir_ref dst, unsigned width);
 

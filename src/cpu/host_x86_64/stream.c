@@ -41,11 +41,6 @@ static bool find_steps(struct stream *s, const struct ir_insn *insns, unsigned c
     return true;
 }
 
-static bool is_owed(const struct emitter *e, ir_ref ref)
-{
-    return ref < 64 && (e->debts.words | e->debts.nans) >> ref & 1;
-}
-
 static unsigned add_value(struct stream *s, struct stream_value value)
 {
     if (s->value_count == STREAM_VALUES_MAX)
@@ -82,7 +77,7 @@ static unsigned operand(struct stream *s, const struct emitter *e, ir_ref ref, i
         return NO_VALUE;
     if (s->now[ref] != NO_VALUE)
         return s->now[ref];
-    if (s->writes[ref] || is_owed(e, ref))
+    if (s->writes[ref] || owes(e, ref))
         return NO_VALUE;
     return constant_value(s, e, ref, 0);
 }
@@ -243,8 +238,7 @@ static bool find_count(struct stream *s, const struct emitter *e, const struct i
     s->inclusive = back->cond == IR_GE || back->cond == IR_GEU;
     if (back->cond != IR_NE && s->falls != (less == !a))
         return false;
-    if (s->limit != IR_ZERO &&
-        (!is_global(s->limit) || s->writes[s->limit] || is_owed(e, s->limit)))
+    if (s->limit != IR_ZERO && (!is_global(s->limit) || s->writes[s->limit] || owes(e, s->limit)))
         return false;
     if (step_shift(s, step->by) < 0)
         return false;
